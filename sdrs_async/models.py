@@ -1,0 +1,162 @@
+"""The plain data of a run: what is asked for, what the server said, what came of it. No I/O, no clock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from sdrs_async.errors import ConfigError
+
+__all__ = ["Limits", "Outcome", "Rate", "Reply", "Request", "RetryPolicy", "Target", "Verdict"]
+
+_RATE = re.compile(r"(?P<count>\d+)\s*/\s*(?P<units>\d+(?:\.\d+)?)?\s*(?P<unit>[a-z]+)")
+_SECONDS = {
+    **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
+    **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
+    **dict.fromkeys(("h", "hour", "hours"), 3600.0),
+}
+
+
+class Verdict(StrEnum):
+    """What an answer means; the verdict, not the number, decides what happens next (contract, section 7)."""
+
+    DELETED = "deleted"
+    GONE = "gone"
+    REJECTED = "rejected"
+    UNAUTHORIZED = "unauthorized"
+    FORBIDDEN = "forbidden"
+    CONFLICT = "conflict"
+    THROTTLED = "throttled"
+    TRANSIENT = "transient"
+    UNREACHABLE = "unreachable"
+    SKIPPED = "skipped"
+    UNSETTLED = "unsettled"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Target:
+    """One protection group of one project, whose failed tasks are to be deleted."""
+
+    project_id: str
+    server_group_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """At most `count` requests in any window of `per` seconds. `count` >= 1, `per` > 0."""
+
+    count: int
+    per: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.count < 1 or not 0 < self.per < float("inf"):
+            raise ConfigError(f"a rate needs a count of at least 1 and a time above 0, not {self.count}/{self.per}s")
+
+    @classmethod
+    def parse(cls, value: Rate | str | None) -> Rate | None:
+        """`"10/s"`, `"200/5min"`, a `Rate`, or `None` / `"none"` for unlimited. Raises `ConfigError`."""
+        if value is None or isinstance(value, Rate):
+            return value
+        text = value.strip().lower()
+        if text == "none":
+            return None
+        match = _RATE.fullmatch(text)
+        if match is None:
+            raise ConfigError(f"rate {value!r} is not understood: write it like 10/s, 200/5min or none")
+        if match["unit"] not in _SECONDS:
+            raise ConfigError(f"rate {value!r} has an unknown unit {match['unit']!r}: use s, min or h")
+        return cls(int(match["count"]), float(match["units"] or 1) * _SECONDS[match["unit"]])
+
+    def __str__(self) -> str:
+        return f"{self.count}/s" if self.per == 1 else f"{self.count}/{self.per:g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Rates per scope and requests in flight. Rates take what `Rate.parse` takes; `None` lifts one.
+
+    Defaults: reference `sdrs-api.md` 3.4, where the gateway's own default per API is 200/s.
+    """
+
+    project_rate: Rate | str | None = "10/s"
+    project_concurrency: int | None = 8
+    user_rate: Rate | str | None = None
+    endpoint_rate: Rate | str | None = "200/s"
+    concurrency: int | None = 64
+
+    def __post_init__(self) -> None:
+        for name in ("project_rate", "user_rate", "endpoint_rate"):
+            object.__setattr__(self, name, Rate.parse(getattr(self, name)))
+        for name in ("project_concurrency", "concurrency"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, not {value}")
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often and how long a target is tried.
+
+    `attempts`: tries per target; `timeout`: seconds per try; `base` and `cap`: seconds of the first and the longest
+    wait; `total`: seconds per target in all, counted from its first try, throttling included.
+    """
+
+    attempts: int = 5
+    timeout: float = 30.0
+    base: float = 0.5
+    cap: float = 30.0
+    total: float = 600.0
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ConfigError(f"attempts must be at least 1, not {self.attempts}")
+        for name in ("timeout", "base", "cap", "total"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{name} must be above 0 seconds, not {getattr(self, name)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request as it goes on the wire; `path` is percent-encoded already. Headers stay out of the repr: secrets."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One classified answer to one request; `status_code` is `None` when no answer came.
+
+    `retry_after`: seconds the server asked for; `scope`: whom a 429 holds (project, user or endpoint);
+    `retryable`: false for what no second try can mend (a bad certificate); `timed_out`: no answer within the time.
+    """
+
+    verdict: Verdict
+    status_code: int | None = None
+    error_code: str | None = None
+    message: str = ""
+    request_id: str | None = None
+    retry_after: float | None = None
+    scope: str = "project"
+    retryable: bool = True
+    timed_out: bool = False
+    elapsed: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one target. `elapsed`: seconds from its first try to its end; `latency`: of its last answer."""
+
+    target: Target
+    verdict: Verdict
+    status_code: int | None = None
+    error_code: str | None = None
+    message: str = ""
+    request_id: str | None = None
+    attempts: int = 0
+    elapsed: float = 0.0
+    latency: float | None = None
+    throttled: int = 0

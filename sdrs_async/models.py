@@ -119,7 +119,7 @@ class RetryPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request as it goes on the wire; `path` is percent-encoded already. Headers stay out of the repr: secrets."""
+    """One request as it goes on the wire; `url` is percent-encoded already. Headers stay out of the repr: secrets."""
 
     method: str
     url: str
@@ -130,7 +130,8 @@ class Request:
 class Reply:
     """One classified answer to one request; `status_code` is `None` when no answer came.
 
-    `retry_after`: seconds the server asked for; `scope`: whom a 429 holds (project, user or endpoint);
+    `retry_after`: seconds the server asked for; `scope`: whom a 429 holds (project, user or endpoint); `window`: the
+    length in seconds of the window that a 429 names;
     `retryable`: false for what no second try can mend (a bad certificate); `timed_out`: no answer within the time.
     """
 
@@ -141,6 +142,7 @@ class Reply:
     request_id: str | None = None
     retry_after: float | None = None
     scope: str = "project"
+    window: float | None = None
     retryable: bool = True
     timed_out: bool = False
     elapsed: float = 0.0

@@ -1,0 +1,48 @@
+"""Whether a target is tried again, and when: pure decisions, with the random source handed in."""
+
+from __future__ import annotations
+
+from random import Random
+
+from sdrs_async.models import Reply, RetryPolicy, Verdict
+
+__all__ = ["MAX_HOLD", "backoff", "delay_after", "hold_after"]
+
+MAX_HOLD = 900.0
+"""Longest wait in seconds that a 429 may impose on a scope, whatever its `Retry-After` says."""
+
+_BASE_FACTOR = {Verdict.TRANSIENT: 1.0, Verdict.UNREACHABLE: 1.0, Verdict.CONFLICT: 4.0}
+
+
+def backoff(policy: RetryPolicy, attempt: int, rng: Random, factor: float = 1.0) -> float:
+    """Seconds to wait after the `attempt`-th failure (from 1): full jitter under an exponential ceiling."""
+    ceiling = policy.base * factor * 2.0 ** min(attempt - 1, 30)
+    return rng.uniform(0.0, min(policy.cap, ceiling))
+
+
+def delay_after(policy: RetryPolicy, reply: Reply, attempt: int, elapsed: float, rng: Random) -> float | None:
+    """Seconds until the next try of a target, or `None` when this reply is its last.
+
+    `attempt` counts its tries so far without throttled ones, `elapsed` the seconds since its first try. Throttled and
+    unauthorized replies are decided elsewhere: by the hold of their scope, and by the credential.
+    """
+    factor = _BASE_FACTOR.get(reply.verdict)
+    if factor is None or not reply.retryable or attempt >= policy.attempts:
+        return None
+    if reply.retry_after is not None:
+        delay = min(reply.retry_after, policy.cap)
+    else:
+        delay = backoff(policy, attempt, rng, factor)
+    return delay if elapsed + delay < policy.total else None
+
+
+def hold_after(policy: RetryPolicy, reply: Reply, refusals: int, rng: Random) -> float:
+    """Seconds for which a 429 holds its scope; `refusals` counts those in a row, from 1.
+
+    `Retry-After` wins, then the window that the gateway names (waiting for it beats blind back-off), then back-off.
+    """
+    if reply.retry_after is not None:
+        return min(reply.retry_after, MAX_HOLD)
+    if reply.window is not None:
+        return min(reply.window, policy.cap) * rng.uniform(0.5, 1.0)
+    return max(policy.base / 2, backoff(policy, refusals, rng))

@@ -1,0 +1,223 @@
+"""What is true of the SDRS API: the path of the call, the ids it may carry, and what every answer means. No I/O.
+
+Sources: vendor page sdrs_05_0904 (the call), sdrs_05_1101 (SDRS codes), the gateway's error table (APIGW/APIG codes).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from html import unescape
+from typing import Any, Literal
+from urllib.parse import quote
+
+from sdrs_async.errors import ConfigError
+from sdrs_async.models import Target, Verdict
+
+__all__ = [
+    "ErrorBody",
+    "check_id",
+    "check_target",
+    "classify",
+    "group_failures_path",
+    "parse_error",
+    "parse_retry_after",
+    "parse_throttle",
+]
+
+Scope = Literal["project", "user", "endpoint"]
+
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
+_RESERVED = frozenset({"batch", "failure-jobs"})
+_FORBIDDEN = re.compile(r"""[/?#%\\;\s\x00-\x1f\x7f-\x9f]|\.\.""")
+_MAX_MESSAGE = 500
+
+
+def check_id(name: str, value: object) -> str:
+    """The id unchanged, or `ConfigError` when the path would turn into another call with it.
+
+    The group-level delete has the project-wide one as its neighbour: an empty group id, `batch` or a path separator
+    leads from the first to the second (the service's route collision).
+    """
+    if isinstance(value, str):
+        if _PLAIN_ID.fullmatch(value) and value.lower() not in _RESERVED:
+            return value
+        if value.strip(".") and value.lower() not in _RESERVED and not _FORBIDDEN.search(value) and len(value) <= 256:
+            return value
+    shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
+    raise ConfigError(f"{name} {shown} is refused: an id is not empty, not a reserved word, and holds no / ? # % or ..")
+
+
+def check_target(target: Target) -> Target:
+    """The target unchanged, or `ConfigError` naming the id that is refused."""
+    check_id("project_id", target.project_id)
+    check_id("server_group_id", target.server_group_id)
+    return target
+
+
+def group_failures_path(target: Target) -> str:
+    """Path of DeleteServerGroupFailureJobs (sdrs_05_0904), percent-encoded. Raises `ConfigError` on a refused id."""
+    check_target(target)
+    project, group = quote(target.project_id, safe=""), quote(target.server_group_id, safe="")
+    return f"/v1/{project}/task-center/{group}/failure-jobs/batch"
+
+
+# ---- what an answer means -------------------------------------------------------------------------------------------
+
+_STATUS: dict[int, Verdict] = {
+    400: Verdict.REJECTED,
+    401: Verdict.UNAUTHORIZED,
+    403: Verdict.FORBIDDEN,
+    404: Verdict.GONE,
+    405: Verdict.REJECTED,
+    406: Verdict.REJECTED,
+    407: Verdict.REJECTED,
+    408: Verdict.TRANSIENT,
+    409: Verdict.CONFLICT,
+    429: Verdict.THROTTLED,
+    500: Verdict.TRANSIENT,
+    501: Verdict.REJECTED,
+    502: Verdict.TRANSIENT,
+    503: Verdict.TRANSIENT,
+    504: Verdict.TRANSIENT,
+}
+
+# The service reports missing groups, permissions and sign-in as 400 or 500: its code decides, not the status.
+_SDRS: dict[str, Verdict] = {
+    **dict.fromkeys(
+        ("SDRS.0001", "SDRS.0002", "SDRS.0003", "SDRS.0006", "SDRS.0014", "SDRS.0015", "SDRS.0016"),
+        Verdict.UNAUTHORIZED,
+    ),
+    **dict.fromkeys(("SDRS.0004", "SDRS.0005", "SDRS.0009"), Verdict.FORBIDDEN),
+    **dict.fromkeys(
+        ("SDRS.0007", "SDRS.0008", "SDRS.0010", "SDRS.0011", "SDRS.0012", "SDRS.0013"), Verdict.TRANSIENT
+    ),
+    "IAM.0012": Verdict.THROTTLED,
+}
+_BAD_REQUEST: dict[str, Verdict] = {"SDRS.1013": Verdict.GONE, "SDRS.1002": Verdict.CONFLICT}
+
+# Huawei's gateway writes APIGW. or APIG., OTC's APIG.: only the number counts. 0101 and 0103 come as 404 when host or
+# path are wrong; read as "gone" they would report a clean fleet that nobody has cleaned.
+_GATEWAY: dict[str, Verdict] = {
+    **dict.fromkeys(("0301", "0303", "0305", "0307", "0311"), Verdict.UNAUTHORIZED),
+    **dict.fromkeys(("0101", "0103"), Verdict.REJECTED),
+    "0308": Verdict.THROTTLED,
+}
+
+
+def classify(status: int, code: str | None) -> Verdict:
+    """What an answer means, from its status and error code (contract, section 7). Total: every pair has a verdict."""
+    if 200 <= status < 300:
+        return Verdict.DELETED
+    by_code = _by_code(status, code.upper()) if code else None
+    return by_code or _STATUS.get(status) or (Verdict.TRANSIENT if status >= 500 else Verdict.REJECTED)
+
+
+def _by_code(status: int, code: str) -> Verdict | None:
+    prefix, _, number = code.partition(".")
+    if prefix in ("APIGW", "APIG"):
+        return _GATEWAY.get(number)
+    return _SDRS.get(code) or (_BAD_REQUEST.get(code) if status == 400 else None)
+
+
+# ---- reading what came back -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorBody:
+    """What an error body says; every part may be missing."""
+
+    code: str | None = None
+    message: str = ""
+    request_id: str | None = None
+
+
+_CODE_KEYS = ("error_code", "errorCode", "code")
+_TEXT_KEYS = ("error_msg", "errorMsg", "message")
+_BROKEN_CODE = re.compile(r'"(?:error_code|errorCode|code)"\s*:\s*"?([A-Za-z0-9_.-]+)')
+_BROKEN_TEXT = re.compile(r'"(?:error_msg|errorMsg|message)"\s*:\s*"((?:[^"\\]|\\.)*)')
+_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+
+
+def parse_error(body: bytes) -> ErrorBody:
+    """The code and message of an error body in any of the five shapes in use; HTML, text, cut-off and empty ones too.
+
+    Never raises. A message is one printable line of at most 500 characters.
+    """
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        data: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return _parse_broken(text)
+    for level in _levels(data):
+        code, message = _first(level, _CODE_KEYS), _first(level, _TEXT_KEYS)
+        if code or message:
+            return ErrorBody(_clean_code(code), _one_line(message or ""), _first(level, ("request_id",)))
+    return ErrorBody(message=_one_line(text))
+
+
+def _levels(data: object, depth: int = 3) -> Iterator[dict[str, Any]]:
+    """The dict itself, then those inside: older bodies wrap the same fields in a key that varies."""
+    if isinstance(data, dict) and depth:
+        yield data
+        for value in data.values():
+            yield from _levels(value, depth - 1)
+
+
+def _first(level: dict[str, Any], keys: tuple[str, ...]) -> str | None:
+    found = (level.get(key) for key in keys)
+    return next((str(value) for value in found if isinstance(value, (str, int)) and value != ""), None)
+
+
+def _parse_broken(text: str) -> ErrorBody:
+    if text.startswith("<"):
+        title = _TITLE.search(text)
+        return ErrorBody(message=_one_line(unescape(title[1]) if title else "an HTML page"))
+    code, message = _BROKEN_CODE.search(text), _BROKEN_TEXT.search(text)
+    return ErrorBody(_clean_code(code[1]) if code else None, _one_line(message[1] if message else text))
+
+
+def _clean_code(code: str | None) -> str | None:
+    return code if code and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", code) else None
+
+
+def _one_line(text: str) -> str:
+    """Whitespace folded and control characters dropped: a message ends up on terminals and in one-line records."""
+    line = "".join(char for char in " ".join(text.split()) if char.isprintable())
+    return line if len(line) <= _MAX_MESSAGE else f"{line[: _MAX_MESSAGE - 3]}..."
+
+
+def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
+    """Seconds a `Retry-After` header asks for, from its seconds or date form; `None` when absent or unreadable."""
+    if value is None:
+        return None
+    if re.fullmatch(r"\s*\d{1,9}(\.\d*)?\s*", value, re.ASCII):
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except (ValueError, OverflowError):
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+
+
+_POLICY = re.compile(
+    r"policy\s+(?P<policy>user|ip|api|app)\s+over\s+ratelimit,\s*limit:\s*\d+,\s*time:\s*"
+    r"(?P<n>\d{1,6})\s*(?P<unit>second|minute|hour|day)",
+    re.IGNORECASE,
+)
+_UNIT = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
+_SCOPES: dict[str, Scope] = {"user": "user", "ip": "endpoint", "api": "endpoint", "app": "project"}
+
+
+def parse_throttle(message: str) -> tuple[Scope, float | None]:
+    """Whom a 429 holds and the length of its window in seconds, from the gateway's text; unreadable: the project."""
+    match = _POLICY.search(message)
+    if match is None:
+        return "project", None
+    return _SCOPES[match["policy"].lower()], float(match["n"]) * _UNIT[match["unit"].lower()]

@@ -1,0 +1,33 @@
+"""Only what all tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+
+PREFIXES = ("OS_", "HUAWEICLOUD_SDK_")
+# Proxies and certificates change where requests go; the rest changes what rich and typer print.
+NAMES = {
+    *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+    *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"),
+}
+
+
+@pytest.fixture(autouse=True)
+def no_network_env(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the developer's credentials, proxies and terminal away from the tests and the processes they start."""
+    for name in list(os.environ):
+        if name.upper() in NAMES or name.upper().startswith(PREFIXES):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+async def no_leaked_tasks() -> AsyncIterator[None]:
+    """Fail an async test that leaves a task running; for a module: `pytestmark = pytest.mark.usefixtures(...)`."""
+    before = asyncio.all_tasks()
+    yield
+    left = asyncio.all_tasks() - before - {asyncio.current_task()}
+    assert not left, f"tasks left behind: {sorted(task.get_name() for task in left)}"

@@ -93,9 +93,7 @@ _SDRS: dict[str, Verdict] = {
         Verdict.UNAUTHORIZED,
     ),
     **dict.fromkeys(("SDRS.0004", "SDRS.0005", "SDRS.0009"), Verdict.FORBIDDEN),
-    **dict.fromkeys(
-        ("SDRS.0007", "SDRS.0008", "SDRS.0010", "SDRS.0011", "SDRS.0012", "SDRS.0013"), Verdict.TRANSIENT
-    ),
+    **dict.fromkeys(("SDRS.0007", "SDRS.0008", "SDRS.0010", "SDRS.0011", "SDRS.0012", "SDRS.0013"), Verdict.TRANSIENT),
     "IAM.0012": Verdict.THROTTLED,
 }
 _BAD_REQUEST: dict[str, Verdict] = {"SDRS.1013": Verdict.GONE, "SDRS.1002": Verdict.CONFLICT}

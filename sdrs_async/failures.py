@@ -1,0 +1,99 @@
+"""The failed targets that a report holds: a bounded number, chosen by their order and never by their arrival."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple, Self
+
+from sdrs_async.errors import ConfigError
+from sdrs_async.fields import Fields
+from sdrs_async.models import Outcome
+
+__all__ = ["Failure", "Failures", "failure_line"]
+
+_SLACK = 64
+
+
+class Failure(NamedTuple):
+    """One failed target, in the order of its fields; -1 and "" stand for what JSON spells null."""
+
+    project_id: str
+    server_group_id: str
+    verdict: str
+    status_code: int
+    error_code: str
+    message: str
+    request_id: str
+    attempts: int
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> Self:
+        """The part of an outcome that a report keeps."""
+        target = outcome.target
+        return cls(
+            target.project_id,
+            target.server_group_id,
+            str(outcome.verdict),
+            -1 if outcome.status_code is None else outcome.status_code,
+            outcome.error_code or "",
+            outcome.message,
+            outcome.request_id or "",
+            outcome.attempts,
+        )
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Self:
+        """Read back `line`; `ConfigError` naming the key."""
+        status_code = fields.optional_integer("status_code")
+        return cls(
+            fields.text("project_id"),
+            fields.text("server_group_id"),
+            fields.text("verdict"),
+            -1 if status_code is None else status_code,
+            fields.optional_text("error_code") or "",
+            fields.text("message"),
+            fields.optional_text("request_id") or "",
+            fields.integer("attempts"),
+        )
+
+    def line(self) -> dict[str, Any]:
+        """The failure fields of the report (contract, section 6)."""
+        return {
+            **self._asdict(),
+            "status_code": None if self.status_code < 0 else self.status_code,
+            "error_code": self.error_code or None,
+            "request_id": self.request_id or None,
+        }
+
+
+def failure_line(outcome: Outcome) -> dict[str, Any]:
+    """The failure fields of the report for one outcome, JSON-serialisable; also the start of a results line."""
+    return Failure.of(outcome).line()
+
+
+class Failures:
+    """The first `limit` failures in their order; `None` keeps all. Adding is cheap: the rest goes in large steps."""
+
+    __slots__ = ("_highest", "_kept", "limit")
+
+    def __init__(self, limit: int | None) -> None:
+        if limit is not None and limit < 0:
+            raise ConfigError(f"max_failures must be at least 0, not {limit}")
+        self.limit = limit
+        self._kept: list[Failure] = []
+        self._highest: Failure | None = None
+
+    def add(self, failure: Failure) -> None:
+        """Keep a failure, unless as many come before it."""
+        if self._highest is not None and failure > self._highest:
+            return
+        self._kept.append(failure)
+        if self.limit is not None and len(self._kept) >= 2 * self.limit + _SLACK:
+            self.ordered()
+
+    def ordered(self) -> list[Failure]:
+        """The failures kept, in their order."""
+        self._kept.sort()
+        if self.limit is not None and len(self._kept) >= self.limit:
+            del self._kept[self.limit :]
+            self._highest = self._kept[-1] if self._kept else None
+        return self._kept

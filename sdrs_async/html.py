@@ -1,0 +1,50 @@
+"""A report as one self-contained HTML page: no script, nothing loaded from elsewhere, all text escaped."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sdrs_async import wording
+from sdrs_async.report import Report
+from sdrs_async.tally import GROUPS
+
+__all__ = ["render"]
+
+
+def render(report: Report) -> str:
+    """The page, to be written as UTF-8; with every failure that the report holds. Needs jinja2 (extra `html`)."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("sdrs_async"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "count": "{:,}".format,
+        "duration": wording.duration,
+        "moment": wording.moment,
+        "printable": wording.printable,
+        "status_meaning": wording.status_meaning,
+    }
+    return environment.get_template("report.html").render(_view(report))
+
+
+def _view(report: Report) -> dict[str, Any]:
+    document, exit_code = report.to_dict(), report.exit_code
+    return {
+        **document,
+        "groups": GROUPS,
+        "projects": wording.worst_first(document["projects"]),
+        "clean": exit_code == 0,
+        "exit_code": exit_code,
+        "result": wording.exit_meaning(exit_code, document["targets"]),
+        "totals": wording.totals_sentence(document),
+        "facts": {
+            "Requests": wording.requests_sentence(document["requests"]),
+            "Latency": wording.latency_sentence(document["latency_ms"]),
+            "Speed": wording.speed_sentence(document["speed"], document["duration_s"]),
+        },
+    }

@@ -1,0 +1,65 @@
+"""What to do about a failure, by verdict and error code; and whether another run alone may mend it.
+
+Sources of the codes: vendor page sdrs_05_1101 (SDRS), the gateway's error table (APIGW/APIG: only the number counts).
+"""
+
+from __future__ import annotations
+
+from sdrs_async.models import Verdict
+
+__all__ = ["remedy", "worth_retrying"]
+
+_BY_VERDICT: dict[str, str] = {
+    Verdict.REJECTED: "The service does not take this request: read its message, then check --endpoint and the ids.",
+    Verdict.UNAUTHORIZED: "Get a new token or key, check that it is for this project and its region, then run again.",
+    Verdict.FORBIDDEN: "Give the account the role SDRS Administrator in this project, then run again.",
+    Verdict.CONFLICT: "The group is busy with another operation: run again once that has ended.",
+    Verdict.THROTTLED: "Lower --project-rate or --user-rate, or give more time with --retry-time; then run again.",
+    Verdict.TRANSIENT: "The service had a fault that usually passes: run again later; if it stays, ask the cloud's "
+    "support and name the request ids.",
+    Verdict.UNREACHABLE: "Check --endpoint, DNS, proxy and firewall, or give a longer --timeout; then run again.",
+    Verdict.SKIPPED: "Not sent, since its project was stopped: settle what stopped it, then run again.",
+}
+_OTHER = "Read the message, settle what it names, then run again."
+
+_TOKEN = "Get a token that is scoped to this project (not to the domain), then run again."  # noqa: S105 - a sentence
+_STATE = "The group's state does not allow it: look at the group in the console, mend its state, then run again."
+_WRONG_HOST = "The gateway knows no such API at this address: --endpoint must be the SDRS host of the projects' region."
+_BY_CODE: dict[str, str] = {
+    **dict.fromkeys(("SDRS.0001", "SDRS.0002", "SDRS.0003"), _TOKEN),
+    "SDRS.0207": "The id is not one of a protection group: correct it in the targets.",
+    "SDRS.1002": "The group is busy, its present state does not allow this: run again once its operation has ended.",
+    **dict.fromkeys(("SDRS.1015", *(f"SDRS.{number}" for number in range(1017, 1025))), _STATE),
+    "IAM.0012": "Signing in is throttled by IAM itself: wait a minute, then run again with fewer projects at a time.",
+}
+_BY_GATEWAY_NUMBER: dict[str, str] = {
+    **dict.fromkeys(("0101", "0103"), _WRONG_HOST),
+    "0301": "The credential was refused: get a new token, or check access key, secret key and this machine's clock.",
+    "0307": "The token has expired or belongs to another region: get a new one where this endpoint is, then run again.",
+    **dict.fromkeys(
+        ("0310", "0401", "0402", "0404"),
+        "The gateway lets neither this project nor this machine's address in: have its access rules changed.",
+    ),
+    "0801": "SDRS is not available in this region: check the region in --endpoint.",
+    "0802": "The account may not use this region: check the region in --endpoint, or have the account let in.",
+}
+_CERTIFICATE = "The server's certificate is not trusted: give its CA with --ca-file, or correct the host in --endpoint."
+_MAY_PASS = frozenset({Verdict.THROTTLED, Verdict.TRANSIENT, Verdict.UNREACHABLE, Verdict.CONFLICT})
+
+
+def remedy(verdict: str, error_code: str | None, message: str = "") -> str:
+    """One sentence on what to do. A certificate error has no code of its own and is known by its message."""
+    if _is_certificate(verdict, message):
+        return _CERTIFICATE
+    prefix, _, number = (error_code or "").upper().partition(".")
+    by_code = _BY_GATEWAY_NUMBER.get(number) if prefix in ("APIGW", "APIG") else _BY_CODE.get(f"{prefix}.{number}")
+    return by_code or _BY_VERDICT.get(verdict, _OTHER)
+
+
+def worth_retrying(verdict: str, message: str = "") -> bool:
+    """Whether the same run, some time later, may well succeed (exit code 5)."""
+    return verdict in _MAY_PASS and not _is_certificate(verdict, message)
+
+
+def _is_certificate(verdict: str, message: str) -> bool:
+    return verdict == Verdict.UNREACHABLE and "certificate" in message.lower()

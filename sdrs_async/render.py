@@ -1,0 +1,191 @@
+"""A report on the terminal, and as a JSON file. Only the command imports this module: it needs rich (extra `cli`).
+
+What a server sent is never markup: it reaches rich as `Text`, with control characters replaced.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
+from typing import Any, TextIO
+
+from rich.console import Console, RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sdrs_async import wording
+from sdrs_async.report import Report
+from sdrs_async.wording import printable
+
+__all__ = ["print_summary", "write_json"]
+
+_MAX_PROJECTS = 15
+_MAX_CAUSES = 10
+_MAX_EXAMPLES = 3
+_MAX_MESSAGE = 200
+_WIDE = 100
+"""Columns from which the table of projects also has room for their times."""
+_COLOR = {"done": "green", "gone": "cyan", "failed": "red", "skipped": "yellow", "unsettled": "yellow"}
+
+
+def print_summary(report: Report, console: Console) -> None:
+    """Print the summary of a report: totals, status codes, projects, causes with what to do, speed and result.
+
+    Readable from 80 columns on, with and without colours; an id that does not fit goes on in the next line, whole.
+    """
+    document = report.to_dict()
+    for part in _parts(document, report.exit_code, console.width):
+        console.print(part)
+
+
+def _parts(document: Mapping[str, Any], exit_code: int, width: int) -> Iterator[RenderableType]:
+    yield Text(wording.totals_sentence(document), style="bold", overflow="fold")
+    if document["status_codes"]:
+        yield from _section("Status codes", [_status_table(document["status_codes"])])
+    if document["projects"]:
+        heading = "Projects, the worst first" if len(document["projects"]) > 1 else "Project"
+        yield from _section(heading, [_project_table(document["projects"], width)])
+    if document["causes"]:
+        yield from _section("What is not clean, and what to do about it", _causes(document))
+    yield Text()
+    yield _facts(document, exit_code)
+
+
+def _section(title: str, parts: Iterable[RenderableType]) -> Iterator[RenderableType]:
+    yield Text()
+    yield Text(title, style="bold")
+    for part in parts:
+        yield _indented(part)
+
+
+def _indented(part: RenderableType) -> Padding:
+    return Padding(part, (0, 0, 0, 2), expand=False)
+
+
+def _table() -> Table:
+    # Without lines: they break in logs and in terminals that know only ASCII.
+    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+
+
+def _status_table(status_codes: Mapping[str, int]) -> Table:
+    table = _table()
+    for name in ("code", "groups"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("meaning", overflow="fold")
+    for key, count in status_codes.items():
+        table.add_row(Text(key), f"{count:,}", Text(wording.status_meaning(key)))
+    return table
+
+
+def _project_table(projects: list[dict[str, Any]], width: int) -> Table:
+    groups = ["planned", *(group for group in _COLOR if group in ("done", "gone", "failed") or _any(projects, group))]
+    table = _table()
+    table.add_column("project", overflow="fold")
+    for group in groups:
+        table.add_column("groups" if group == "planned" else group, justify="right", no_wrap=True)
+    wide = width >= _WIDE
+    if wide:
+        table.add_column("time", justify="right", no_wrap=True)
+    order = wording.worst_first(projects)
+    for project in order[:_MAX_PROJECTS]:
+        times = [wording.duration(project["duration_s"])] if wide else []
+        name = Text(printable(project["project_id"]))
+        table.add_row(name, *_counts(project["targets"], groups), *times)
+    if rest := order[_MAX_PROJECTS:]:
+        sums = {group: sum(project["targets"][group] for project in rest) for group in groups}
+        table.add_row(Text(f"and {len(rest):,} more", style="italic"), *_counts(sums, groups))
+    return table
+
+
+def _any(projects: list[dict[str, Any]], group: str) -> bool:
+    return any(project["targets"][group] for project in projects)
+
+
+def _counts(targets: Mapping[str, int], groups: Iterable[str]) -> list[Text]:
+    return [Text(f"{targets[group]:,}", style=_COLOR.get(group, "") if targets[group] else "dim") for group in groups]
+
+
+def _causes(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+    for number, cause in enumerate(document["causes"][:_MAX_CAUSES]):
+        head, *rest = _cause(cause, document["failures"])
+        yield Padding(head, (1 if number else 0, 0, 0, 0), expand=False)
+        yield from rest
+    if others := document["causes"][_MAX_CAUSES:]:
+        groups = sum(cause["count"] for cause in others)
+        more = Text(f"and {groups:,} more, of {len(others)} other causes", style="italic")
+        yield Padding(more, (1, 0, 0, 0), expand=False)
+
+
+def _cause(cause: Mapping[str, Any], failures: list[dict[str, Any]]) -> Iterator[RenderableType]:
+    color = "yellow" if cause["verdict"] == "skipped" else "red"
+    name = " ".join(printable(part) for part in (cause["verdict"], cause["error_code"]) if part)
+    message = f": {_shortened(printable(cause['message']))}" if cause["message"] else ""
+    yield Text.assemble((f"{cause['count']:,} x {name}", color), message, overflow="fold")
+    yield _indented(Text(cause["remedy"], style="bold"))
+    same = (one for one in failures if all(one[key] == cause[key] for key in ("verdict", "error_code")))
+    examples = list(islice(same, _MAX_EXAMPLES))
+    for failure in examples:
+        yield _indented(Text(_example(failure), overflow="fold"))
+    if examples and (more := cause["count"] - len(examples)):
+        yield _indented(Text(f"and {more:,} more", style="italic"))
+
+
+def _shortened(message: str) -> str:
+    return message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 3]}..."
+
+
+def _example(failure: Mapping[str, Any]) -> str:
+    request = f" (request {failure['request_id']})" if failure["request_id"] else ""
+    return printable(f"{failure['project_id']}/{failure['server_group_id']}{request}")
+
+
+def _facts(document: Mapping[str, Any], exit_code: int) -> Table:
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    result = f"{wording.exit_meaning(exit_code, document['targets'])} (exit code {exit_code})"
+    merged = f" ({len(document['runs'])} runs merged)" if len(document["runs"]) > 1 else ""
+    started = wording.moment(document["started_at"])
+    facts = {
+        "Requests": wording.requests_sentence(document["requests"]),
+        "Latency": wording.latency_sentence(document["latency_ms"]),
+        "Speed": wording.speed_sentence(document["speed"], document["duration_s"]),
+        "Run": f"{printable(document['run_id'])}{merged}, started {started}",
+        "Result": result,
+    }
+    for name, value in facts.items():
+        style = ("bold green" if exit_code == 0 else "bold red") if name == "Result" else ""
+        grid.add_row(name, Text(value, style=style))
+    return grid
+
+
+# ---- JSON
+
+
+def write_json(report: Report, file: TextIO, failures: Iterable[Mapping[str, Any]] | None = None) -> None:
+    """Write the report as one JSON object, a line per project, failure and cause.
+
+    `failures`, lines as `report.failure_line` makes them, stand for the bounded list in memory. They are written as
+    they come, and `failures_omitted` says how many of all failed targets are then still missing.
+    """
+    document = report.to_dict()
+    lines = document["failures"] if failures is None else failures
+    # After the failures, since only their end tells how many there were.
+    del document["failures"], document["failures_omitted"]
+    for key, value in document.items():
+        file.write(f"{',' if key != 'schema' else '{'}\n  {json.dumps(key)}: ")
+        _write_list(file, value) if isinstance(value, list) else file.write(json.dumps(value))
+    file.write(',\n  "failures": ')
+    written = _write_list(file, lines)
+    file.write(f',\n  "failures_omitted": {document["targets"]["failed"] - written}\n}}\n')
+
+
+def _write_list(file: TextIO, items: Iterable[Any]) -> int:
+    count, before = 0, "["
+    for item in items:
+        file.write(f"{before}\n    {json.dumps(item)}")
+        count, before = count + 1, ","
+    file.write("\n  ]" if count else "[]")
+    return count

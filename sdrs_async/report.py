@@ -1,0 +1,277 @@
+"""What came of a run, counted while it goes on: the report's numbers, its JSON, its exit code, and merging.
+
+`planned = done + gone + failed + skipped + unsettled` holds at any time, in the whole and per project, since `planned`
+is never counted by itself.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from sdrs_async.errors import ConfigError
+from sdrs_async.failures import Failure, failure_line
+from sdrs_async.fields import Fields
+from sdrs_async.latency import Latency
+from sdrs_async.models import Limits, Outcome
+from sdrs_async.speed import Floor, floor
+from sdrs_async.tally import GROUP_OF, GROUPS, ProjectTally, Tally, status_key, targets_dict
+
+__all__ = ["SCHEMA", "Report", "failure_line"]
+
+SCHEMA = "sdrs-async/report/1"
+_SIGINT = 2
+_UNLIMITED = Limits(
+    project_rate=None, project_concurrency=None, user_rate=None, endpoint_rate=None, concurrency=None
+)  # fmt: skip
+
+
+class Report:
+    """The report of one run, live from its creation, or of several runs merged.
+
+    `limits`: those of the run, for its time floor; `None`: it had none. `clock`: seconds that only go forward, the same
+    that outcomes are timed by. `max_failures`: how many failures to hold in memory, the first in their order; `None`
+    holds all. `signed_in` and `refused` are set by the run: an account was let in, an account was refused.
+    """
+
+    def __init__(
+        self,
+        limits: Limits | None = None,
+        *,
+        run_id: str | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        max_failures: int | None = 1000,
+    ) -> None:
+        self.runs: tuple[str, ...] = (run_id or uuid.uuid4().hex,)
+        self.signed_in = False
+        self.refused = False
+        self.interrupted = False
+        self.signal: int | None = None
+        self.started_at = datetime.now(UTC)
+        self._finished_at: datetime | None = None
+        self._clock = clock
+        self._start = clock()
+        self._limits = limits or _UNLIMITED
+        self._floor: Floor | None = None
+        self._tally = Tally(max_failures)
+
+    # ---- counting
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one settled target, at the moment it settles."""
+        self._tally.add(outcome, self._clock())
+
+    def add_unsettled(self, project_id: str, count: int) -> None:
+        """Count targets that were known, and not sent because the run was interrupted."""
+        self._tally.add_unsettled(project_id, count)
+
+    def add_duplicate(self, count: int = 1) -> None:
+        """Count targets that were given more than once; they are not among the planned ones."""
+        self._tally.duplicates += count
+
+    def finish(self, interrupted_by: int | None = None, stopped: bool = False) -> None:
+        """The run has ended: by the signal `interrupted_by`, `stopped` without one, or by itself. Once is enough."""
+        self._finished_at = self.finished_at
+        self.interrupted = self.interrupted or stopped or interrupted_by is not None
+        self.signal = interrupted_by if self.signal is None else self.signal
+
+    # ---- asking
+
+    @property
+    def run_id(self) -> str:
+        """The run's id; for several runs a new one that follows from theirs."""
+        return self.runs[0] if len(self.runs) == 1 else _merged_id(self.runs)
+
+    @property
+    def targets(self) -> dict[str, int]:
+        """`planned`, the five groups it is the sum of, and `duplicates`; cheap, for a live display."""
+        return targets_dict(self._tally.targets()) | {"duplicates": self._tally.duplicates}
+
+    @property
+    def finished_at(self) -> datetime:
+        """When the run ended by its own clock, which no correction of the machine's time moves; until then: now."""
+        return self._finished_at or self.started_at + timedelta(seconds=self._clock() - self._start)
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code of contract section 5; where several hold: signal, 3, 1, 5.
+
+        A skipped target alone is a 1: it is not known to be clean, and what stopped it needs somebody. An unsettled one
+        without an interruption is a 1 too.
+        """
+        if self.interrupted:
+            return 128 + (self.signal or _SIGINT)
+        if self.refused and not self.signed_in:
+            return 3
+        targets = self._tally.targets()
+        if not (targets["failed"] or targets["skipped"] or targets["unsettled"]):
+            return 0
+        return 5 if not targets["unsettled"] and self._tally.only_worth_retrying() else 1
+
+    @property
+    def floor(self) -> Floor:
+        """The shortest time its limits permit for what was done; for merged reports the longest of theirs."""
+        if self._floor is not None:
+            return self._floor
+        sent = [project.sent for project in self._tally.projects.values()]
+        bound = floor(sent, self._limits, self._tally.latency.quantile(0.5) or 0.0)
+        return Floor(round(bound.seconds, 6), bound.bottleneck)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The report as contract section 6 has it, with what merging needs beside; all of it JSON-serialisable."""
+        finished_at = self.finished_at
+        duration = (finished_at - self.started_at).total_seconds()
+        return {
+            "schema": SCHEMA,
+            "run_id": self.run_id,
+            "runs": list(self.runs),
+            "started_at": _rfc3339(self.started_at),
+            "finished_at": _rfc3339(finished_at),
+            "duration_s": duration,
+            "interrupted": self.interrupted,
+            "interrupted_by": self.signal,
+            "accounts": {"signed_in": self.signed_in, "refused": self.refused},
+            **self._tally.to_dict(),
+            "speed": _speed_dict(self.floor, duration),
+            "latency_ms": self._tally.latency.to_dict(),
+            "latency_buckets": self._tally.latency.buckets(),
+        }
+
+    # ---- putting together
+
+    def merge(self, other: Report) -> Report:
+        """A new report of both: associative and commutative. `ConfigError` if a run is in both: it would count twice.
+
+        Counts add up. It lasts from the earliest start to the latest finish, while the time of a project is that of all
+        runs together. Of two signals the higher number stays; an account that signed in anywhere has signed in. Of two
+        bounds on the failures in memory the smaller one stays.
+        """
+        if shared := sorted(set(self.runs) & set(other.runs)):
+            raise ConfigError(f"run {shared[0]} is in both reports: merging would count it twice")
+        bounds = [one._tally.failures.limit for one in (self, other)]
+        merged = Report(max_failures=min((bound for bound in bounds if bound is not None), default=None))
+        for one in (self, other):
+            merged._tally.absorb(one._tally)
+        merged.runs = tuple(sorted(self.runs + other.runs))
+        merged.signed_in = self.signed_in or other.signed_in
+        merged.refused = self.refused or other.refused
+        merged.interrupted = self.interrupted or other.interrupted
+        merged.signal = max((one.signal for one in (self, other) if one.signal is not None), default=None)
+        merged.started_at = min(self.started_at, other.started_at)
+        merged._finished_at = max(self.finished_at, other.finished_at)
+        merged._floor = self.floor | other.floor
+        return merged
+
+    @classmethod
+    def from_dict(cls, data: object) -> Self:
+        """The report of which `data` is the JSON, with all failures in it; keys it does not know are left alone.
+
+        `ConfigError` names the key that is missing, of another type, or at odds with the others.
+        """
+        fields = Fields(data, "report")
+        if (schema := fields.text("schema")) != SCHEMA:
+            raise fields.wrong("schema", f"is {schema[:60]!r}, and only {SCHEMA!r} can be read")
+        report = cls(max_failures=None)
+        report._read_run(fields)
+        report._tally = _read_tally(fields)
+        return report
+
+    def _read_run(self, fields: Fields) -> None:
+        self.runs = tuple(fields.texts("runs"))
+        if not self.runs or sorted(set(self.runs)) != list(self.runs) or fields.text("run_id") != self.run_id:
+            raise fields.wrong("runs", "must be the sorted ids of the runs, and run_id what follows from them")
+        self.started_at, self._finished_at = fields.time("started_at"), fields.time("finished_at")
+        if self._finished_at < self.started_at:
+            raise fields.wrong("finished_at", "is before started_at")
+        self.interrupted, self.signal = fields.flag("interrupted"), fields.optional_integer("interrupted_by")
+        if self.signal is not None and not (self.interrupted and 0 < self.signal < 128):
+            raise fields.wrong("interrupted_by", "must be the number of the signal that interrupted the run")
+        accounts, speed = fields.fields("accounts"), fields.fields("speed")
+        self.signed_in, self.refused = accounts.flag("signed_in"), accounts.flag("refused")
+        self._floor = Floor(speed.number("floor_s"), speed.optional_text("bottleneck"))
+
+
+def _merged_id(runs: tuple[str, ...]) -> str:
+    return f"merged-{hashlib.sha256(json.dumps(runs).encode()).hexdigest()[:32]}"
+
+
+def _rfc3339(moment: datetime) -> str:
+    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _speed_dict(bound: Floor, duration: float) -> dict[str, Any]:
+    efficiency = round(min(1.0, bound.seconds / duration), 4) if bound.bottleneck and duration > 0 else None
+    return {"floor_s": bound.seconds, "efficiency": efficiency, "bottleneck": bound.bottleneck}
+
+
+# ---- reading, where every sum is checked: a report that was edited or cut must not be merged in silence
+
+
+def _read_tally(fields: Fields) -> Tally:
+    tally = Tally(None)
+    for project in fields.each("projects"):
+        project_id = project.text("project_id")
+        if project_id in tally.projects:
+            raise project.wrong("project_id", f"{project_id!r} is there twice")
+        tally.projects[project_id] = _read_project(project)
+    tally.verdicts = fields.counts("verdicts")
+    for cause in fields.each("causes"):
+        key = cause.text("verdict"), cause.optional_text("error_code")
+        tally.add_cause(*key, cause.integer("count"), cause.text("message"))
+    for failure in fields.each("failures"):
+        tally.failures.add(Failure.from_fields(failure))
+    tally.latency = Latency.from_fields(fields.fields("latency_ms"), fields.fields("latency_buckets"))
+    requests = fields.fields("requests")
+    tally.sent, tally.retries = requests.integer("sent"), requests.integer("retries")
+    tally.throttled = requests.integer("throttled")
+    tally.duplicates = fields.fields("targets").integer("duplicates")
+    _check_sums(fields, tally)
+    return tally
+
+
+def _read_project(fields: Fields) -> ProjectTally:
+    project = ProjectTally(round(fields.number("duration_s") * 1e6))
+    project.targets = _read_targets(fields)
+    codes = fields.counts("status_codes")
+    for key in codes:
+        if key != "none" and not (key.isascii() and key.isdecimal() and len(key) <= 4 and str(int(key)) == key):
+            raise fields.wrong("status_codes", f"{key[:60]!r} is not a status code")
+    project.status_codes = {None if key == "none" else int(key): count for key, count in codes.items()}
+    if sum(codes.values()) != project.sent:
+        raise fields.wrong("status_codes", f"must add up to done, gone and failed ({project.sent})")
+    return project
+
+
+def _read_targets(fields: Fields) -> dict[str, int]:
+    targets = fields.fields("targets")
+    groups = {group: targets.integer(group) for group in GROUPS}
+    if targets.integer("planned") != sum(groups.values()):
+        raise targets.wrong("planned", f"must be the sum of the groups ({sum(groups.values())})")
+    return groups
+
+
+def _check_sums(fields: Fields, tally: Tally) -> None:
+    groups, codes = _read_targets(fields), Counter[str]()
+    by_project: Counter[str] = Counter()
+    for project in tally.projects.values():
+        by_project.update(project.targets)
+        codes.update({status_key(code): count for code, count in project.status_codes.items()})
+    kept, caused = len(tally.failures.ordered()), sum(cause.count for cause in tally.causes.values())
+    wrong = {
+        "targets": any(groups[group] != by_project[group] for group in GROUPS),
+        "status_codes": fields.counts("status_codes") != codes,
+        "verdicts": tally.targets() != groups,
+        "failures": kept + fields.integer("failures_omitted") != groups["failed"],
+        "causes": caused != groups["failed"] + groups["skipped"],
+        "requests": max(tally.retries, tally.throttled) > tally.sent,
+    }
+    for key in (key for key, is_wrong in wrong.items() if is_wrong):
+        raise fields.wrong(key, "does not add up with the other numbers of the report")
+    if odd := [failure for failure in tally.failures.ordered() if failure.verdict in GROUP_OF]:
+        raise fields.wrong("failures", f"holds a target that is {odd[0].verdict}")

@@ -1,0 +1,268 @@
+"""The summary on a terminal, and the JSON file."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from sdrs_async import wording
+from sdrs_async.models import Limits, Outcome, Target, Verdict
+from sdrs_async.render import print_summary, write_json
+from sdrs_async.report import Report, failure_line
+
+HOSTILE = "[red]not[/red] [link=http://x]markup[/] :smile: \x1b[31m\x07\u202e"
+
+
+def _group(number: int) -> str:
+    return f"{number:08x}-87fe-403a-8721-037a1a45c287"
+
+
+def _project(number: int) -> str:
+    return f"{number:032x}"
+
+
+def _add(report: Report, verdict: Verdict, project: int = 1, group: int = 1, **fields: Any) -> Outcome:
+    defaults: dict[str, Any] = {"attempts": 1, "elapsed": 0.02, "latency": 0.02}
+    outcome = Outcome(Target(_project(project), _group(group)), verdict, **(defaults | fields))
+    report.add(outcome)
+    return outcome
+
+
+def _shown(report: Report, width: int = 80, **keywords: Any) -> str:
+    file = io.StringIO()
+    print_summary(report, Console(file=file, width=width, **keywords))
+    return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
+
+
+def _mixed() -> Report:
+    report = Report(Limits(), run_id="f" * 32, clock=lambda: 0.0)
+    for project in range(1, 21):
+        for group in range(50):
+            _add(report, Verdict.DELETED, project, group, status_code=204)
+        _add(report, Verdict.GONE, project, 50, status_code=404)
+        for group in range(project):
+            _add(report, Verdict.TRANSIENT, project, 100 + group, status_code=503, error_code="SDRS.0013", attempts=5)
+    _add(report, Verdict.UNREACHABLE, 1, 200, message="reset by peer", request_id="e" * 32, latency=None)
+    _add(report, Verdict.SKIPPED, 2, 201, message="not sent: the credential was refused", attempts=0, latency=None)
+    report.add_unsettled(_project(3), 7)
+    report.add_duplicate(2)
+    return report
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_the_summary_shows_everything_that_a_run_comes_to(width: int) -> None:
+    """Totals, status codes in words, projects, causes with what to do, requests, latency, speed and the result."""
+    text = _shown(_mixed(), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    text = " ".join(text.split())
+    for expected in (
+        "1,239 groups in 20 projects: 1,000 deleted, 20 already gone, 211 failed, 1 skipped, 7 unsettled "
+        "(2 duplicates left out)",
+        "503 210 the service is not available",
+        "none 1 no answer",
+        "210 x transient SDRS.0013",
+        "run again later",
+        "1 x skipped: not sent: the credential was refused",
+        "Requests 2,071 sent, 840 of them repeats; 0 throttled",
+        "99% within 20.0 ms, longest 20.0 ms",
+        "the rate per project (--project-rate)",
+        "not every group is clean (exit code 1)",
+    ):
+        assert expected in text
+
+
+def test_the_worst_projects_come_first_and_the_rest_as_a_sum() -> None:
+    """At most 15 projects, those with most failures first; one line adds up the others."""
+    lines = _shown(_mixed()).splitlines()
+    start = lines.index("Projects, the worst first")
+    table = [line.split() for line in lines[start + 1 : lines.index("", start)]]
+    assert table[0] == ["project", "groups", "done", "gone", "failed", "skipped", "unsettled"]
+    assert table[1:3] == [
+        [_project(20), "71", "50", "1", "20", "0", "0"],
+        [_project(19), "70", "50", "1", "19", "0", "0"],
+    ]
+    assert table[-1] == ["and", "5", "more", "279", "250", "5", "16", "1", "7"]
+    assert len(table) == 1 + 15 + 1
+
+
+def test_columns_of_zeros_are_left_out_and_times_need_room() -> None:
+    """Without skipped and unsettled ones there are no such columns; from 100 columns on, times are shown."""
+    report = Report(clock=lambda: 0.0)
+    _add(report, Verdict.DELETED, status_code=204, elapsed=83.0)
+    assert "skipped" not in _shown(report)
+    assert "1 min 23 s" not in _shown(report)
+    assert "1 min 23 s" in _shown(report, 100)
+
+
+@pytest.mark.parametrize("width", [30, 50, 80, 140])
+def test_no_id_is_ever_cut(width: int) -> None:
+    """An id that does not fit goes on in the next line; nothing is replaced by an ellipsis."""
+    report = Report()
+    _add(report, Verdict.REJECTED, status_code=400)
+    text = _shown(report, width)
+    assert "\u2026" not in text
+    joined = re.sub(r"\s", "", text)
+    assert f"{_project(1)}/{_group(1)}" in joined
+    if width >= 80:
+        assert f"{_project(1)}/{_group(1)}" in text
+
+
+def test_three_examples_of_a_cause_are_named() -> None:
+    """The first three groups of a cause with their request ids, then how many more."""
+    report = Report()
+    for group in range(5):
+        _add(report, Verdict.FORBIDDEN, group=group, status_code=403, request_id=f"req-{group}")
+    text = _shown(report, 140)
+    assert [f"{_group(group)} (request req-{group})" in text for group in range(5)] == [True] * 3 + [False] * 2
+    assert "    and 2 more" in text.splitlines()
+
+
+def test_many_causes_are_cut_to_the_most_frequent() -> None:
+    """A service that invents codes does not flood the terminal."""
+    report = Report()
+    for number in range(13):
+        _add(report, Verdict.REJECTED, group=number, status_code=400, error_code=f"X.{number:04d}")
+    text = _shown(report)
+    assert "X.0009" in text
+    assert "X.0010" not in text
+    assert "and 3 more, of 3 other causes" in text
+
+
+def test_what_a_server_sends_is_never_markup() -> None:
+    """Markup, emoji names, escape sequences and direction marks from outside are shown, not obeyed."""
+    report = Report()
+    report.add(Outcome(Target(HOSTILE, HOSTILE), Verdict.REJECTED, 400, HOSTILE, HOSTILE, HOSTILE, 1))
+    shown = _shown(report, 1000)
+    assert "\x1b" not in shown
+    # In the table of projects, and as code, message, project, group and request of the failure.
+    assert shown.count("[red]not[/red] [link=http://x]markup[/] :smile: ?[31m??") == 6
+    colored = _shown(report, 300, force_terminal=True, color_system="standard")
+    assert not {"\x07", "\u202e"} & set(colored)
+
+
+def test_a_long_message_is_cut() -> None:
+    """The file has the whole message, the terminal its beginning."""
+    report = Report()
+    _add(report, Verdict.REJECTED, status_code=400, message="m" * 500)
+    assert "m" * 197 + "..." in re.sub(r"\s", "", _shown(report))
+
+
+def test_the_summary_is_plain_ascii_without_colors_outside_a_terminal() -> None:
+    """In a log there are no escape sequences, lines or signs that another encoding would break."""
+    assert _shown(_mixed()).isascii()
+    assert "\x1b" not in _shown(_mixed())
+    assert "\x1b[1" in _shown(_mixed(), force_terminal=True, color_system="standard")
+
+
+def test_an_empty_run_says_so() -> None:
+    """Nothing selected is a success that must not look like one."""
+    text = _shown(Report())
+    assert "0 groups in 0 projects" in text
+    assert "nothing was selected" in text
+    assert "nothing was sent" in text
+    assert "Status codes" not in text
+
+
+def test_a_clean_run_says_so() -> None:
+    """All deleted is one short page without causes."""
+    report = Report(Limits(), clock=lambda: 0.0)
+    _add(report, Verdict.DELETED, status_code=204)
+    text = _shown(report)
+    assert "every group is clean (exit code 0)" in text
+    assert "What is not clean" not in text
+
+
+def test_a_merged_report_says_of_how_many_runs() -> None:
+    """The summary of several runs names their number."""
+    assert "(2 runs merged)" in _shown(Report(run_id="a").merge(Report(run_id="b")))
+
+
+# ---- words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0.00 s"),
+        (0.254, "0.25 s"),
+        (9.996, "10.0 s"),
+        (59.94, "59.9 s"),
+        (59.96, "1 min 00 s"),
+        (200, "3 min 20 s"),
+        (3599.9, "1 h 00 min"),
+        (7500, "2 h 05 min"),
+    ],
+)
+def test_times_are_written_as_one_reads_them(seconds: float, text: str) -> None:
+    """The unit fits the length, and rounding never gives 60 seconds."""
+    assert wording.duration(seconds) == text
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 406, 407, 408, 409, 429, 500, 501, 502, 503, 504])
+def test_every_documented_status_has_words_of_its_own(status: int) -> None:
+    """Each status of the vendor's page, and 429, says more than its class does."""
+    assert wording.status_meaning(str(status)) != wording.status_meaning(f"{str(status)[0]}99")
+
+
+def test_unknown_statuses_are_named_by_their_class() -> None:
+    """A status that nobody documented still gets words."""
+    assert wording.status_meaning("302") == "redirect, not followed"
+    assert wording.status_meaning("999") == "not a known status"
+
+
+def test_signals_without_words_are_named_by_number() -> None:
+    """Any other signal is still told apart."""
+    assert wording.exit_meaning(129, {"planned": 1}) == "ended by signal 1"
+
+
+# ---- JSON
+
+
+def _written(report: Report, failures: Any = None) -> dict[str, Any]:
+    file = io.StringIO()
+    write_json(report, file, failures)
+    document: dict[str, Any] = json.loads(file.getvalue())
+    return document
+
+
+@pytest.mark.parametrize("report", [Report(clock=lambda: 0.0), _mixed()], ids=["empty", "mixed"])
+def test_the_file_holds_the_report(report: Report) -> None:
+    """What is written is the report as it is, and can be read back."""
+    document = _written(report)
+    assert document == report.to_dict()
+    assert Report.from_dict(document).to_dict() == document
+
+
+def test_the_file_holds_every_failure_that_is_handed_in() -> None:
+    """Failures that memory left out are in the file, none is omitted, and they are taken one by one."""
+    report = Report(max_failures=2, clock=lambda: 0.0)
+    failed = [_add(report, Verdict.REJECTED, group=number, status_code=400) for number in range(50)]
+    taken = []
+
+    def spooled() -> Iterator[dict[str, Any]]:
+        for outcome in failed:
+            taken.append(file.tell())
+            yield failure_line(outcome)
+
+    file = io.StringIO()
+    write_json(report, file, spooled())
+    document = json.loads(file.getvalue())
+    assert [one["server_group_id"] for one in document["failures"]] == [_group(number) for number in range(50)]
+    assert document["failures_omitted"] == 0
+    assert report.to_dict()["failures_omitted"] == 48
+    assert len(set(taken)) == 50
+    assert len(Report.from_dict(document).to_dict()["failures"]) == 50
+
+
+def test_the_file_says_how_many_failures_are_still_missing() -> None:
+    """A spool that was cut is not passed off as complete."""
+    report = Report(clock=lambda: 0.0)
+    failed = [_add(report, Verdict.REJECTED, group=number, status_code=400) for number in range(5)]
+    document = _written(report, [failure_line(failed[0])])
+    assert (len(document["failures"]), document["failures_omitted"]) == (1, 4)

@@ -1,0 +1,534 @@
+"""The report: its numbers, its JSON, its exit code, and merging."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdrs_async.errors import ConfigError
+from sdrs_async.models import Limits, Outcome, Target, Verdict
+from sdrs_async.remedies import remedy
+from sdrs_async.report import Report, failure_line
+from sdrs_async.tally import GROUPS
+
+START = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
+ANSWERED = (Verdict.DELETED, Verdict.GONE)
+UNSENT = (Verdict.SKIPPED, Verdict.UNSETTLED)
+
+
+class Clock:
+    """Seconds that go on when told to."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def _outcome(verdict: Verdict = Verdict.DELETED, project: str = "p1", group: str = "g1", **fields: Any) -> Outcome:
+    defaults: dict[str, Any] = {"attempts": 1, "elapsed": 0.5, "latency": 0.02}
+    if verdict in ANSWERED:
+        defaults["status_code"] = 204 if verdict is Verdict.DELETED else 404
+    if verdict in UNSENT:
+        defaults = {}
+    return Outcome(Target(project, group), verdict, **(defaults | fields))
+
+
+def _report(*outcomes: Outcome, run_id: str = "run", **keywords: Any) -> Report:
+    report = Report(run_id=run_id, **({"clock": Clock()} | keywords))
+    report.started_at = START
+    for outcome in outcomes:
+        report.add(outcome)
+    return report
+
+
+def _reread(report: Report) -> Report:
+    return Report.from_dict(json.loads(json.dumps(report.to_dict())))
+
+
+@st.composite
+def _outcomes(draw: st.DrawFn) -> Outcome:
+    verdict = draw(st.sampled_from(list(Verdict)))
+    answered = verdict in ANSWERED or (verdict not in UNSENT and draw(st.booleans()))
+    attempts = draw(st.integers(0, 1 if verdict in UNSENT else 6))
+    return Outcome(
+        target=Target(draw(st.sampled_from(["p1", "p2", "p3"])), draw(st.sampled_from("abcdefgh"))),
+        verdict=verdict,
+        status_code=draw(st.sampled_from([204, 400, 404, 429, 503])) if answered else None,
+        error_code=draw(st.sampled_from([None, "SDRS.1002", "APIGW.0308"])) if answered else None,
+        message=draw(st.sampled_from(["", "one", "another", "certificate verify failed", "ü\u202e\ud800"])),
+        request_id=draw(st.sampled_from([None, "r1", "r2"])),
+        attempts=attempts,
+        elapsed=draw(st.floats(0, 500)),
+        latency=draw(st.floats(0, 100)) if answered else None,
+        throttled=draw(st.integers(0, attempts)),
+    )
+
+
+@st.composite
+def _reports(draw: st.DrawFn, run_id: str) -> Report:
+    clock = Clock()
+    limits = draw(st.sampled_from([None, Limits(), Limits(user_rate="1/s", concurrency=1)]))
+    report = Report(limits, run_id=run_id, clock=clock, max_failures=draw(st.sampled_from([None, 0, 1, 3])))
+    report.started_at = START + timedelta(seconds=draw(st.floats(0, 1e6)))
+    for outcome in draw(st.lists(_outcomes(), max_size=20)):
+        clock.now += draw(st.floats(0, 10))
+        report.add(outcome)
+    report.add_unsettled(draw(st.sampled_from(["p1", "p9"])), draw(st.integers(0, 3)))
+    report.add_duplicate(draw(st.integers(0, 3)))
+    report.signed_in, report.refused = draw(st.booleans()), draw(st.booleans())
+    clock.now += 1
+    report.finish(*draw(st.sampled_from([(None, False), (None, True), (2, False), (15, True)])))
+    return report
+
+
+# ---- numbers
+
+
+@given(_reports("a"))
+def test_every_sum_holds(report: Report) -> None:
+    """`planned` is the sum of the groups, in the whole and per project; status codes cover what was to be answered."""
+    document = report.to_dict()
+    for part in (document, *document["projects"]):
+        targets = part["targets"]
+        assert targets["planned"] == sum(targets[group] for group in GROUPS)
+        assert sum(part["status_codes"].values()) == targets["done"] + targets["gone"] + targets["failed"]
+    for group in ("planned", *GROUPS):
+        assert document["targets"][group] == sum(project["targets"][group] for project in document["projects"])
+    targets = document["targets"]
+    assert sum(document["verdicts"].values()) == targets["planned"]
+    assert sum(cause["count"] for cause in document["causes"]) == targets["failed"] + targets["skipped"]
+    assert len(document["failures"]) + document["failures_omitted"] == targets["failed"]
+    assert targets == report.targets
+
+
+@given(st.lists(_outcomes()), st.randoms(use_true_random=False), st.sampled_from([None, 0, 2, 100]))
+def test_the_order_of_arrival_does_not_matter(outcomes: list[Outcome], rng: Any, bound: int | None) -> None:
+    """The same outcomes give the same report in any order, the failures that it holds included."""
+    clock = Clock()
+    one = _report(*outcomes, clock=clock, max_failures=bound).to_dict()
+    rng.shuffle(outcomes)
+    assert _report(*outcomes, clock=clock, max_failures=bound).to_dict() == one
+
+
+def test_the_document_is_that_of_the_contract() -> None:
+    """Every key of contract section 6 is there, spelled and nested as it says."""
+    clock = Clock()
+    report = _report(run_id="r1", limits=Limits(project_rate="8/s"), clock=clock)
+    for number in range(7):
+        report.add(_outcome(group=f"g{number}"))
+    report.add(_outcome(Verdict.GONE, group="g7"))
+    clock.now += 1.5
+    failure: dict[str, Any] = {"status_code": 503, "error_code": "SDRS.0013", "message": "busy"}
+    failure |= {"request_id": "q", "attempts": 4}
+    report.add(_outcome(Verdict.TRANSIENT, group="g8", throttled=2, elapsed=1.0, **failure))
+    report.add_unsettled("p1", 1)
+    report.finish(2)
+    expected = {
+        "schema": "sdrs-async/report/1",
+        "run_id": "r1",
+        "started_at": "2030-01-02T03:04:05.000000Z",
+        "finished_at": "2030-01-02T03:04:06.500000Z",
+        "duration_s": 1.5,
+        "interrupted": True,
+        "status_codes": {"204": 7, "404": 1, "503": 1},
+        "verdicts": {"deleted": 7, "gone": 1, "transient": 1, "unsettled": 1},
+        "requests": {"sent": 12, "retries": 3, "throttled": 2},
+        "failures": [{"project_id": "p1", "server_group_id": "g8", "verdict": "transient"} | failure],
+    }
+    found = report.to_dict()
+    assert {key: found[key] for key in expected} == expected
+    assert found["speed"] == {"floor_s": 1.019978, "efficiency": 0.68, "bottleneck": "project rate"}
+    assert found["latency_ms"] == {"p50": 19.978, "p90": 19.978, "p99": 19.978, "max": 20.0}
+    targets = {"planned": 10, "done": 7, "gone": 1, "failed": 1, "skipped": 0, "unsettled": 1}
+    assert found["targets"] == targets | {"duplicates": 0}
+    assert found["projects"] == [
+        {"project_id": "p1", "targets": targets, "status_codes": expected["status_codes"], "duration_s": 2.0}
+    ]
+    assert found["causes"] == [
+        {
+            "verdict": "transient",
+            "error_code": "SDRS.0013",
+            "count": 1,
+            "message": "busy",
+            "remedy": remedy("transient", "SDRS.0013"),
+        }
+    ]
+
+
+def test_a_failed_target_without_any_answer_counts_as_none() -> None:
+    """JSON spells the status of a target that never got an answer `"none"`, after the numbers."""
+    unanswered = _outcome(Verdict.UNREACHABLE, latency=None, message="reset")
+    report = _report(unanswered, _outcome(Verdict.THROTTLED, group="g2", status_code=429))
+    assert list(report.to_dict()["status_codes"].items()) == [("429", 1), ("none", 1)]
+    assert failure_line(unanswered)["status_code"] is None
+
+
+def test_targets_that_were_never_tried_send_nothing_and_take_no_time() -> None:
+    """Skipped and unsettled ones are planned, and neither requests nor status codes nor time of their project."""
+    document = _report(_outcome(Verdict.SKIPPED, message="why"), _outcome(Verdict.UNSETTLED, group="g2")).to_dict()
+    assert document["requests"] == {"sent": 0, "retries": 0, "throttled": 0}
+    assert document["status_codes"] == {}
+    assert document["projects"][0]["duration_s"] == 0
+    assert document["speed"] == {"floor_s": 0.0, "efficiency": None, "bottleneck": None}
+    assert [(cause["verdict"], cause["count"], cause["message"]) for cause in document["causes"]] == [
+        ("skipped", 1, "why")
+    ]
+
+
+def test_the_time_of_a_project_goes_from_its_first_try_to_its_last_settlement() -> None:
+    """What lies between counts; what other projects do does not."""
+    clock = Clock()
+    report = _report(clock=clock)
+    clock.now += 10
+    report.add(_outcome(elapsed=2.0))
+    clock.now += 5
+    report.add(_outcome(group="g2", elapsed=1.0))
+    clock.now += 100
+    report.add(_outcome(project="p2", elapsed=1.0))
+    durations = {project["project_id"]: project["duration_s"] for project in report.to_dict()["projects"]}
+    assert durations == {"p1": 7.0, "p2": 1.0}
+
+
+def test_efficiency_is_never_above_one() -> None:
+    """A median latency is a guess: a run that is faster than its floor is as fast as it can be."""
+    clock = Clock()
+    report = _report(_outcome(latency=5.0), clock=clock)
+    clock.now += 1
+    assert report.to_dict()["speed"] == {"floor_s": 5.0, "efficiency": 1.0, "bottleneck": "latency"}
+
+
+def test_a_report_that_is_finished_stands_still() -> None:
+    """The clock goes on, the report does not."""
+    clock = Clock()
+    report = _report(clock=clock)
+    clock.now += 3
+    report.finish()
+    clock.now += 3
+    report.finish()
+    assert report.to_dict()["duration_s"] == 3.0
+
+
+def test_every_report_has_an_id_of_its_own() -> None:
+    """Two runs without a given id can be merged."""
+    assert len(Report().merge(Report()).runs) == 2
+
+
+# ---- failures
+
+
+@pytest.mark.parametrize("order", [lambda groups: groups, reversed], ids=["ascending", "descending"])
+def test_memory_holds_the_first_failures_in_order(order: Callable[[list[str]], Iterable[str]]) -> None:
+    """However many fail, and in whatever order, the first of them by project and group are held."""
+    groups = [f"g{number:04d}" for number in range(2000)]
+    report = _report(
+        *(_outcome(Verdict.TRANSIENT, group=group, status_code=503) for group in order(groups)), max_failures=10
+    )
+    # Not a list of all that is cut when somebody looks: the memory is bounded while the run goes on.
+    assert len(report._tally.failures._kept) < 2 * 10 + 64
+    document = report.to_dict()
+    assert [failure["server_group_id"] for failure in document["failures"]] == groups[:10]
+    assert document["failures_omitted"] == 1990
+
+
+def test_none_holds_every_failure() -> None:
+    """`max_failures=None` leaves out none."""
+    report = _report(*(_outcome(Verdict.REJECTED, group=f"g{n}") for n in range(1500)), max_failures=None)
+    assert (len(report.to_dict()["failures"]), report.to_dict()["failures_omitted"]) == (1500, 0)
+
+
+def test_a_negative_bound_is_refused() -> None:
+    """A bound below zero is a mistake of the caller."""
+    with pytest.raises(ConfigError, match="max_failures"):
+        Report(max_failures=-1)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code", "message", "word"),
+    [
+        ("rejected", None, "", "--endpoint"),
+        ("rejected", "APIGW.0101", "", "--endpoint must be"),
+        ("rejected", "APIG.0103", "", "--endpoint must be"),
+        ("rejected", "SDRS.0207", "", "targets"),
+        ("rejected", "SDRS.1020", "", "state"),
+        ("unauthorized", "SDRS.0002", "", "scoped"),
+        ("unauthorized", "apigw.0301", "", "clock"),
+        ("forbidden", None, "", "SDRS Administrator"),
+        ("forbidden", "APIGW.0802", "", "region"),
+        ("conflict", "SDRS.1002", "", "busy"),
+        ("throttled", None, "", "--project-rate"),
+        ("throttled", "IAM.0012", "", "IAM"),
+        ("transient", "SDRS.9999", "", "later"),
+        ("unreachable", None, "reset by peer", "proxy"),
+        ("unreachable", None, "[SSL: CERTIFICATE_VERIFY_FAILED]", "--ca-file"),
+        ("skipped", None, "", "project was stopped"),
+        ("still_there", None, "", "message"),
+    ],
+)
+def test_every_cause_says_what_to_do(verdict: str, code: str | None, message: str, word: str) -> None:
+    """The code decides before the verdict; what is not known still gets a sentence."""
+    sentence = remedy(verdict, code, message)
+    assert word in sentence
+    assert sentence.endswith(".")
+
+
+def test_every_failure_of_the_contract_has_a_remedy_of_its_own() -> None:
+    """A verdict that is new in the model must not fall through to the general sentence."""
+    clean = (Verdict.DELETED, Verdict.GONE, Verdict.UNSETTLED)
+    assert all(remedy(verdict, None) != remedy("unknown", None) for verdict in Verdict if verdict not in clean)
+
+
+def test_causes_are_counted_by_verdict_and_code_the_most_frequent_first() -> None:
+    """One line for each pair, with the first of the messages in order as the example."""
+    report = _report(
+        _outcome(Verdict.TRANSIENT, error_code="SDRS.0013", message="z"),
+        _outcome(Verdict.TRANSIENT, group="g2", message="x"),
+        _outcome(Verdict.TRANSIENT, group="g3", error_code="SDRS.0013", message="y"),
+        _outcome(Verdict.REJECTED, group="g4"),
+    )
+    causes = [(one["verdict"], one["error_code"], one["count"], one["message"]) for one in report.to_dict()["causes"]]
+    assert causes == [
+        ("transient", "SDRS.0013", 2, "y"),
+        ("rejected", None, 1, ""),
+        ("transient", None, 1, "x"),
+    ]
+
+
+# ---- exit codes
+
+RETRYABLE = (Verdict.THROTTLED, Verdict.TRANSIENT, Verdict.UNREACHABLE, Verdict.CONFLICT)
+LASTING = (Verdict.REJECTED, Verdict.UNAUTHORIZED, Verdict.FORBIDDEN)
+
+
+@pytest.mark.parametrize(
+    ("outcomes", "code"),
+    [
+        ([], 0),
+        ([_outcome(), _outcome(Verdict.GONE)], 0),
+        *(([_outcome(), _outcome(verdict)], 5) for verdict in RETRYABLE),
+        ([_outcome(verdict) for verdict in RETRYABLE], 5),
+        *(([_outcome(), _outcome(verdict)], 1) for verdict in LASTING),
+        ([_outcome(Verdict.TRANSIENT), _outcome(Verdict.REJECTED)], 1),
+        ([_outcome(Verdict.TRANSIENT), _outcome(Verdict.SKIPPED)], 1),
+        ([_outcome(Verdict.TRANSIENT), _outcome(Verdict.UNSETTLED)], 1),
+        ([_outcome(), _outcome(Verdict.SKIPPED)], 1),
+        ([_outcome(), _outcome(Verdict.UNSETTLED)], 1),
+        ([_outcome(Verdict.UNREACHABLE, message="certificate verify failed")], 1),
+    ],
+)
+def test_the_exit_code_follows_from_what_became_of_the_targets(outcomes: list[Outcome], code: int) -> None:
+    """0 for all clean, 5 when only causes worth retrying are in the way, 1 otherwise."""
+    assert _report(*outcomes).exit_code == code
+
+
+@pytest.mark.parametrize(
+    ("signal", "stopped", "code"), [(2, False, 130), (15, False, 143), (15, True, 143), (None, True, 130)]
+)
+def test_an_interruption_comes_before_everything_else(signal: int | None, stopped: bool, code: int) -> None:
+    """The signal's code, whatever failed, and also when no account signed in."""
+    report = _report(_outcome(Verdict.REJECTED))
+    report.refused = True
+    report.finish(signal, stopped)
+    assert report.exit_code == code
+    assert (report.to_dict()["interrupted"], report.to_dict()["interrupted_by"]) == (True, signal)
+
+
+def test_no_account_that_could_sign_in_is_3() -> None:
+    """A refused account alone is a 3; beside one that was let in, it is a failure like another."""
+    report = _report(_outcome(Verdict.UNAUTHORIZED, status_code=401))
+    report.refused = True
+    assert report.exit_code == 3
+    report.signed_in = True
+    assert report.exit_code == 1
+
+
+# ---- merging and reading back
+
+
+@given(_reports("a"), _reports("b"), _reports("c"))
+def test_merging_is_associative_and_commutative(a: Report, b: Report, c: Report) -> None:
+    """Reports of parts can be put together in any order and grouping, to the same document."""
+    whole = a.merge(b).merge(c)
+    for other in (a.merge(b.merge(c)), c.merge(a).merge(b), b.merge(a).merge(c)):
+        assert other.to_dict() == whole.to_dict()
+        assert other.exit_code == whole.exit_code
+
+
+@given(_reports("a"), _reports("b"))
+def test_a_report_survives_its_json(a: Report, b: Report) -> None:
+    """Read back, a report is the same, a merged one too; and merging what was read is merging what was written."""
+    for report in (a, b, a.merge(b)):
+        assert _reread(report).to_dict() == report.to_dict()
+        assert _reread(report).exit_code == report.exit_code
+    merged, again = a.merge(b).to_dict(), _reread(a).merge(_reread(b)).to_dict()
+    for document in (merged, again):  # in memory the smaller bound holds, files keep what they have
+        del document["failures"], document["failures_omitted"]
+    assert again == merged
+
+
+@pytest.mark.parametrize("parts", [("a", "a"), ("ab", "b"), ("ab", "bc")])
+def test_a_run_is_merged_once_only(parts: tuple[str, str]) -> None:
+    """A run in both reports would count twice: it is refused, inside merged reports too."""
+    one, other = (_merged(*part) for part in parts)
+    with pytest.raises(ConfigError, match=f"run {min(set(parts[0]) & set(parts[1]))} is in both"):
+        one.merge(other)
+
+
+def _merged(first: str, *others: str) -> Report:
+    report = _report(run_id=first)
+    for other in others:
+        report = report.merge(_report(run_id=other))
+    return report
+
+
+def test_a_merged_report_has_an_id_that_follows_from_its_runs() -> None:
+    """The same runs give the same id, other runs another."""
+    assert _merged("a", "b").run_id == _merged("b", "a").run_id
+    assert len({_merged(*runs).run_id for runs in ("a", "b", "ab", "ac", "abc")}) == 5
+    assert _merged("b", "a").runs == ("a", "b")
+
+
+def test_merged_times_span_all_runs_and_add_up_per_project() -> None:
+    """From the earliest start to the latest finish; a project's time is that of all its runs together."""
+    early, late = _report(_outcome(elapsed=2.0), run_id="a"), _report(_outcome(elapsed=3.0), run_id="b")
+    late.started_at = START + timedelta(minutes=1)
+    document = early.merge(late).to_dict()
+    assert document["started_at"] == "2030-01-02T03:04:05.000000Z"
+    assert document["duration_s"] == 60.0
+    assert document["projects"][0]["duration_s"] == 5.0
+
+
+def _document() -> dict[str, Any]:
+    report = _report(_outcome(), _outcome(Verdict.REJECTED, group="g2", status_code=400), run_id="a")
+    document: dict[str, Any] = json.loads(json.dumps(report.to_dict()))
+    return document
+
+
+MISSING = [(key,) for key in _document()] + [
+    ("targets", "planned"),
+    ("targets", "duplicates"),
+    ("requests", "sent"),
+    ("speed", "floor_s"),
+    ("speed", "bottleneck"),
+    ("accounts", "refused"),
+    ("latency_ms", "max"),
+    ("latency_buckets", "growth"),
+    ("projects", 0, "project_id"),
+    ("projects", 0, "targets", "done"),
+    ("failures", 0, "verdict"),
+    ("causes", 0, "count"),
+]
+# What is worked out anew when a report is read.
+DERIVED = {("duration_s",)}
+
+
+def _change(document: dict[str, Any], path: tuple[str | int, ...], value: object) -> str:
+    """Put a value there (or nothing, for `...`), and return how an error spells the place."""
+    inner: Any = document
+    for key in path[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return "report" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+
+
+@pytest.mark.parametrize("path", [path for path in MISSING if path not in DERIVED])
+def test_a_missing_key_is_named(path: tuple[str | int, ...]) -> None:
+    """A document that lacks something says what."""
+    document = _document()
+    place = _change(document, path, ...)
+    with pytest.raises(ConfigError) as caught:
+        Report.from_dict(document)
+    assert str(caught.value) == f"{place}: is missing"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("schema",), "sdrs-async/report/2"),
+        (("schema",), 1),
+        (("runs",), []),
+        (("runs",), "a"),
+        (("runs",), ["b"]),
+        (("runs",), ["a", "a"]),
+        (("runs", 0), 1),
+        (("started_at",), "yesterday"),
+        (("started_at",), "2030-01-02T03:04:05"),
+        (("finished_at",), "2029-01-02T03:04:05Z"),
+        (("interrupted",), "no"),
+        (("started_at",), "0001-01-01T00:00:00+14:00"),
+        (("interrupted_by",), -2),
+        (("interrupted_by",), 2),
+        (("accounts",), []),
+        (("speed", "floor_s"), "fast"),
+        (("speed", "floor_s"), float("nan")),
+        (("speed", "bottleneck"), 1),
+        (("targets", "planned"), 3),
+        (("targets", "done"), 1.0),
+        (("targets", "duplicates"), True),
+        (("targets", "duplicates"), 10**400),
+        (("status_codes",), {"204": 2}),
+        (("verdicts",), {"deleted": 2}),
+        (("requests", "retries"), 3),
+        (("projects",), {}),
+        (("projects", 0), "p1"),
+        (("projects", 0, "targets", "planned"), 1),
+        (("projects", 0, "status_codes"), {"204": 1}),
+        (("projects", 0, "status_codes"), {"204": 1, "many": 1}),
+        (("projects", 0, "status_codes"), {"0204": 1, "400": 1}),
+        (("projects", 0, "duration_s"), -1),
+        (("projects", 0, "duration_s"), 1e308),
+        (("failures",), []),
+        (("failures", 0, "verdict"), "gone"),
+        (("failures", 0, "message"), None),
+        (("failures_omitted",), 1),
+        (("causes",), []),
+        (("latency_ms",), 5),
+    ],
+)
+def test_a_wrong_value_is_named(path: tuple[str | int, ...], value: object) -> None:
+    """What has another type, or does not add up, is named with its place; nothing of it is merged in silence."""
+    document = _document()
+    place = _change(document, path, value)
+    with pytest.raises(ConfigError) as caught:
+        Report.from_dict(document)
+    named = str(caught.value).split(": ")[0]
+    assert place.startswith(named) or named.startswith(place)
+
+
+@pytest.mark.parametrize("data", [None, [], "report", 1])
+def test_what_is_no_object_is_no_report(data: object) -> None:
+    """Any other JSON value is refused."""
+    with pytest.raises(ConfigError, match="report: must be an object"):
+        Report.from_dict(data)
+
+
+def test_a_project_that_is_there_twice_is_refused() -> None:
+    """It would count twice."""
+    document = _document()
+    document["projects"] *= 2
+    with pytest.raises(ConfigError, match="there twice"):
+        Report.from_dict(document)
+
+
+def test_unknown_keys_are_left_alone() -> None:
+    """A report of a later version that only adds keys can be read."""
+    document = _document() | {"discovery": {"projects": 1}}
+    assert Report.from_dict(document).to_dict() == _document() | {"finished_at": document["finished_at"]}
+
+
+def test_failures_in_a_document_are_in_order() -> None:
+    """Sorted by project, then group: two reports can be compared line by line."""
+    outcomes = [_outcome(Verdict.REJECTED, p, g) for p in ("p2", "p1") for g in ("b", "a")]
+    ids = [(one["project_id"], one["server_group_id"]) for one in _report(*outcomes).to_dict()["failures"]]
+    assert all(one <= other for one, other in pairwise(ids))

@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import ipaddress
 import logging
+import re
 import ssl
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 from yarl import URL
 
 from sdrs_async.auth import Auth
+from sdrs_async.deadlines import Deadlines
 from sdrs_async.errors import AuthenticationError, ConfigError
-from sdrs_async.models import Reply, Request, RetryPolicy, Target, Verdict
-from sdrs_async.wire import classify, group_failures_path, parse_error, parse_retry_after, parse_throttle
+from sdrs_async.models import Limits, Reply, Request, RetryPolicy, Target, Verdict
+from sdrs_async.wire import classify, group_failures_path, one_line, parse_error, parse_retry_after, parse_throttle
 
 __all__ = ["Client", "check_endpoint"]
 
@@ -28,6 +31,9 @@ log = logging.getLogger("sdrs_async")
 _MAX_ERROR_BODY = 64 * 1024
 _CONNECT_TIMEOUT = 10.0
 _REQUEST_IDS = ("X-Request-Id", "X-IAM-Trace-Id")
+_URL = re.compile(r"https?://[\w.:\[\]/~-]+", re.IGNORECASE | re.ASCII)
+# The service catalog's URL of the service ends in its version and the project id; both are added to each request.
+_API_ROOT = re.compile(r"/*(?:/v1(?:/[0-9a-f]{32})?)?/*$")
 
 
 def check_endpoint(endpoint: str, *, allow_http: bool = False) -> str:
@@ -35,18 +41,19 @@ def check_endpoint(endpoint: str, *, allow_http: bool = False) -> str:
 
     Plain http is for this machine only: elsewhere a credential would cross the network in the clear.
     """
+    if {"@", "?", "#"} & set(endpoint):  # not shown: a password may be in it
+        raise ConfigError("the endpoint is scheme, host and port only: no user, query or fragment in it")
     try:
         parts = urlsplit(endpoint)
         host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")  # what looking it up does, and fails at
     except ValueError as error:
         raise ConfigError(f"endpoint {endpoint!r} is not a URL: {error}") from None
-    if parts.scheme not in ("http", "https") or not host:
+    if not host or not _URL.fullmatch(endpoint):
         raise ConfigError(f"endpoint {endpoint!r} is not a URL like https://sdrs.eu-de.otc.t-systems.com")
-    if parts.username is not None or parts.query or parts.fragment:
-        raise ConfigError("the endpoint is scheme, host and port only: no user, query or fragment in it")
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise ConfigError(f"endpoint {endpoint!r} would send the credential unencrypted: use https, or --allow-http")
-    return endpoint.rstrip("/").removesuffix("/v1")
+    return f"{parts.scheme}://{parts.netloc}{_API_ROOT.sub('', parts.path, count=1)}"
 
 
 def _is_loopback(host: str) -> bool:
@@ -59,8 +66,9 @@ def _is_loopback(host: str) -> bool:
 class Client:
     """One aiohttp session for one run, used as an async context manager.
 
-    `concurrency` sizes the connection pool, so that no request waits for a connection inside its own time. `ca_file`
-    replaces the system's certificates; they are always checked. Proxies come from the environment, netrc never.
+    The connection pool is as large as `limits.concurrency`, so that no request waits for a connection inside its own
+    time. `ca_file` replaces the system's certificates; they are always checked. Proxies come from the environment,
+    netrc never.
     """
 
     def __init__(
@@ -68,20 +76,22 @@ class Client:
         endpoint: str,
         auth: Auth,
         *,
-        concurrency: int | None,
+        limits: Limits,
         retry: RetryPolicy,
         ca_file: str | None = None,
         allow_http: bool = False,
     ) -> None:
         self.endpoint = check_endpoint(endpoint, allow_http=allow_http)
         self._auth = auth
-        self._concurrency = concurrency
-        self._timeout = _timeouts(retry.timeout)
+        self._proxy = _proxy_of(self.endpoint)
+        self._pool = limits.concurrency or 0
+        # The total time, reading included, is kept by `Deadlines`: aiohttp's own costs a timer per request.
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_TIMEOUT, retry.timeout))
         self._tls = _tls_context(ca_file) if self.endpoint.startswith("https") else True
 
     async def __aenter__(self) -> Self:
-        pool = self._concurrency or 0
-        connector = aiohttp.TCPConnector(limit=pool, limit_per_host=pool, ssl=self._tls)
+        self._deadlines = Deadlines()
+        connector = aiohttp.TCPConnector(limit=self._pool, ssl=self._tls)
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -89,7 +99,7 @@ class Client:
             headers={"User-Agent": "sdrs-async"},
             # aiohttp's own reading of the environment (trust_env) would also send what ~/.netrc holds.
             trust_env=False,
-            proxy=_proxy_of(self.endpoint),
+            proxy=self._proxy,
         )
         # aiohttp sends a DELETE a second time by itself when a kept-alive connection closes. That breaks the pacing's
         # proof and the count of tries, and a signature may be too old by then. There is no public switch (aiohttp
@@ -100,9 +110,10 @@ class Client:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._deadlines.close()
         await self._session.close()
 
-    async def send(self, target: Target, timeout: float) -> Reply:  # noqa: ASYNC109 - aiohttp enforces it
+    async def send(self, target: Target, timeout: float) -> Reply:  # noqa: ASYNC109 - kept by `Deadlines`
         """Delete the failed tasks of one protection group: one request, one reply.
 
         `timeout` is in seconds. What a server or network does is data; `ConfigError` only for an id that is refused.
@@ -111,12 +122,8 @@ class Client:
         try:
             headers = await self._auth.sign(request, target.project_id)
         except AuthenticationError as error:
-            return Reply(Verdict.UNAUTHORIZED, message=str(error), retryable=False)
-        started = time.perf_counter()
-        try:
-            reply = await self._exchange(request, headers, timeout, started)
-        except (aiohttp.ClientError, OSError) as error:
-            reply = _unreachable(error, time.perf_counter() - started)
+            return Reply(Verdict.UNAUTHORIZED, message=str(error), retryable=False, sent=False)
+        reply = _without_secrets(await self._exchange(request, headers, timeout), headers)
         if reply.verdict is Verdict.UNAUTHORIZED and not self._auth.invalidate(target.project_id, headers):
             reply = replace(reply, retryable=False)
         if log.isEnabledFor(logging.DEBUG):
@@ -126,24 +133,31 @@ class Client:
             )  # fmt: skip
         return reply
 
-    async def _exchange(self, request: Request, headers: Mapping[str, str], seconds: float, started: float) -> Reply:
-        timeout = self._timeout if seconds >= (self._timeout.total or 0) else _timeouts(seconds)
-        url = URL(request.url, encoded=True)
-        async with self._session.request(
-            request.method, url, headers=headers, allow_redirects=False, timeout=timeout
-        ) as response:
-            elapsed = time.perf_counter() - started
-            request_id = _request_id(response.headers)
+    async def _exchange(self, request: Request, headers: Mapping[str, str], seconds: float) -> Reply:
+        started = time.perf_counter()
+        try:
+            with self._deadlines.after(seconds):
+                response = await self._session.request(
+                    request.method, URL(request.url, encoded=True), headers=headers, allow_redirects=False
+                )
+        except (aiohttp.ClientError, OSError) as error:
+            return _unreachable(error, time.perf_counter() - started)
+        elapsed = time.perf_counter() - started
+        try:
             if 200 <= response.status < 300:
-                return Reply(Verdict.DELETED, response.status, request_id=request_id, elapsed=elapsed)
-            body = await _read_some(response)
-            reply = _read_reply(response, body, request_id, elapsed)
-            return _without_secrets(reply, headers)
+                return Reply(Verdict.DELETED, response.status, request_id=_request_id(response), elapsed=elapsed)
+            return _read_reply(response, await self._read_some(response, seconds - elapsed), elapsed)
+        finally:
+            response.release()
 
-
-def _timeouts(seconds: float) -> aiohttp.ClientTimeout:
-    connect = min(_CONNECT_TIMEOUT, seconds)
-    return aiohttp.ClientTimeout(total=seconds, sock_connect=connect, sock_read=seconds)
+    async def _read_some(self, response: aiohttp.ClientResponse, seconds: float) -> bytes:
+        """The first 64 KiB of an error body, or what of it came within the time."""
+        body = bytearray()
+        # The status line came, and it decides: a body cut off or too slow is not worth losing it for.
+        with suppress(aiohttp.ClientError, OSError), self._deadlines.after(seconds):
+            while len(body) < _MAX_ERROR_BODY and (chunk := await response.content.read(_MAX_ERROR_BODY - len(body))):
+                body += chunk
+        return bytes(body)
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -154,39 +168,35 @@ def _tls_context(ca_file: str | None) -> ssl.SSLContext:
 
 
 def _proxy_of(endpoint: str) -> str | None:
-    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this endpoint."""
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this endpoint; never one for this machine itself.
+
+    Plain http is allowed on loopback because it stays here: through a proxy it would not. Raises `ConfigError`.
+    """
     parts = urlsplit(endpoint)
-    proxies = getproxies_environment()
-    if proxy_bypass_environment(parts.netloc, proxies):
+    if _is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
         return None
-    return proxies.get(parts.scheme)
-
-
-async def _read_some(response: aiohttp.ClientResponse) -> bytes:
-    """The first 64 KiB of an error body; what a cut-off body had until then."""
-    body = bytearray()
+    proxy = getproxies().get(parts.scheme)
+    if proxy is None:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
     try:
-        while len(body) < _MAX_ERROR_BODY:
-            chunk = await response.content.read(_MAX_ERROR_BODY - len(body))
-            if not chunk:
-                return bytes(body)
-            body += chunk
-    except aiohttp.ClientError:
-        # The status line came, and it decides; the rest of the body is not worth losing it for.
-        pass
-    response.close()
-    return bytes(body)
+        usable = URL(proxy).scheme in ("http", "https") and URL(proxy).host
+    except ValueError:
+        usable = None
+    if not usable:  # not shown: a password may be in it
+        raise ConfigError(f"{parts.scheme.upper()}_PROXY is not the URL of a proxy, like http://proxy.example.com:3128")
+    return proxy
 
 
-def _read_reply(response: aiohttp.ClientResponse, body: bytes, request_id: str | None, elapsed: float) -> Reply:
+def _read_reply(response: aiohttp.ClientResponse, body: bytes, elapsed: float) -> Reply:
     error = parse_error(body)
     scope, window = parse_throttle(error.message)
     return Reply(
         verdict=classify(response.status, error.code),
         status_code=response.status,
         error_code=error.code,
-        message=error.message or response.reason or "",
-        request_id=request_id or error.request_id,
+        message=error.message or one_line(response.reason or ""),
+        request_id=_request_id(response) or error.request_id,
         retry_after=parse_retry_after(response.headers.get("Retry-After")),
         scope=scope,
         window=window,
@@ -194,22 +204,41 @@ def _read_reply(response: aiohttp.ClientResponse, body: bytes, request_id: str |
     )
 
 
-def _request_id(headers: Mapping[str, str]) -> str | None:
-    found = (headers.get(name) for name in _REQUEST_IDS)
+def _request_id(response: aiohttp.ClientResponse) -> str | None:
+    found = (response.headers.get(name) for name in _REQUEST_IDS)
     return next((value[:100] for value in found if value and value.isprintable()), None)
 
 
 def _without_secrets(reply: Reply, headers: Mapping[str, str]) -> Reply:
     """A gateway may echo what it refused; the credential must not travel on in a message."""
     message = reply.message
-    for secret in headers.values():
-        if len(secret) > 3:
-            message = message.replace(secret, "***")
+    for secret in headers.values() if message else ():
+        for spelled in (secret, secret.replace("/", r"\/")) if len(secret) > 3 else ():
+            message = _without_end(message.replace(spelled, "***"), spelled)
     return reply if message == reply.message else replace(reply, message=message)
 
 
+def _without_end(message: str, secret: str) -> str:
+    """A long token is longer than a message: what was cut off with the message, or with the body, is taken out too."""
+    text = message.removesuffix("...")
+    start = text.find(secret[:8])
+    while start >= 0 and not secret.startswith(text[start:]):
+        start = text.find(secret[:8], start + 1)
+    return message if start < 0 else f"{text[:start]}***"
+
+
 def _unreachable(error: Exception, elapsed: float) -> Reply:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return _refused_by_proxy(error, elapsed)
     bad_certificate = isinstance(error, aiohttp.ClientConnectorCertificateError)
     timed_out = isinstance(error, TimeoutError)
-    text = "no answer within the time" if timed_out else str(error) or type(error).__name__
+    text = f"no answer within {elapsed:.1f} s" if timed_out else one_line(str(error)) or type(error).__name__
     return Reply(Verdict.UNREACHABLE, message=text, retryable=not bad_certificate, timed_out=timed_out, elapsed=elapsed)
+
+
+def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, elapsed: float) -> Reply:
+    """The proxy opened no tunnel. Only its 407 is an answer: its 404 says nothing of a protection group."""
+    text = one_line(f"the proxy answered {error.status} {error.message}")
+    if error.status == 407:
+        return Reply(Verdict.REJECTED, 407, message=text, elapsed=elapsed)
+    return Reply(Verdict.UNREACHABLE, message=text, elapsed=elapsed)

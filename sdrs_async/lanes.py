@@ -10,24 +10,38 @@ import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
+from typing import Protocol
 
 from sdrs_async.models import Limits, Rate, Reply, Target
 from sdrs_async.pacing import Gate
 
-__all__ = ["Fleet", "Job", "Lane"]
+__all__ = ["Fleet", "Job", "Lane", "Slots"]
+
+_IN_RING = -1.0
+
+
+class Slots(Protocol):
+    """Counts the targets that are held; told when one of them is settled."""
+
+    def release(self) -> None:
+        """One target is settled."""
 
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One target on its way: what was sent for it so far, and what came back."""
+    """One target on its way: what was sent for it so far, and what came back.
+
+    `sent` counts its requests, `throttled` those of them that were answered 429; `lost` says that one got no answer.
+    `first_try` is the loop's time of the first; `renewed` says that it was tried with a second credential.
+    """
 
     target: Target
     lane: Lane
+    slots: Slots
     sent: int = 0
     throttled: int = 0
     first_try: float = 0.0
-    started: float = 0.0
     last: Reply | None = None
     last_answer: Reply | None = None
     renewed: bool = False
@@ -40,10 +54,16 @@ class Job:
 
 
 class Lane:
-    """One project: its gate, its cap, the jobs that are ready and those that wait for their next try."""
+    """One project: its gate, its cap, the jobs that are ready and those that wait for their next try.
+
+    `answered`: it has answered since its last time-out. Until then the project has one slot: one that hangs, or is
+    closed to this credential, costs one request at first and not its whole cap. `timed_out`: it has not answered since
+    then; `accepted`: some answer showed that it may be called; `forbidden`: how often it was not;
+    `stopped`: why nothing more is sent for it.
+    """
 
     __slots__ = (
-        "_later", "accepted", "cap", "forbidden", "gate", "in_flight", "place", "project_id", "ready", "stopped",
+        "_later", "accepted", "answered", "cap", "forbidden", "gate", "in_flight", "place", "project_id", "ready", "stopped",
         "timed_out",
     )  # fmt: skip
 
@@ -56,19 +76,19 @@ class Lane:
         self._later: list[tuple[float, int, Job]] = []
         self.place: float | None = None
         self.stopped: str | None = None
+        self.answered = False
         self.timed_out = False
         self.accepted = False
         self.forbidden = 0
 
-    def due(self, now: float) -> float:
+    def due(self) -> float:
         """When this lane may start its next request; `inf` when it has none, or only an answer can tell."""
-        # A project whose tries time out keeps one slot, so that hanging projects cannot fill the fleet's cap.
-        if self.in_flight >= (1 if self.timed_out else self.cap):
+        if self.in_flight >= (self.cap if self.answered else 1):
             return math.inf
         if not self.ready and not self._later:
             return math.inf
         work = 0.0 if self.ready else self._later[0][0]
-        return max(work, self.gate.due(now))
+        return max(work, self.gate.due())
 
     def next_job(self, now: float) -> Job:
         """The job whose turn it is: a try again that is due goes before a first try."""
@@ -88,15 +108,20 @@ class Lane:
             yield self.ready.popleft()
 
     def overdue(self, until: float, total: float) -> list[Job]:
-        """Take out the waiting jobs whose time of `total` seconds ends before `until`."""
-        late = [entry for entry in self._later if entry[2].first_try + total < until]
+        """Take out the jobs that wait for another try and whose time of `total` seconds ends before `until`."""
+        late = [job for _, _, job in self._later if job.first_try + total < until]
         if late:
-            self._later = sorted(entry for entry in self._later if entry not in late)
-        return [job for _, _, job in late]
+            self._later = [entry for entry in self._later if entry[2].first_try + total >= until]
+            heapify(self._later)
+        return late
 
 
 class Fleet:
-    """All lanes and the gates they share. A lane is in the ring (due), in the heap (due later), or in neither."""
+    """All lanes and the gates they share. A lane is in a ring (due), in the heap (due later), or in neither.
+
+    Lanes whose last try timed out have one slot each and a ring of their own, which goes first but may fill only a
+    quarter of the fleet's cap: however many projects hang, the others keep the rest.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -105,6 +130,9 @@ class Fleet:
         self.endpoint = Gate(Rate.parse(limits.endpoint_rate))
         self._shared = tuple(g for g, r in ((self.user, limits.user_rate), (self.endpoint, limits.endpoint_rate)) if r)
         self._ring: deque[Lane] = deque()
+        self._hanging: deque[Lane] = deque()
+        self._hanging_cap = max(1, limits.concurrency // 4) if limits.concurrency else math.inf
+        self._hanging_out: set[Lane] = set()
         self._heap: list[tuple[float, int, Lane]] = []
         self._order = 0
         self.closed = False
@@ -119,9 +147,10 @@ class Fleet:
 
     def push(self, job: Job, now: float) -> None:
         """A new target; it goes behind those of its project."""
-        job.lane.ready.append(job)
-        if job.lane.place is None:
-            self._place(job.lane, now)
+        lane = job.lane
+        lane.ready.append(job)
+        if len(lane.ready) == 1:
+            self._place(lane, now)
 
     def retry(self, job: Job, due: float, now: float) -> None:
         """Try a job again at `due`."""
@@ -134,17 +163,48 @@ class Fleet:
         while self._heap and self._heap[0][0] <= now:
             due, _, lane = heappop(self._heap)
             if lane.place == due:
-                lane.place = -1.0
-                self._ring.append(lane)
-        if self.closed or not self._ring or self.shared_due(now) > now:
+                self._enter_ring(lane)
+        if self.closed or self.shared_due() > now:
             return None
-        while self._ring:
-            lane = self._ring.popleft()
+        while (ring := self._next_ring()) is not None:
+            lane = ring.popleft()
             lane.place = None
-            if lane.due(now) <= now:
+            if lane.due() <= now and (ring is self._hanging or not lane.timed_out):
                 return self._start(lane, now)
             self._place(lane, now)
         return None
+
+    def leave(self, lane: Lane, now: float) -> None:
+        """A request of the lane was answered, or given up; what is known of the lane by then says where it goes."""
+        lane.in_flight -= 1
+        self._hanging_out.discard(lane)
+        lane.gate.leave(now)
+        for gate in self._shared:
+            gate.leave(now)
+        self._place(lane, now)
+
+    def shared_due(self) -> float:
+        """When the shared gates let the next one through."""
+        return max(self.user.due(), self.endpoint.due())
+
+    def held(self, now: float) -> tuple[int, float]:
+        """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
+        gates = (self.user, self.endpoint, *(lane.gate for lane in self.lanes.values()))
+        waits = [gate.held_until - now for gate in gates if gate.held_until > now]
+        return len(waits), max(waits, default=0.0)
+
+    def next_due(self) -> float:
+        """When `take` is worth asking again; `inf` if only an event can change its answer."""
+        if self.closed:
+            return math.inf
+        if self._next_ring() is not None:
+            return self.shared_due()
+        return self._heap[0][0] if self._heap else math.inf
+
+    def _next_ring(self) -> deque[Lane] | None:
+        if self._hanging and len(self._hanging_out) < self._hanging_cap:
+            return self._hanging
+        return self._ring or None
 
     def _start(self, lane: Lane, now: float) -> Job:
         job = lane.next_job(now)
@@ -152,41 +212,25 @@ class Fleet:
         for gate in self._shared:
             gate.enter(now)
         lane.in_flight += 1
+        if lane.timed_out:
+            self._hanging_out.add(lane)
         self._place(lane, now)
-        job.started = now
         return job
-
-    def leave(self, lane: Lane, now: float, round_trip: float | None) -> None:
-        """A request of the lane was answered, or given up (`round_trip` None)."""
-        lane.in_flight -= 1
-        lane.gate.leave(now, round_trip)
-        for gate in self._shared:
-            gate.leave(now, round_trip)
-        self._place(lane, now)
-
-    def shared_due(self, now: float) -> float:
-        """When the shared gates let the next one through."""
-        return max(self.user.due(now), self.endpoint.due(now))
-
-    def next_due(self, now: float) -> float:
-        """When `take` is worth asking again; `inf` if only an event can change its answer."""
-        if self.closed:
-            return math.inf
-        if self._ring:
-            return self.shared_due(now)
-        return self._heap[0][0] if self._heap else math.inf
 
     def _place(self, lane: Lane, now: float) -> None:
         """Put the lane where it belongs now: ring, heap or neither. Stale heap entries are known by their time."""
-        due = lane.due(now)
-        if lane.place == -1.0:
+        if lane.place == _IN_RING:
             return
+        due = lane.due()
         if due <= now:
-            lane.place = -1.0
-            self._ring.append(lane)
+            self._enter_ring(lane)
         elif due == math.inf:
             lane.place = None
         elif lane.place != due:
             self._order += 1
             lane.place = due
             heappush(self._heap, (due, self._order, lane))
+
+    def _enter_ring(self, lane: Lane) -> None:
+        lane.place = _IN_RING
+        (self._hanging if lane.timed_out else self._ring).append(lane)

@@ -11,7 +11,7 @@ from sdrs_async.errors import ConfigError
 
 __all__ = ["Limits", "Outcome", "Rate", "Reply", "Request", "RetryPolicy", "Target", "Verdict"]
 
-_RATE = re.compile(r"(?P<count>\d+)\s*/\s*(?P<units>\d+(?:\.\d+)?)?\s*(?P<unit>[a-z]+)")
+_RATE = re.compile(r"(?P<count>\d{1,12})\s*/\s*(?P<units>\d+(?:\.\d+)?(?:e[+-]?\d+)?)?\s*(?P<unit>[a-z]+)", re.ASCII)
 _SECONDS = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
     **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
@@ -51,7 +51,7 @@ class Rate:
     per: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.count < 1 or not 0 < self.per < float("inf"):
+        if not isinstance(self.count, int) or self.count < 1 or not 0 < self.per < float("inf"):
             raise ConfigError(f"a rate needs a count of at least 1 and a time above 0, not {self.count}/{self.per}s")
 
     @classmethod
@@ -59,7 +59,7 @@ class Rate:
         """`"10/s"`, `"200/5min"`, a `Rate`, or `None` / `"none"` for unlimited. Raises `ConfigError`."""
         if value is None or isinstance(value, Rate):
             return value
-        text = value.strip().lower()
+        text = value.strip().lower() if isinstance(value, str) else ""
         if text == "none":
             return None
         match = _RATE.fullmatch(text)
@@ -70,7 +70,7 @@ class Rate:
         return cls(int(match["count"]), float(match["units"] or 1) * _SECONDS[match["unit"]])
 
     def __str__(self) -> str:
-        return f"{self.count}/s" if self.per == 1 else f"{self.count}/{self.per:g}s"
+        return f"{self.count}/s" if self.per == 1 else f"{self.count}/{str(float(self.per)).removesuffix('.0')}s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +91,8 @@ class Limits:
             object.__setattr__(self, name, Rate.parse(getattr(self, name)))
         for name in ("project_concurrency", "concurrency"):
             value = getattr(self, name)
-            if value is not None and value < 1:
-                raise ConfigError(f"{name} must be at least 1, not {value}")
+            if value is not None and (not isinstance(value, int) or value < 1):
+                raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +117,7 @@ class RetryPolicy:
                 raise ConfigError(f"{name} must be above 0 seconds, not {getattr(self, name)}")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen, as `Reply`: that alone costs a microsecond per request
 class Request:
     """One request as it goes on the wire; `url` is percent-encoded already. Headers stay out of the repr: secrets."""
 
@@ -126,13 +126,14 @@ class Request:
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Reply:
     """One classified answer to one request; `status_code` is `None` when no answer came.
 
     `retry_after`: seconds the server asked for; `scope`: whom a 429 holds (project, user or endpoint); `window`: the
-    length in seconds of the window that a 429 names;
-    `retryable`: false for what no second try can mend (a bad certificate); `timed_out`: no answer within the time.
+    length in seconds of the window that a 429 names; `elapsed`: seconds from sending to the answer;
+    `retryable`: false for what no second try can mend (a bad certificate); `timed_out`: no answer within the time;
+    `sent`: false when nothing went out, because no credential could be had.
     """
 
     verdict: Verdict
@@ -145,6 +146,7 @@ class Reply:
     window: float | None = None
     retryable: bool = True
     timed_out: bool = False
+    sent: bool = True
     elapsed: float = 0.0
 
 

@@ -17,24 +17,20 @@ from sdrs_async.models import Rate
 
 __all__ = ["Gate", "Window"]
 
-_MAX_CREDIT = 0.010
 _LONGEST_SPREAD = 10.0
 _SPREAD_FACTOR = 1.1
-# asyncio wakes up to a millisecond late: a bucket with 2 ms of starts in it makes up for what a late wake-up lost.
 _LATENESS = 0.002
 
 
 class Window:
     """The permits of one rate: `rate.count` of them, each free again `rate.per` seconds after its last answer."""
 
-    __slots__ = ("_credit", "_free", "_out", "_rate", "_shortest")
+    __slots__ = ("_free", "_out", "_rate")
 
     def __init__(self, rate: Rate) -> None:
         self._rate = rate
         self._free: deque[float] = deque()
         self._out = 0
-        self._shortest = math.inf
-        self._credit = 0.0
 
     def due(self) -> float:
         """Clock time at which a permit is free; `inf` when only an answer can free one."""
@@ -48,17 +44,44 @@ class Window:
             self._free.popleft()
         self._out += 1
 
-    def give_back(self, now: float, round_trip: float | None) -> None:
-        """Return a permit at its answer, or at its time-out (`round_trip` None).
-
-        Half of the shortest round trip seen is credited: the answer left the server at least that long ago. Never more
-        than 10 ms, because a storm of new connections makes round trips that say nothing of the way back.
-        """
-        if round_trip is not None and round_trip < self._shortest:
-            self._shortest = round_trip
-            self._credit = min(round_trip / 2, _MAX_CREDIT)
+    def give_back(self, now: float) -> None:
+        """Return a permit at its answer, or at its time-out."""
         self._out -= 1
-        self._free.append(now + self._rate.per - self._credit)
+        # What is free by now need not be remembered: memory is bounded by the requests of one window.
+        while self._free and self._free[0] <= now:
+            self._free.popleft()
+        self._free.append(now + self._rate.per)
+
+
+class Spread:
+    """Spreads the starts inside a window evenly, at 1.1 times the rate: a bucket that drips, by aiolimiter.
+
+    Starts are granted for 2 ms at a time where a rate gives more than one in that time: asyncio wakes up to a
+    millisecond late, and a start cannot be placed more finely than that anyway.
+    """
+
+    __slots__ = ("_bucket", "_grant", "_granted", "_pause", "due")
+
+    def __init__(self, rate: Rate) -> None:
+        per_second = _SPREAD_FACTOR * rate.count / rate.per
+        self._grant = max(1, int(_LATENESS * per_second))
+        self._granted = 0
+        self._pause = self._grant / per_second
+        capacity = self._grant + _LATENESS * per_second
+        self._bucket = AsyncLimiter(capacity, capacity / per_second)
+        self.due = 0.0
+
+    def enter(self, now: float) -> None:
+        """One start, at a time that was due; sets when the next one is."""
+        if not self._granted:
+            # There is room in the bucket by now, so this coroutine ends in its first step, without a turn of the loop.
+            with suppress(StopIteration):
+                self._bucket.acquire(self._grant).send(None)
+            self._granted = self._grant
+        self._granted -= 1
+        if not self._granted and not self._bucket.has_capacity(self._grant):
+            # However full the bucket was, after this time it has room again.
+            self.due = now + self._pause
 
 
 class Gate:
@@ -67,24 +90,22 @@ class Gate:
     Decides without waiting: `due` tells when, `enter` takes, `leave` gives back. All times are the event loop's.
     """
 
-    __slots__ = ("_last", "_spread", "_window", "held_until", "refusals")
+    __slots__ = ("_spread", "_window", "held_until", "refusals")
 
     def __init__(self, rate: Rate | None) -> None:
         self._window = Window(rate) if rate else None
         # Long windows want the burst: 150 groups at 200 per 5 minutes are done at once, not after 225 s.
-        self._spread = _spread(rate) if rate and rate.per <= _LONGEST_SPREAD else None
-        self._last = 0.0
+        self._spread = Spread(rate) if rate and rate.per <= _LONGEST_SPREAD else None
         self.held_until = 0.0
         self.refusals = 0
 
-    def due(self, now: float) -> float:
-        """Earliest time for the next start: at most `now` if at once, `inf` if only an answer can tell."""
+    def due(self) -> float:
+        """Earliest time for the next start: in the past if at once, `inf` if only an answer can tell."""
         due = self.held_until
-        if self._window is not None:
-            due = max(due, self._window.due())
-        if due <= now and self._spread is not None and not self._spread.has_capacity():
-            # Exact for a bucket that was full after the last start, and never later than the even schedule.
-            due = max(now + 1e-6, self._last + self._spread.time_period / self._spread.max_rate)
+        if self._window is not None and (free := self._window.due()) > due:
+            due = free
+        if self._spread is not None and self._spread.due > due:
+            due = self._spread.due
         return due
 
     def enter(self, now: float) -> None:
@@ -92,22 +113,19 @@ class Gate:
         if self._window is not None:
             self._window.take()
         if self._spread is not None:
-            self._last = now
-            # `due` has just seen room in the bucket, so this coroutine ends in its first step, without a loop's turn.
-            with suppress(StopIteration):
-                self._spread.acquire().send(None)
+            self._spread.enter(now)
 
-    def leave(self, now: float, round_trip: float | None) -> None:
-        """One request was answered after `round_trip` seconds, or given up (None)."""
+    def leave(self, now: float) -> None:
+        """One request was answered, or given up."""
         if self._window is not None:
-            self._window.give_back(now, round_trip)
+            self._window.give_back(now)
 
     def hold(self, until: float) -> None:
         """Start nothing before `until`; a shorter hold never cuts a longer one."""
         self.held_until = max(self.held_until, until)
 
-
-def _spread(rate: Rate) -> AsyncLimiter:
-    per_second = _SPREAD_FACTOR * rate.count / rate.per
-    capacity = max(1.0, 1.0 + _LATENESS * per_second)
-    return AsyncLimiter(capacity, capacity / per_second)
+    def refuse(self, now: float) -> int:
+        """Count a 429 and return how many there were in a row; those that arrive during a hold belong to its cause."""
+        if now >= self.held_until or not self.refusals:
+            self.refusals += 1
+        return self.refusals

@@ -29,10 +29,8 @@ def delay_after(policy: RetryPolicy, reply: Reply, attempt: int, elapsed: float,
     factor = _BASE_FACTOR.get(reply.verdict)
     if factor is None or not reply.retryable or attempt >= policy.attempts:
         return None
-    if reply.retry_after is not None:
-        delay = min(reply.retry_after, policy.cap)
-    else:
-        delay = backoff(policy, attempt, rng, factor)
+    # A Retry-After of 0, or of a date that is past by this machine's clock, names no time.
+    delay = min(reply.retry_after, policy.cap) if reply.retry_after else backoff(policy, attempt, rng, factor)
     return delay if elapsed + delay < policy.total else None
 
 
@@ -41,8 +39,8 @@ def hold_after(policy: RetryPolicy, reply: Reply, refusals: int, rng: Random) ->
 
     `Retry-After` wins, then the window that the gateway names (waiting for it beats blind back-off), then back-off.
     """
-    if reply.retry_after is not None:
+    if reply.retry_after:  # at 0 it would be sent again at once, and throttled tries have no limit but the time
         return min(reply.retry_after, MAX_HOLD)
-    if reply.window is not None:
+    if reply.window:
         return min(reply.window, policy.cap) * rng.uniform(0.5, 1.0)
-    return max(policy.base / 2, backoff(policy, refusals, rng))
+    return max(min(policy.base, policy.cap) / 2, backoff(policy, refusals, rng))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from html import unescape
-from typing import Any, Literal
+from typing import Any, Literal, TypeGuard
 from urllib.parse import quote
 
 from sdrs_async.errors import ConfigError
@@ -24,6 +24,7 @@ __all__ = [
     "check_target",
     "classify",
     "group_failures_path",
+    "one_line",
     "parse_error",
     "parse_retry_after",
     "parse_throttle",
@@ -31,9 +32,10 @@ __all__ = [
 
 Scope = Literal["project", "user", "endpoint"]
 
-_PLAIN_ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _RESERVED = frozenset({"batch", "failure-jobs"})
-_FORBIDDEN = re.compile(r"""[/?#%\\;\s\x00-\x1f\x7f-\x9f]|\.\.""")
+# Nearly every id: it needs neither a closer look nor an encoding.
+_PLAIN_ID = re.compile(r"(?!(?:batch|failure-jobs)$)[a-z0-9_-]{1,64}", re.IGNORECASE | re.ASCII)
+_FORBIDDEN = re.compile(r"[/?#%\\; ]|\.\.")
 _MAX_MESSAGE = 500
 
 
@@ -43,13 +45,20 @@ def check_id(name: str, value: object) -> str:
     The group-level delete has the project-wide one as its neighbour: an empty group id, `batch` or a path separator
     leads from the first to the second (the service's route collision).
     """
-    if isinstance(value, str):
-        if _PLAIN_ID.fullmatch(value) and value.lower() not in _RESERVED:
-            return value
-        if value.strip(".") and value.lower() not in _RESERVED and not _FORBIDDEN.search(value) and len(value) <= 256:
-            return value
+    if _is_plain(value):
+        return value
+    if isinstance(value, str) and 0 < len(value) <= 256 and value.isprintable() and not _misleads(value):
+        return value
     shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
     raise ConfigError(f"{name} {shown} is refused: an id is not empty, not a reserved word, and holds no / ? # % or ..")
+
+
+def _misleads(value: str) -> bool:
+    return value == "." or value.casefold() in _RESERVED or _FORBIDDEN.search(value) is not None
+
+
+def _is_plain(value: object) -> TypeGuard[str]:
+    return isinstance(value, str) and _PLAIN_ID.fullmatch(value) is not None
 
 
 def check_target(target: Target) -> Target:
@@ -61,9 +70,12 @@ def check_target(target: Target) -> Target:
 
 def group_failures_path(target: Target) -> str:
     """Path of DeleteServerGroupFailureJobs (sdrs_05_0904), percent-encoded. Raises `ConfigError` on a refused id."""
-    check_target(target)
-    project, group = quote(target.project_id, safe=""), quote(target.server_group_id, safe="")
+    project, group = _segment("project_id", target.project_id), _segment("server_group_id", target.server_group_id)
     return f"/v1/{project}/task-center/{group}/failure-jobs/batch"
+
+
+def _segment(name: str, value: str) -> str:
+    return value if _is_plain(value) else quote(check_id(name, value), safe="")
 
 
 # ---- what an answer means -------------------------------------------------------------------------------------------
@@ -139,6 +151,7 @@ _TEXT_KEYS = ("error_msg", "errorMsg", "message")
 _BROKEN_CODE = re.compile(r'"(?:error_code|errorCode|code)"\s*:\s*"?([A-Za-z0-9_.-]+)')
 _BROKEN_TEXT = re.compile(r'"(?:error_msg|errorMsg|message)"\s*:\s*"((?:[^"\\]|\\.)*)')
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
+_HEAD = 4096  # characters of a page searched for its title: a page of nothing but openings would take seconds
 
 
 def parse_error(body: bytes) -> ErrorBody:
@@ -151,11 +164,13 @@ def parse_error(body: bytes) -> ErrorBody:
         data: object = json.loads(text)
     except (ValueError, RecursionError):
         return _parse_broken(text)
-    for level in _levels(data):
-        code, message = _first(level, _CODE_KEYS), _first(level, _TEXT_KEYS)
-        if code or message:
-            return ErrorBody(_clean_code(code), _one_line(message or ""), _first(level, ("request_id",)))
-    return ErrorBody(message=_one_line(text))
+    levels = [level for level in _levels(data) if _first(level, _CODE_KEYS + _TEXT_KEYS)]
+    if not levels:
+        return ErrorBody(message=one_line(text))
+    # The code decides what happens next, so the level that has one wins over one with a text alone.
+    level = next((level for level in levels if _first(level, _CODE_KEYS)), levels[0])
+    code, message, request_id = (_first(level, keys) for keys in (_CODE_KEYS, _TEXT_KEYS, ("request_id",)))
+    return ErrorBody(_clean_code(code), one_line(message or ""), one_line(request_id or "")[:100] or None)
 
 
 def _levels(data: object, depth: int = 3) -> Iterator[dict[str, Any]]:
@@ -173,18 +188,25 @@ def _first(level: dict[str, Any], keys: tuple[str, ...]) -> str | None:
 
 def _parse_broken(text: str) -> ErrorBody:
     if text.startswith("<"):
-        title = _TITLE.search(text)
-        return ErrorBody(message=_one_line(unescape(title[1]) if title else "an HTML page"))
+        title = _TITLE.search(text[:_HEAD])
+        return ErrorBody(message=one_line(unescape(title[1]) if title else "an HTML page"))
     code, message = _BROKEN_CODE.search(text), _BROKEN_TEXT.search(text)
-    return ErrorBody(_clean_code(code[1]) if code else None, _one_line(message[1] if message else text))
+    return ErrorBody(_clean_code(code[1]) if code else None, one_line(_unescaped(message[1]) if message else text))
+
+
+def _unescaped(text: str) -> str:
+    try:
+        return str(json.loads(f'"{text}"', strict=False))
+    except ValueError:  # cut off inside an escape
+        return text
 
 
 def _clean_code(code: str | None) -> str | None:
     return code if code and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", code) else None
 
 
-def _one_line(text: str) -> str:
-    """Whitespace folded and control characters dropped: a message ends up on terminals and in one-line records."""
+def one_line(text: str) -> str:
+    """At most 500 printable characters of it, whitespace folded: a message ends up on terminals and in lines."""
     line = "".join(char for char in " ".join(text.split()) if char.isprintable())
     return line if len(line) <= _MAX_MESSAGE else f"{line[: _MAX_MESSAGE - 3]}..."
 

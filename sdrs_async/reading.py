@@ -1,0 +1,162 @@
+"""From what users hand in to checked targets, read lazily: iterables, async iterables, a mapping per project."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+
+from sdrs_async.errors import ConfigError
+from sdrs_async.models import Target
+from sdrs_async.wire import check_target
+
+__all__ = ["DUPLICATE_WINDOW", "READ_AHEAD", "Budget", "Intake", "Items", "Source", "Targets", "sources"]
+
+Items = Iterable[Any] | AsyncIterable[Any]
+Targets = Items | Mapping[str, Items]
+
+READ_AHEAD = 10_000
+"""How many targets of a flat iterable are held at most, so that one slow project keeps no other from its groups."""
+DUPLICATE_WINDOW = 65_536
+"""How many of the last targets are remembered, to send each once."""
+
+_PER_PROJECT = 128
+_READS_PER_TURN = 256
+_CLOSING = 3.0
+
+
+class Budget:
+    """How many targets of one source may be held at a time; its only reader waits for room."""
+
+    __slots__ = ("_room", "held", "size")
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.held = 0
+        self._room: asyncio.Event | None = None
+
+    async def room(self) -> None:
+        """Wait until one more target may be held."""
+        while self.held >= self.size:
+            self._room = asyncio.Event()
+            await self._room.wait()
+        self._room = None
+
+    def release(self) -> None:
+        """One target is settled."""
+        self.held -= 1
+        if self._room is not None:
+            self._room.set()
+
+
+class Intake:
+    """Where all sources of a run come in: checks each item, drops and counts duplicates, can be paused.
+
+    A duplicate is a target seen within the last `DUPLICATE_WINDOW` targets.
+    """
+
+    def __init__(self, accept: Callable[[Target, Budget], None]) -> None:
+        self.accept = accept
+        self.duplicates = 0
+        self._seen: set[Target] = set()
+        self._last: deque[Target] = deque()
+        self._paused: asyncio.Event | None = None
+
+    def pause(self) -> None:
+        """Let the readers wait before their next target, until `resume`."""
+        self._paused = self._paused or asyncio.Event()
+
+    def resume(self) -> None:
+        """Let the readers go on."""
+        if self._paused is not None:
+            self._paused.set()
+            self._paused = None
+
+    async def add(self, item: object, project_id: str | None, budget: Budget) -> None:
+        """Hand the target of an item to `accept` as soon as it may be held. Raises `ConfigError` for a bad item."""
+        target = check_target(_target(item, project_id))
+        if target in self._seen:
+            self.duplicates += 1
+            return
+        self._seen.add(target)
+        self._last.append(target)
+        if len(self._last) > DUPLICATE_WINDOW:
+            self._seen.discard(self._last.popleft())
+        if budget.held >= budget.size:
+            await budget.room()
+        while self._paused is not None:
+            await self._paused.wait()
+        budget.held += 1
+        self.accept(target, budget)
+
+
+def _target(item: object, project_id: str | None) -> Target:
+    if project_id is not None:
+        # What is not a string is refused by the check of the id, which names it.
+        return Target(project_id, item)  # type: ignore[arg-type]
+    if isinstance(item, Target):
+        return item
+    if isinstance(item, tuple) and len(item) == 2:
+        return Target(*item)
+    raise ConfigError(f"a target is a Target or a pair (project_id, server_group_id), not {item!r:.80}")
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Items to read lazily, at most `budget.size` of them held; group ids where `project_id` is given."""
+
+    items: Items
+    budget: Budget
+    project_id: str | None = None
+
+    async def read(self, intake: Intake) -> None:
+        """Give each item to the intake. Raises `ConfigError` at a bad one, naming its number."""
+        number = 0
+        try:
+            if isinstance(self.items, AsyncIterable):
+                async with _closing(aiter(self.items)) as items:
+                    async for item in items:
+                        number += 1
+                        await intake.add(item, self.project_id, self.budget)
+                return
+            for item in self.items:
+                number += 1
+                await intake.add(item, self.project_id, self.budget)
+                if number % _READS_PER_TURN == 0:
+                    await anyio.lowlevel.checkpoint()
+        except ConfigError as error:
+            place = f" of project {self.project_id}" if self.project_id is not None else ""
+            raise ConfigError(f"target number {number}{place}: {error}") from error
+
+
+@asynccontextmanager
+async def _closing(items: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
+    """Close an async generator at the end, whatever ends the reading: `async for` alone leaves that to chance."""
+    try:
+        yield items
+    finally:
+        if isinstance(items, AsyncGenerator):
+            with anyio.move_on_after(_CLOSING, shield=True):
+                await items.aclose()
+
+
+def sources(targets: Targets, read_ahead: int) -> Iterator[Source]:
+    """One source for a flat iterable, one per project for a mapping. Raises `ConfigError` for what is neither."""
+    if read_ahead < 1:
+        raise ConfigError(f"read_ahead must be at least 1, not {read_ahead}")
+    if isinstance(targets, Mapping):
+        share = min(read_ahead, max(_PER_PROJECT, read_ahead // max(1, len(targets))))
+        return (Source(_readable(groups), Budget(share), project) for project, groups in targets.items())
+    return iter([Source(_readable(targets), Budget(read_ahead))])
+
+
+def _readable(items: object) -> Items:
+    if isinstance(items, (str, bytes)) or not isinstance(items, (Iterable, AsyncIterable)):
+        raise ConfigError(f"targets are an iterable, an async iterable or a mapping per project, not {items!r:.80}")
+    return items

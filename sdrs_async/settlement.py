@@ -1,0 +1,180 @@
+"""What a reply means for its target, its project and its scope: another try, a pause, a stop, or the outcome.
+
+Decides and keeps the books; sends nothing and waits for nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+from random import Random
+
+from sdrs_async.lanes import Fleet, Job, Lane
+from sdrs_async.models import Outcome, Reply, RetryPolicy, Verdict
+from sdrs_async.pacing import Gate
+from sdrs_async.retry import delay_after, hold_after
+
+__all__ = ["Settlement"]
+
+log = logging.getLogger("sdrs_async")
+
+_FORBIDDEN_STOP = 5
+_LOST = "nothing left to delete: an earlier try got no answer and had probably done the work"
+# These answers come from behind the sign-in: the credential was accepted.
+_SIGNED_IN = frozenset({Verdict.DELETED, Verdict.GONE, Verdict.REJECTED, Verdict.FORBIDDEN, Verdict.CONFLICT})
+_FINAL = frozenset({Verdict.DELETED, Verdict.GONE, Verdict.REJECTED})
+_NOT_SENT = frozenset({Verdict.SKIPPED, Verdict.UNSETTLED})
+
+
+class Settlement:
+    """The books of one run. `open`: targets not settled yet; `emit` is called once for each as it settles."""
+
+    def __init__(self, fleet: Fleet, policy: RetryPolicy, rng: Random, emit: Callable[[Outcome], None]) -> None:
+        self.fleet = fleet
+        self.open = 0
+        self.signed_in = False
+        self.refused: str | None = None
+        self._policy = policy
+        self._rng = rng
+        self._emit = emit
+
+    def add(self, job: Job, now: float) -> None:
+        """A new target was read."""
+        self.open += 1
+        if job.lane.stopped is not None:
+            self._settle(job, now, Verdict.SKIPPED, job.lane.stopped)
+        elif self.fleet.closed:
+            self.interrupt([job], now)
+        else:
+            self.fleet.push(job, now)
+
+    def expire(self, job: Job, now: float) -> None:
+        """The total time of a job that was tried before has run out: its last reply is final."""
+        self._left(job, now, "")
+
+    def reply(self, job: Job, reply: Reply, now: float) -> None:
+        """One request of this job was answered, or given up."""
+        self._note(job, reply)
+        if reply.verdict in _FINAL:
+            self._finish(job, now, reply)
+        elif reply.verdict is Verdict.THROTTLED:
+            self._throttled(job, reply, now)
+        elif reply.verdict is Verdict.UNAUTHORIZED:
+            self._unauthorized(job, reply, now)
+        elif (delay := delay_after(self._policy, reply, job.tries, now - job.first_try, self._rng)) is not None:
+            self._again(job, now + delay, now)
+        else:
+            self._finish(job, now, reply)
+            self._stop_forbidden(job.lane, reply, now)
+
+    def interrupt(self, jobs: Iterable[Job], now: float) -> None:
+        """The run ends before these jobs are settled."""
+        for job in jobs:
+            when = "before it was sent" if not job.sent else "before an answer"
+            if job.last is not None:
+                when = f"before another try; the last one: {job.last.message or job.last.verdict}"
+            self._settle(job, now, Verdict.UNSETTLED, f"interrupted {when}")
+
+    # ---- what a reply tells
+
+    def _note(self, job: Job, reply: Reply) -> None:
+        """What it tells about the project and the account, whatever becomes of the target."""
+        lane = job.lane
+        job.last = reply
+        job.sent -= not reply.sent
+        if reply.status_code is None:
+            job.lost = job.lost or reply.verdict is Verdict.UNREACHABLE
+            if reply.timed_out:
+                lane.answered, lane.timed_out = False, True
+            return
+        job.last_answer = reply
+        lane.answered, lane.timed_out = True, False
+        if reply.verdict in _SIGNED_IN:
+            self.signed_in = True
+            lane.gate.refusals = self.fleet.user.refusals = self.fleet.endpoint.refusals = 0
+            lane.accepted = lane.accepted or reply.verdict in _FINAL
+
+    def _throttled(self, job: Job, reply: Reply, now: float) -> None:
+        """The scope that a 429 names waits as a whole; targets with less time left than that fail at once."""
+        job.throttled += 1
+        gate, lanes, name = self._scope(job.lane, reply)
+        until = now + hold_after(self._policy, reply, gate.refuse(now), self._rng)
+        if until > gate.held_until:
+            log.info("throttled: %s waits %.1f s (%s)", name, until - now, reply.message)
+        gate.hold(until)
+        late = [other for lane in lanes for other in lane.overdue(until, self._policy.total)]
+        if job.first_try + self._policy.total < until:
+            late.append(job)
+        else:
+            self._again(job, until, now)
+        for other in late:
+            message = f"throttled: the wait of {until - now:.0f} s is longer than the time left for this target"
+            self._settle(other, now, Verdict.THROTTLED, message)
+
+    def _scope(self, lane: Lane, reply: Reply) -> tuple[Gate, Iterable[Lane], str]:
+        if reply.scope == "user":
+            return self.fleet.user, self.fleet.lanes.values(), "the user"
+        if reply.scope == "endpoint":
+            return self.fleet.endpoint, self.fleet.lanes.values(), "the endpoint"
+        return lane.gate, (lane,), f"project {lane.project_id}"
+
+    def _unauthorized(self, job: Job, reply: Reply, now: float) -> None:
+        self.refused = reply.message or self.refused or ""
+        if reply.retryable and not job.renewed:
+            job.renewed = True
+            self._again(job, now, now)
+            return
+        self._finish(job, now, reply)
+        self._stop(job.lane, f"not sent: the credential was refused for this project ({reply.message})", now)
+
+    def _stop_forbidden(self, lane: Lane, reply: Reply, now: float) -> None:
+        lane.forbidden += reply.verdict is Verdict.FORBIDDEN
+        if lane.forbidden >= _FORBIDDEN_STOP and not lane.accepted:
+            self._stop(lane, f"not sent: {lane.forbidden} answers of this project were all forbidden", now)
+
+    # ---- what becomes of a target
+
+    def _again(self, job: Job, due: float, now: float) -> None:
+        if job.lane.stopped is not None:
+            self._left(job, now, job.lane.stopped)
+        elif self.fleet.closed:
+            self.interrupt([job], now)
+        else:
+            self.fleet.retry(job, due, now)
+
+    def _stop(self, lane: Lane, reason: str, now: float) -> None:
+        """Nothing more is sent for this project; what is on the wire counts by its own answer."""
+        lane.stopped = lane.stopped or reason
+        for job in lane.drain():
+            self._left(job, now, lane.stopped)
+
+    def _left(self, job: Job, now: float, reason: str) -> None:
+        """A stopped project's job: it failed by its last reply if it was ever sent, else it is skipped."""
+        if job.last is not None:
+            self._finish(job, now, job.last)
+        else:
+            self._settle(job, now, Verdict.SKIPPED, reason)
+
+    def _finish(self, job: Job, now: float, reply: Reply) -> None:
+        lost = job.lost and reply.verdict is Verdict.GONE
+        self._settle(job, now, reply.verdict, _LOST if lost else reply.message)
+
+    def _settle(self, job: Job, now: float, verdict: Verdict, message: str) -> None:
+        answer = job.last_answer
+        final = answer if verdict not in _NOT_SENT else None
+        self.open -= 1
+        job.slots.release()
+        self._emit(
+            Outcome(
+                job.target,
+                verdict,
+                final.status_code if final else None,
+                final.error_code if final else None,
+                message,
+                answer.request_id if answer else None,
+                job.sent,
+                now - job.first_try if job.sent else 0.0,
+                final.elapsed if final else None,
+                job.throttled,
+            )
+        )

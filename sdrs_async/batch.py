@@ -152,7 +152,7 @@ class Run:
         error, books = self._engine.error, self._engine.settlement
         if error is None and not self._stopped and books.refused is not None and not books.signed_in:
             error = AuthenticationError(
-                f"no account could sign in: {books.refused}; nothing was deleted. Get a new token, scoped to the projects"
+                f"no account could sign in: {books.refused}; nothing was deleted. Get a new token for these projects"
             )
         if isinstance(error, SdrsError):
             error.report = self.report

@@ -63,8 +63,8 @@ class Lane:
     """
 
     __slots__ = (
-        "_later", "accepted", "answered", "cap", "forbidden", "gate", "in_flight", "place", "project_id", "ready", "stopped",
-        "timed_out",
+        "_later", "accepted", "answered", "cap", "forbidden", "gate", "in_flight", "place", "project_id", "ready",
+        "stopped", "timed_out",
     )  # fmt: skip
 
     def __init__(self, project_id: str, rate: Rate | None, cap: int | None) -> None:

@@ -66,7 +66,8 @@ class Spread:
         per_second = _SPREAD_FACTOR * rate.count / rate.per
         self._grant = max(1, int(_LATENESS * per_second))
         self._granted = 0
-        self._pause = self._grant / per_second
+        # A hair longer than it takes to drain, so that rounding never leaves the bucket too full.
+        self._pause = 1.000001 * self._grant / per_second
         capacity = self._grant + _LATENESS * per_second
         self._bucket = AsyncLimiter(capacity, capacity / per_second)
         self.due = 0.0

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from sdrs_async import html
 from sdrs_async.models import Limits, Outcome, Target, Verdict
+from sdrs_async.render import html
 from sdrs_async.report import Report
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}\x1b\u202e\ud800"

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.fields import Fields
-from sdrs_async.latency import GROWTH, LOWEST, Latency
+from sdrs_async.report.fields import Fields
+from sdrs_async.report.latency import GROWTH, LOWEST, Latency
 
 SECONDS = st.floats(LOWEST, 10_000.0)
 

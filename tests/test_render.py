@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sdrs_async import wording
 from sdrs_async.models import Limits, Outcome, Target, Verdict
-from sdrs_async.render import print_summary, write_json
+from sdrs_async.render import wording
+from sdrs_async.render.text import print_summary, write_json
 from sdrs_async.report import Report, failure_line
 
 HOSTILE = "[red]not[/red] [link=http://x]markup[/] :smile: \x1b[31m\x07\u202e"

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Limits, Outcome, Target, Verdict
-from sdrs_async.remedies import remedy
 from sdrs_async.report import Report, failure_line
-from sdrs_async.tally import GROUPS
+from sdrs_async.report.remedies import remedy
+from sdrs_async.report.tally import GROUPS
 
 START = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 ANSWERED = (Verdict.DELETED, Verdict.GONE)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdrs_async.models import Limits, Rate
-from sdrs_async.speed import Floor, floor
+from sdrs_async.report.speed import Floor, floor
 
 NONE = {
     "project_rate": None,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdrs_async import wording
+from sdrs_async.render import wording
 from sdrs_async.report import Report
-from sdrs_async.tally import GROUPS
+from sdrs_async.report.tally import GROUPS
 
 __all__ = ["render"]
 
@@ -16,7 +16,7 @@ def render(report: Report) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("sdrs_async"),
+        loader=PackageLoader("sdrs_async.render"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -9,7 +9,7 @@ import math
 from typing import Any
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.fields import Fields
+from sdrs_async.report.fields import Fields
 
 __all__ = ["GROWTH", "LOWEST", "Latency"]
 

@@ -40,6 +40,7 @@ _STATUS_CLASS = {"2": "deleted", "3": "redirect, not followed", "4": "refused", 
 _EXIT = {
     0: "every group is clean",
     1: "not every group is clean",
+    2: "stopped by the error below",
     3: "no account could sign in",
     5: "some groups failed, all for reasons that may pass: run the same again",
     130: "interrupted before the end",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Self
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.fields import Fields
 from sdrs_async.models import Outcome
+from sdrs_async.report.fields import Fields
 
 __all__ = ["Failure", "Failures", "failure_line"]
 

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from sdrs_async.failures import Failure, Failures
-from sdrs_async.latency import Latency
 from sdrs_async.models import Outcome, Verdict
-from sdrs_async.remedies import remedy, worth_retrying
+from sdrs_async.report.failures import Failure, Failures
+from sdrs_async.report.latency import Latency
+from sdrs_async.report.remedies import remedy, worth_retrying
 
 __all__ = ["GROUPS", "GROUP_OF", "Cause", "ProjectTally", "Tally", "status_key", "targets_dict"]
 

@@ -15,9 +15,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sdrs_async import wording
+from sdrs_async.render import wording
+from sdrs_async.render.wording import printable
 from sdrs_async.report import Report
-from sdrs_async.wording import printable
 
 __all__ = ["print_summary", "write_json"]
 
@@ -30,13 +30,14 @@ _WIDE = 100
 _COLOR = {"done": "green", "gone": "cyan", "failed": "red", "skipped": "yellow", "unsettled": "yellow"}
 
 
-def print_summary(report: Report, console: Console) -> None:
+def print_summary(report: Report, console: Console, *, exit_code: int | None = None) -> None:
     """Print the summary of a report: totals, status codes, projects, causes with what to do, speed and result.
 
+    `exit_code` is the command's, where something beside the targets decided it; by default it is the report's.
     Readable from 80 columns on, with and without colours; an id that does not fit goes on in the next line, whole.
     """
     document = report.to_dict()
-    for part in _parts(document, report.exit_code, console.width):
+    for part in _parts(document, report.exit_code if exit_code is None else exit_code, console.width):
         console.print(part)
 
 

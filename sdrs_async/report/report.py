@@ -16,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.failures import Failure, failure_line
-from sdrs_async.fields import Fields
-from sdrs_async.latency import Latency
 from sdrs_async.models import Limits, Outcome
-from sdrs_async.speed import Floor, floor
-from sdrs_async.tally import GROUP_OF, GROUPS, ProjectTally, Tally, status_key, targets_dict
+from sdrs_async.report.failures import Failure, failure_line
+from sdrs_async.report.fields import Fields
+from sdrs_async.report.latency import Latency
+from sdrs_async.report.speed import Floor, floor
+from sdrs_async.report.tally import GROUP_OF, GROUPS, ProjectTally, Tally, status_key, targets_dict
 
 __all__ = ["SCHEMA", "Report", "failure_line"]
 

@@ -1,0 +1,98 @@
+"""The main job, shown on the embedded simulator: a server that limits and fails as a real one does, over real HTTP."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from rich.text import Text
+
+from sdrs_async.auth import StaticToken
+from sdrs_async.command.cleanup import Cleanup, Connection
+from sdrs_async.command.outputs import Outputs
+from sdrs_async.command.targets import Spool
+from sdrs_async.command.terminal import Screen
+from sdrs_async.models import Limits, RetryPolicy, Target
+from sdrs_async.report import Report
+from sdrs_async.simulator import Fault, Simulator
+
+__all__ = ["compare", "run_demo"]
+
+_PROJECTS, _GROUPS, _SEED, _RATE = 8, 25, 1, 4
+_ROUTE = "delete_group_failures"
+# Somebody else has deleted these two groups; the service has two ways to say so.
+_MISSING = ("00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002")
+_INTRODUCTION = f"""\
+This cleans {_PROJECTS} projects with {_GROUPS} protection groups each, and two groups that are no longer there, on an
+SDRS server inside this process, over real HTTP. The server allows {_RATE} requests per second and project. Now and then
+it answers 503 or 429, it resets a connection before or after it has done the work, and one request it never answers at
+all. Everything should end clean, within the limit, in about ten seconds.
+"""
+
+
+async def run_demo(outputs: Outputs, quiet: bool) -> int:
+    """Clean the simulated fleet, print the summary and whether its numbers are the server's; the exit code.
+
+    0 when they agree and every group is clean, 1 when not; after a signal or a failed output that of the cleanup.
+    """
+    if not quiet:
+        Screen(stderr=True).print(Text(" ".join(_INTRODUCTION.split()), end="\n\n"))
+    # Its ids follow from the seed, so one that is never started tells whom the faults can be for.
+    async with _simulator(_faults(_simulator().targets)) as simulator:
+        connection = Connection(
+            endpoint=simulator.url,
+            auth=StaticToken(simulator.token),
+            limits=Limits(project_rate=f"{_RATE}/s"),
+            retry=RetryPolicy(timeout=2.0),
+        )
+        with Spool() as spooled:
+            spooled.fill(_targets(simulator.targets))
+            ending = await Cleanup(connection, spooled, outputs, quiet=quiet, interval=2.0).run()
+        ending.present(outputs)
+        if ending.report is None or ending.exit_code not in (0, 1, 5):
+            return ending.exit_code
+        return compare(ending.report, simulator, outputs)
+
+
+def _simulator(faults: Sequence[Fault] = ()) -> Simulator:
+    return Simulator(
+        projects=_PROJECTS, groups=_GROUPS, failed_tasks=3, seed=_SEED,
+        latency=0.02, project_rate=f"{_RATE}/s", faults=faults,
+    )  # fmt: skip
+
+
+def _faults(groups: list[tuple[str, str]]) -> list[Fault]:
+    """What goes wrong: once for some groups, and by chance, which the seed decides, for all."""
+    busy, hang, before, after = ([groups[project * _GROUPS + 5][1]] for project in (0, 2, 4, 6))
+    return [
+        Fault("status", status=429, headers={"Retry-After": "2"}, only=busy, times=1),
+        Fault("hang", only=hang, times=1),
+        Fault("reset-before", only=before, times=1),
+        Fault("reset-after", only=after, times=1),
+        Fault("status", status=404, only=_MISSING[:1]),
+        Fault("status", 0.04, status=503),
+    ]
+
+
+def _targets(groups: list[tuple[str, str]]) -> Iterator[Target]:
+    yield from (Target(project_id, group_id) for project_id, group_id in groups)
+    yield from (Target(groups[0][0], group_id) for group_id in _MISSING)
+
+
+def compare(report: Report, simulator: Simulator, outputs: Outputs) -> int:
+    """Print the server's own numbers beside those of the report; 0 if they agree and all is clean, else 1."""
+    arrived, sent = len(simulator.log), report.to_dict()["requests"]["sent"]
+    most = simulator.most_in_window(1.0, _ROUTE)
+    met = Counter(entry.fault if entry.status is None else str(entry.status) for entry in simulator.log)
+    agree = arrived == sent and most <= _RATE and simulator.remaining == 0 and report.exit_code == 0
+    answers = ", ".join(f"{count} x {answer}" for answer, count in sorted(met.items()))
+    lines = (
+        "\nWhat the server says",
+        f"  Requests that arrived: {arrived:,}; the report counts {sent:,}",
+        f"  Most of one project in any second: {most} of {_RATE} allowed",
+        f"  Failed tasks left: {simulator.remaining:,}",
+        f"  What came of the requests: {answers}",
+        "  " + ("The numbers agree, and everything is clean." if agree else "These numbers should agree and do not."),
+    )
+    Screen(stderr=outputs.on_stdout).print(Text("\n".join(lines)))
+    return 0 if agree else 1

@@ -1,0 +1,272 @@
+"""Target files: read to their end and checked before anything is sent, and kept on disk, not in memory.
+
+Three forms, told apart by the first line that is neither empty nor a comment: CSV with a header that names
+`project_id` and `server_group_id`, JSON Lines with these two keys, or plain lines of `project/group`.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import json
+import sqlite3
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from itertools import chain, islice
+from types import TracebackType
+from typing import BinaryIO, Self
+
+from sdrs_async.errors import ConfigError
+from sdrs_async.models import Target
+from sdrs_async.wire import check_target
+
+__all__ = ["Spool", "spool"]
+
+_MAX_LINE = 128 * 1024
+_INSERT_ROWS = 1000
+_PAGE_ROWS = 100
+_COLUMNS = ("project_id", "server_group_id")
+_FORMS = "a CSV header with project_id and server_group_id, JSON Lines with these keys, or lines of project/group"
+
+Line = tuple[int, str]
+Pair = tuple[int, object, object]
+
+
+def spool(source: str) -> Spool:
+    """Read the targets of a file, `-` for stdin, to the end. The caller closes the `Spool`.
+
+    Raises `ConfigError` with the file's name, and the line where one is to blame.
+    """
+    result = Spool()
+    try:
+        with _opened(source) as (name, file):
+            result.fill(_read(name, file))
+    except BaseException:
+        result.close()
+        raise
+    return result
+
+
+class Spool:
+    """Distinct targets in a temporary database on disk, which is gone when this is closed or the process ends."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.projects = 0
+        self.duplicates = 0
+        # SQLite's own temporary file: it has no name from the start, so that nothing is left behind by a kill.
+        self._db = sqlite3.connect("", isolation_level=None)
+        # Nothing here outlives the process, so neither a journal nor a sync protects anything.
+        for setting in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -4000"):
+            self._db.execute(f"PRAGMA {setting}")
+        self._db.execute(
+            "CREATE TABLE target (project TEXT, server_group TEXT, PRIMARY KEY (project, server_group)) WITHOUT ROWID"
+        )
+        self._db.execute("CREATE TABLE project (id TEXT PRIMARY KEY, groups INTEGER) WITHOUT ROWID")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the disk space back."""
+        self._db.close()
+
+    def fill(self, targets: Iterator[Target]) -> None:
+        """Store all targets, once; exact repeats are counted in `duplicates`. `ConfigError` when the disk is full."""
+        insert = "INSERT OR IGNORE INTO target VALUES (?, ?)"
+        read = 0
+        with _storage():
+            self._db.execute("BEGIN")
+            while rows := [(t.project_id, t.server_group_id) for t in islice(targets, _INSERT_ROWS)]:
+                read += len(rows)
+                self.count += self._db.executemany(insert, rows).rowcount
+            self._db.execute("INSERT INTO project SELECT project, count(*) FROM target GROUP BY project")
+            self._db.execute("COMMIT")
+            self.projects = self._db.execute("SELECT count(*) FROM project").fetchone()[0]
+        self.duplicates = read - self.count
+
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """Each project with its number of distinct groups, in order of the project ids."""
+        with _storage():
+            yield from self._db.execute("SELECT id, groups FROM project ORDER BY id")
+
+    def per_project(self) -> Mapping[str, Iterator[str]]:
+        """A lazy source of group ids for each project, in order of the ids; each look-up starts from the beginning."""
+        return _Sources(self)
+
+    def groups_of(self, project_id: str) -> Iterator[str]:
+        """The group ids of one project, read in pages."""
+        page = "SELECT server_group FROM target WHERE project = ? AND server_group > ? ORDER BY server_group LIMIT ?"
+        last = ""
+        while True:
+            with _storage():
+                rows = self._db.execute(page, (project_id, last, _PAGE_ROWS)).fetchall()
+            for (last,) in rows:
+                yield last
+            if len(rows) < _PAGE_ROWS:
+                return
+
+
+class _Sources(Mapping[str, Iterator[str]]):
+    def __init__(self, spooled: Spool) -> None:
+        self._spool = spooled
+        self._counts = dict(spooled.counts())
+
+    def __getitem__(self, project_id: str) -> Iterator[str]:
+        if project_id not in self._counts:
+            raise KeyError(project_id)
+        return self._spool.groups_of(project_id)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._counts)
+
+    def __len__(self) -> int:
+        return len(self._counts)
+
+
+@contextmanager
+def _storage() -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise ConfigError(
+            f"the targets cannot be kept in a temporary file: {error} (TMPDIR names another place)"
+        ) from None
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[tuple[str, BinaryIO]]:
+    """The name for messages, and the open file. stdin stays open."""
+    try:
+        if source == "-":
+            yield "stdin", sys.stdin.buffer
+        else:
+            with open(source, "rb") as file:
+                yield source, file
+    except OSError as error:
+        raise ConfigError(f"{source}: the targets cannot be read: {error.strerror or error}") from None
+
+
+# ---- lines
+
+
+def _read(name: str, file: BinaryIO) -> Iterator[Target]:
+    """Every target of the file, checked. Raises `ConfigError` with the place."""
+    lines = _lines(name, file)
+    first = next((line for line in lines if not _is_skipped(line[1])), None)
+    if first is None:
+        return
+    number, text = first
+    pairs = _form_of(name, number, text)(name, chain([first], lines))
+    for number, project_id, group_id in pairs:
+        try:
+            yield check_target(Target(_text("project_id", project_id), _text("server_group_id", group_id)))
+        except ConfigError as error:
+            raise _wrong(name, number, str(error)) from None
+
+
+def _lines(name: str, file: BinaryIO) -> Iterator[Line]:
+    """Numbered lines of text, without a byte order mark. One line at a time is held, and no longer one than allowed."""
+    number = 0
+    while raw := file.readline(_MAX_LINE + 1):
+        number += 1
+        if number == 1:
+            raw = raw.removeprefix(codecs.BOM_UTF8)
+        if len(raw) > _MAX_LINE:
+            raise _wrong(name, number, f"longer than {_MAX_LINE // 1024} KiB: this is not a list of targets")
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError as error:
+            raise _wrong(name, number, f"is not UTF-8 text (byte {error.start + 1})") from None
+        if "\0" in text:
+            raise _wrong(name, number, "holds a NUL byte: the file has to be text in UTF-8")
+        yield number, text
+
+
+def _wrong(name: str, number: int, message: str) -> ConfigError:
+    return ConfigError(f"{name}, line {number}: {message}")
+
+
+def _text(column: str, value: object) -> str:
+    # JSON can spell half of a surrogate pair, which is no text: it could be neither stored nor sent.
+    if isinstance(value, str) and (value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)):
+        return value
+    raise ConfigError(f"{column} has to be a text, not {ascii(value)[:80]}")
+
+
+# ---- forms
+
+
+def _is_skipped(text: str) -> bool:
+    line = text.strip()
+    return not line or line.startswith("#")
+
+
+def _form_of(name: str, number: int, text: str) -> Callable[[str, Iterator[Line]], Iterator[Pair]]:
+    line = text.strip()
+    if line.startswith("{"):
+        return _json_lines
+    if "," in line or any(column in line for column in _COLUMNS):
+        return _csv
+    if "/" in line:
+        return _plain
+    raise _wrong(name, number, f"{ascii(line)[:80]} is none of the forms of a target list: {_FORMS}")
+
+
+def _plain(name: str, lines: Iterator[Line]) -> Iterator[Pair]:
+    for number, text in lines:
+        if not _is_skipped(text):
+            project_id, slash, group_id = text.strip().partition("/")
+            if not slash:
+                raise _wrong(name, number, f"{ascii(project_id)[:80]} is not project/group")
+            yield number, project_id, group_id
+
+
+def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Pair]:
+    for number, text in lines:
+        if not text.strip():
+            continue
+        try:
+            entry = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise _wrong(name, number, f"is not a JSON object: {error}") from None
+        if not isinstance(entry, dict) or any(column not in entry for column in _COLUMNS):
+            raise _wrong(name, number, f"has to be a JSON object with {' and '.join(_COLUMNS)}")
+        yield number, entry["project_id"], entry["server_group_id"]
+
+
+def _csv(name: str, lines: Iterator[Line]) -> Iterator[Pair]:
+    rows = _csv_rows(name, lines)
+    number, header = next(rows)
+    columns = [cell.strip() for cell in header]
+    if any(columns.count(column) != 1 for column in _COLUMNS):
+        raise _wrong(
+            name, number, f"the CSV header has to name {' and '.join(_COLUMNS)} once each, it is {ascii(columns)[:200]}"
+        )
+    project, group = (columns.index(column) for column in _COLUMNS)
+    for number, row in rows:
+        if len(row) != len(columns):
+            raise _wrong(name, number, f"the number of columns is {len(row)}, in the header it is {len(columns)}")
+        yield number, row[project].strip(), row[group].strip()
+
+
+def _csv_rows(name: str, lines: Iterator[Line]) -> Iterator[tuple[int, list[str]]]:
+    """Rows that are not empty, each with the number of the line it begins on: a quoted cell may span lines."""
+    first, text = next(lines)
+    reader = csv.reader(chain([text], (text for _, text in lines)), strict=True)
+    while True:
+        number = first + reader.line_num
+        try:
+            row = next(reader, None)
+        except csv.Error as error:
+            raise _wrong(name, number, f"is not proper CSV: {error}") from None
+        if row is None:
+            return
+        if row:
+            yield number, row

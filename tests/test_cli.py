@@ -1,0 +1,409 @@
+"""The command `clean`: what it refuses before anything is sent, what it asks, what it writes and where."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import stat
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from sdrs_async import Limits, RetryPolicy, StaticToken, __version__
+from sdrs_async.command import cli
+from sdrs_async.command.cleanup import Cleanup, Connection, Ending
+from sdrs_async.command.commands import app
+from sdrs_async.command.outputs import Outputs
+from sdrs_async.command.targets import Spool
+from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
+from sdrs_async.report import Report
+from sdrs_async.simulator import Fault, Simulator
+from tests.command import arguments, finished, process, report, run, texts, write_targets
+
+P = "0123456789abcdef0123456789abcdef"
+G = "decf224d-87fe-403a-8721-037a1a45c287"
+
+
+@pytest.fixture
+async def simulator() -> AsyncIterator[Simulator]:
+    """A server with two projects of three groups."""
+    async with Simulator(projects=2, groups=3) as server:
+        yield server
+
+
+def invoke(*args: str, stdin: str | None = None) -> Result:
+    """Run the command inside this process."""
+    return CliRunner().invoke(app, list(args), input=stdin, catch_exceptions=False)
+
+
+# ---- refused before anything is sent
+
+
+BAD_FILES = [
+    (f"project,group\n{P},{G}\n", "line 1: the CSV header has to name project_id and server_group_id"),
+    (f"project_id,server_group_id\n{P},{G}\n{P},..\n", "line 3: server_group_id '..' is refused"),
+    (None, "the targets cannot be read: No such file or directory"),
+]
+
+
+@pytest.mark.parametrize(("content", "message"), BAD_FILES)
+async def test_a_bad_file_is_refused_with_its_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Simulator, content: str | None, message: str
+) -> None:
+    """A wrong header, a bad id, a missing file: exit code 2, one message that names the place, and nothing is sent."""
+    monkeypatch.setenv("OS_TOKEN", simulator.token)
+    path = tmp_path / "targets.csv"
+    if content is not None:
+        path.write_text(content, "utf-8")
+    result = await asyncio.to_thread(
+        invoke, "clean", "--targets", str(path), "--endpoint", simulator.url, "--yes", "--json", str(tmp_path / "r")
+    )
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith(f"error: {path}")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+    assert simulator.log == []
+    assert not (tmp_path / "r").exists()
+
+
+BAD_FLAGS = [
+    (["--project-rate", "10/fortnight"], "--project-rate: rate '10/fortnight' has an unknown unit 'fortnight'"),
+    (["--user-rate", "fast"], "--user-rate: rate 'fast' is not understood"),
+    (["--endpoint-rate", "0/s"], "--endpoint-rate: a rate needs a count of at least 1"),
+    (["--concurrency", "0"], "--concurrency: '0' is not a number of requests"),
+    (["--project-concurrency", "some"], "--project-concurrency: 'some' is not a number of requests"),
+    (["--attempts", "0"], "--attempts: 0 is not a number of tries"),
+    (["--timeout", "0"], "--timeout: 0 is not a time in seconds"),
+    (["--retry-time", "inf"], "--retry-time: inf is not a time in seconds"),
+    (["--timeout", "nan"], "--timeout: nan is not a time in seconds"),
+    (["--endpoint", "http://sdrs.example.com"], "would send the credential unencrypted"),
+    (["--endpoint", "sdrs.example.com"], "is not a URL"),
+    (["--endpoint", "https://x", "--ca-file", "/nowhere.pem"], "the CA file '/nowhere.pem' cannot be used"),
+    (["--json", "-", "--results", "-"], "--json and --results cannot both be '-'"),
+    (["--json", "/nowhere/report.json"], "--json: /nowhere/report.json cannot be written: No such file or directory"),
+    (["--html", "/"], "--html: / cannot be written: Is a directory"),
+    (["--targets", "-"], "stdin, where the question would be answered: add --yes"),
+    ([], "there is no terminal to ask on: add --yes"),
+]
+
+
+@pytest.mark.parametrize(("flags", "message"), BAD_FLAGS, ids=[" ".join(flags) or "no --yes" for flags, _ in BAD_FLAGS])
+def test_a_bad_flag_is_one_clear_message(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flags: list[str], message: str
+) -> None:
+    """Whatever flag is wrong, exit code 2 and one line on stderr that names it."""
+    monkeypatch.setenv("OS_TOKEN", "a-token")
+    path = tmp_path / "targets"
+    path.write_text(f"{P}/{G}\n", "utf-8")
+    # Nothing listens there, and nobody asks it.
+    given = ["--targets", str(path), "--endpoint", "http://127.0.0.1:9"]
+    result = invoke("clean", *given, *flags)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert result.stderr.startswith("error: ")
+    assert result.stderr.count("\n") == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["targets"]
+
+
+@pytest.mark.parametrize(
+    ("token", "message"), [(None, "OS_TOKEN is not set"), ("", "OS_TOKEN is not set"), ("a\nb", "OS_TOKEN: the token")]
+)
+def test_without_a_token_nothing_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, token: str | None, message: str
+) -> None:
+    """No token, an empty one or one with a line break: exit code 2 and the variable's name, not its value."""
+    if token is not None:
+        monkeypatch.setenv("OS_TOKEN", token)
+    result = invoke("clean", "--targets", "x", "--endpoint", "https://sdrs.example.com", "--yes")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert message in result.stderr
+    assert "a\nb" not in result.stderr
+
+
+def test_os_cacert_stands_in_for_the_flag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OS_CACERT names the certificates where `--ca-file` does not."""
+    monkeypatch.setenv("OS_TOKEN", "a-token")
+    monkeypatch.setenv("OS_CACERT", "/from-the-environment.pem")
+    given = ["clean", "--targets", "x", "--endpoint", "https://sdrs.example.com"]
+    assert "'/from-the-environment.pem' cannot be used" in invoke(*given).stderr
+    assert "'/from-the-flag.pem' cannot be used" in invoke(*given, "--ca-file", "/from-the-flag.pem").stderr
+
+
+def test_usage_errors_and_the_version() -> None:
+    """Unknown and missing flags and commands exit with 2; `--version` and `--help` with 0."""
+    assert invoke("clean").exit_code == 2
+    assert invoke("clean", "--journal", "x").exit_code == 2
+    assert invoke("plan").exit_code == 2
+    assert invoke("--version").stdout == f"sdrs-async {__version__}\n"
+    for command in ("clean", "report", "demo", "simulate"):
+        assert invoke(command, "--help").exit_code == 0
+
+
+def test_a_bug_shows_no_values_of_variables() -> None:
+    """An unexpected error keeps Python's own traceback, which shows lines of code and no credential."""
+    assert app.pretty_exceptions_enable is False
+
+
+def test_the_help_of_clean_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The help page of `clean` explains every flag, all exit codes and the environment variables."""
+    monkeypatch.setenv("COLUMNS", "200")
+    text = invoke("clean", "--help").stdout
+    for word in (
+        "OS_TOKEN",
+        "OS_CACERT",
+        "HTTPS_PROXY",
+        "0:",
+        "1:",
+        "2:",
+        "3:",
+        "5:",
+        "130:",
+        "143:",
+        "[default: 10/s]",
+    ):
+        assert word in text
+
+
+def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without typer or rich the command says in one line what to install, and exits with 2."""
+    monkeypatch.delitem(sys.modules, "sdrs_async.command.commands")
+    monkeypatch.setitem(sys.modules, "typer", None)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: the command needs its extra: pip install 'sdrs-async[cli]'\n"
+
+
+def test_another_missing_module_is_a_bug_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the extra's own libraries are explained: a broken installation is not called a missing extra."""
+    monkeypatch.setitem(sys.modules, "sdrs_async.command.commands", None)
+    with pytest.raises(ModuleNotFoundError, match=r"sdrs_async\.command\.commands"):
+        cli.main()
+
+
+# ---- selected, and what is asked
+
+
+def test_an_empty_selection_is_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file without targets: a warning, a report of nothing, exit code 0, and no question."""
+    monkeypatch.setenv("OS_TOKEN", "a-token")
+    path = tmp_path / "targets"
+    path.write_text("# none yet\n", "utf-8")
+    result = invoke(
+        "clean", "--targets", str(path), "--endpoint", "http://127.0.0.1:9", "--json", str(tmp_path / "report.json")
+    )
+    assert result.exit_code == 0
+    assert result.stderr.startswith(f"warning: {path} names no protection group")
+    assert report(tmp_path)["targets"]["planned"] == 0
+
+
+async def test_a_dry_run_sends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:
+    """`--dry-run` shows how many groups of each project would be cleaned, needs no `--yes`, and sends no request."""
+    monkeypatch.setenv("OS_TOKEN", simulator.token)
+    path = write_targets(tmp_path, simulator, simulator.targets[0])
+    result = await asyncio.to_thread(
+        invoke, "clean", "--targets", path, "--endpoint", simulator.url, "--dry-run", "--json", str(tmp_path / "r")
+    )
+    assert (result.exit_code, result.stderr) == (0, "")
+    host = simulator.url.removeprefix("http://")
+    projects = sorted({project for project, _ in simulator.targets})
+    assert result.stdout.splitlines() == [
+        f"Dry run: would delete the failed tasks of 6 protection groups in 2 projects at {host}; nothing was sent.",
+        "Left out: 1 duplicates.",
+        "",
+        "  groups  project",
+        *(f"       3  {project}" for project in projects),
+    ]
+    assert simulator.log == []
+    assert not (tmp_path / "r").exists()
+
+
+# ---- a run
+
+
+async def test_a_run_cleans_everything_and_writes_all_files(tmp_path: Path, simulator: Simulator) -> None:
+    """Targets from stdin: the failed tasks are gone, report, results and page are written, the summary is on stdout."""
+    rows = "".join(f"{project}/{group}\n" for project, group in [*simulator.targets, simulator.targets[0]])
+    args = ["clean", "--targets", "-", "--endpoint", simulator.url, "--yes", "--json", str(tmp_path / "report.json")]
+    files = ["--results", str(tmp_path / "results.jsonl"), "--html", str(tmp_path / "report.html")]
+    done = await run(*args, *files, token=simulator.token, stdin=rows.encode())
+    assert done.code == 0, done.stderr
+    assert simulator.remaining == 0
+    assert len(simulator.log) == 6
+    assert "6 groups in 2 projects: 6 deleted" in done.stdout
+    assert done.stderr.splitlines() == [f"wrote {tmp_path / name}" for name in ("report.json", "report.html")]
+    document = report(tmp_path)
+    assert (document["targets"]["done"], document["targets"]["duplicates"]) == (6, 1)
+    lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text("utf-8").splitlines()]
+    assert sorted((line["project_id"], line["server_group_id"]) for line in lines) == sorted(simulator.targets)
+    assert all(line["verdict"] == "deleted" and line["status_code"] == 204 and line["attempts"] == 1 for line in lines)
+    assert all(line["elapsed_s"] > 0 and line["finished_at"].endswith("Z") for line in lines)
+    assert "</html>" in (tmp_path / "report.html").read_text("utf-8")
+
+
+async def test_stdout_is_for_the_result(tmp_path: Path, simulator: Simulator) -> None:
+    """With an output on stdout nothing else is there: the summary goes to stderr, with `--quiet` too."""
+    done = await run(*arguments(tmp_path, simulator)[:-2], "--json", "-", "--quiet", token=simulator.token)
+    assert json.loads(done.stdout)["targets"]["done"] == 6
+    assert done.stderr.startswith("6 groups in 2 projects: 6 deleted")
+    done = await run(*arguments(tmp_path, simulator)[:-2], "--results", "-", token=simulator.token)
+    assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["deleted"] * 6
+    assert "6 groups in 2 projects" in done.stderr
+
+
+async def test_every_failure_is_in_the_file(tmp_path: Path) -> None:
+    """The report in memory holds 1,000 failures, the file all of them; the exit code is that of failures."""
+    async with Simulator(projects=2, groups=600, faults=[Fault("status", status=405)]) as simulator:
+        lifted = ("project-rate", "user-rate", "endpoint-rate", "project-concurrency", "concurrency")
+        flags = [word for name in lifted for word in (f"--{name}", "none")]
+        done = await run(*arguments(tmp_path, simulator, *flags), token=simulator.token)
+        assert done.code == 1
+        document = report(tmp_path)
+        assert (document["targets"]["failed"], document["failures_omitted"]) == (1200, 0)
+        assert {(f["project_id"], f["server_group_id"]) for f in document["failures"]} == set(simulator.targets)
+
+
+async def test_a_refused_token_is_exit_code_3(tmp_path: Path, simulator: Simulator) -> None:
+    """When the credential is refused everywhere: exit code 3, one error line, and summary and files are there."""
+    done = await run(*arguments(tmp_path, simulator), token="not-the-token")
+    assert done.code == 3
+    assert "error: no account could sign in" in done.stderr
+    assert "6 groups in 2 projects" in done.stdout
+    targets = report(tmp_path)["targets"]
+    assert (targets["planned"], targets["done"]) == (6, 0)
+
+
+async def test_no_secret_is_ever_written(tmp_path: Path) -> None:
+    """With the log at its fullest and answers that repeat the token, the token is in nothing that is written."""
+    token = Simulator().token
+    echo = Fault(
+        "status", status=405, body={"error_code": "X", "error_msg": f"bad X-Auth-Token: {token} \x1b[31m[bold]"}
+    )
+    flags = ["--results", str(tmp_path / "results"), "--html", str(tmp_path / "page"), "--log-level", "debug"]
+    async with Simulator(faults=[echo]) as simulator:
+        assert simulator.token == token
+        done = await run(*arguments(tmp_path, simulator, *flags), token=token)
+    assert done.code == 1
+    files = texts(tmp_path)
+    assert list(files) == ["page", "report.json", "results", "targets.csv"]
+    assert "DEBUG sdrs_async: DELETE http" in done.stderr
+    for text in (done.stdout, files["page"], files["report.json"], files["results"]):
+        assert "bad X-Auth-Token: *** [31m[bold]" in text
+    for text in (done.stdout, done.stderr, *files.values()):
+        assert token not in text
+        assert "\x1b" not in text
+
+
+async def test_an_existing_report_is_replaced_as_a_whole(tmp_path: Path, simulator: Simulator) -> None:
+    """A report goes through a link to its file, keeps the file's mode, and leaves no other file behind."""
+    real, link = tmp_path / "real.json", tmp_path / "report.json"
+    real.write_text("{}", "utf-8")
+    real.chmod(0o640)
+    link.symlink_to(real)
+    done = await run(*arguments(tmp_path, simulator), token=simulator.token)
+    assert done.code == 0
+    assert link.is_symlink()
+    assert json.loads(real.read_text("utf-8"))["targets"]["done"] == 6
+    assert stat.S_IMODE(real.stat().st_mode) == 0o640
+    assert list(texts(tmp_path)) == ["real.json", "report.json", "targets.csv"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+@pytest.mark.parametrize("flag", ["--html", "--json"])
+async def test_a_full_disk_at_the_end_is_exit_code_2(tmp_path: Path, simulator: Simulator, flag: str) -> None:
+    """A report that cannot be written at the end is an error, and takes none of the other outputs with it."""
+    flags = [flag, "/dev/full", "--html" if flag == "--json" else "--json", str(tmp_path / "other")]
+    done = await run(*arguments(tmp_path, simulator)[:-2], *flags, token=simulator.token)
+    assert done.code == 2
+    assert "error: /dev/full cannot be written: No space left on device" in done.stderr
+    assert "6 groups in 2 projects: 6 deleted" in done.stdout
+    assert len(texts(tmp_path)["other"]) > 1000
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+async def test_results_that_cannot_be_written_stop_the_run(tmp_path: Path) -> None:
+    """A disk that fills up under `--results` ends the run gently: the report is complete, exit code 2."""
+    async with Simulator(projects=2, groups=30, latency=0.02) as simulator:
+        done = await run(*arguments(tmp_path, simulator, "--results", "/dev/full"), token=simulator.token)
+        assert done.code == 2
+        assert "error: --results: /dev/full cannot be written any more: No space left on device" in done.stderr
+        assert "stopped by the error below (exit code 2)" in " ".join(done.stdout.split())
+        targets = report(tmp_path)["targets"]
+        assert targets["planned"] == 60
+        assert targets["done"] == len(simulator.log) < 60
+        assert targets["unsettled"] == 60 - targets["done"]
+
+
+async def test_a_reader_of_results_that_goes_away_stops_the_run(tmp_path: Path) -> None:
+    """`--results - | head -1`: the run ends gently with one clear line, the report is complete, exit code 2."""
+    async with Simulator(projects=2, groups=30, latency=0.02) as simulator:
+        read, write = os.pipe()
+        args = arguments(tmp_path, simulator, "--results", "-")
+        async with process(*args, token=simulator.token, stdout=write) as command:
+            os.close(write)
+            os.close(read)
+            done = await finished(command)
+        assert done.code == 2
+        assert "error: --results: - cannot be written any more: Broken pipe" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert "Exception ignored" not in done.stderr
+        assert report(tmp_path)["targets"]["planned"] == 60
+        assert len(simulator.log) < 60
+
+
+async def test_a_reader_of_the_summary_that_goes_away_changes_nothing(tmp_path: Path, simulator: Simulator) -> None:
+    """`clean | true`: the exit code is the run's, and stderr stays clean."""
+    read, write = os.pipe()
+    async with process(*arguments(tmp_path, simulator, "--quiet"), token=simulator.token, stdout=write) as command:
+        os.close(write)
+        os.close(read)
+        done = await finished(command)
+    assert (done.code, done.stderr) == (0, "")
+    assert report(tmp_path)["targets"]["done"] == 6
+
+
+async def test_a_stderr_that_nobody_reads_changes_nothing(tmp_path: Path, simulator: Simulator) -> None:
+    """Without a reader of stderr the run goes on, and its files, summary and exit code are the same."""
+    read, write = os.pipe()
+    args = arguments(tmp_path, simulator, "--log-level", "debug")
+    async with process(*args, token=simulator.token, stderr=write) as command:
+        os.close(write)
+        os.close(read)
+        done = await finished(command)
+    assert done.code == 0
+    assert "6 groups in 2 projects: 6 deleted" in done.stdout
+    assert report(tmp_path)["targets"]["done"] == 6
+
+
+async def test_what_stops_a_run_before_its_start_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """A connection that turns out to be unusable only when the run starts: an error line, no summary, exit code 2."""
+    connection = Connection("https://user@host", StaticToken("t"), Limits(), RetryPolicy())
+    with Spool() as spooled:
+        ending = await Cleanup(connection, spooled, Outputs()).run()
+    ending.present(Outputs())
+    shown = capsys.readouterr()
+    assert (ending.exit_code, ending.report, shown.out) == (2, None, "")
+    assert shown.err.startswith("error: the endpoint")
+
+
+@pytest.mark.parametrize(
+    ("number", "error", "mishaps", "code"),
+    [
+        (None, None, 0, 0),
+        (None, None, 1, 2),
+        (None, ConfigError("x"), 0, 2),
+        (None, AuthenticationError("x"), 1, 3),
+        (15, AuthenticationError("x"), 1, 143),
+        (2, None, 1, 130),
+    ],
+)
+def test_where_several_exit_codes_hold(number: int | None, error: SdrsError | None, mishaps: int, code: int) -> None:
+    """A signal goes before a refused credential, that before a failed output, that before what became of the groups."""
+    done = Report()
+    done.finish(interrupted_by=number)
+    assert Ending(done, error, mishaps=[ConfigError("disk full")] * mishaps).exit_code == code

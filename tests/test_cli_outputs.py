@@ -1,0 +1,91 @@
+"""The files of a run: what is checked before, and what is left behind when writing fails."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from sdrs_async.command.outputs import FailureFile, Outputs, ResultsFile, written_whole
+from sdrs_async.errors import ConfigError
+from sdrs_async.models import Outcome, Target, Verdict
+from tests.command import texts
+
+FAILED = Outcome(Target("p", "g"), Verdict.CONFLICT, 409, "SDRS.1002", "busy", attempts=5)
+
+
+def test_checking_changes_nothing(tmp_path: Path) -> None:
+    """A check leaves an existing file as it is, makes no new one, and follows a link that leads nowhere yet."""
+    old = tmp_path / "old"
+    old.write_text("old", "utf-8")
+    (tmp_path / "link").symlink_to(tmp_path / "later")
+    Outputs(json=str(old), results=str(tmp_path / "new"), html=str(tmp_path / "link")).check()
+    assert sorted(os.listdir(tmp_path)) == ["link", "old"]
+    assert old.read_text("utf-8") == "old"
+
+
+def test_two_outputs_cannot_be_one_file(tmp_path: Path) -> None:
+    """The same file twice, also through a link, or the file of targets, is refused: one would destroy the other."""
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    with pytest.raises(ConfigError, match="--json and --html cannot both be"):
+        Outputs(json=str(tmp_path / "file"), html=str(tmp_path / "link")).check()
+    with pytest.raises(ConfigError, match="--targets and --results cannot both be"):
+        Outputs(results=str(tmp_path / "file")).check(source=str(tmp_path / "file"))
+    Outputs(json="-", results=str(tmp_path / "file")).check(source="-")
+
+
+def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
+    """A report that breaks off half way is gone, and the one before it is still there."""
+    path = tmp_path / "report.json"
+    path.write_text("old", "utf-8")
+
+    def write() -> None:
+        with written_whole(str(path)) as file:
+            file.write("half of")
+            raise OSError("disk full")
+
+    with pytest.raises(ConfigError, match=r"report\.json cannot be written: disk full"):
+        write()
+    assert texts(tmp_path) == {"report.json": "old"}
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    """A named pipe stays one: what is written goes through it."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    read: list[str] = []
+    reader = threading.Thread(target=lambda: read.append(path.read_text("utf-8")))
+    reader.start()
+    Outputs(json=str(path)).check()
+    with written_whole(str(path)) as file:
+        file.write("report")
+    reader.join()
+    assert read == ["report"]
+    assert path.is_fifo()
+
+
+def test_results_that_cannot_be_opened_are_an_error(tmp_path: Path) -> None:
+    """Results whose folder went away after the check are refused before anything is sent."""
+    with pytest.raises(ConfigError, match=r"--results: .* cannot be written: No such file"):
+        ResultsFile(str(tmp_path / "gone" / "results"))
+
+
+def test_only_failures_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file holds what failed and nothing that is clean, skipped or unsettled; it has no name on disk."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with FailureFile() as failures:
+        for verdict in (Verdict.DELETED, Verdict.GONE, Verdict.SKIPPED, Verdict.UNSETTLED):
+            failures.add(Outcome(Target("p", "g"), verdict))
+        failures.add(FAILED)
+        assert [line["message"] for line in failures] == ["busy"]
+        assert os.listdir(tmp_path) == []
+
+
+def test_no_room_for_failures_is_a_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a place for temporary files the error says what it is for, and how to choose another."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
+    with pytest.raises(ConfigError, match=r"failures cannot be kept in a temporary file: .*TMPDIR"):
+        FailureFile()

@@ -1,0 +1,106 @@
+"""Progress: the facts of a moment in words, and when they are shown."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Awaitable, Callable
+
+import anyio
+import pytest
+from rich.console import Console
+
+from sdrs_async.command.progress import Pace, Snapshot, describe, show_bar, show_lines
+from tests.virtual_time import run_virtual
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "elapsed", "rate", "expected"),
+    [
+        (Snapshot(0), 0.0, 0.0, "0 clean, 0 failed; 0.0/s; 0:00 elapsed"),
+        (
+            Snapshot(2000, clean=1200, failed=5),
+            61.0,
+            19.75,
+            "1,200 clean, 5 failed; 19.8/s; 1:01 elapsed; 0:40 left",
+        ),
+        (Snapshot(10, clean=7, failed=1, skipped=2), 3.0, 3.3, "7 clean, 1 failed, 2 skipped; 3.3/s; 0:03 elapsed"),
+        (
+            Snapshot(10_000, clean=1, held=3, wait=11.2),
+            3700.0,
+            0.5,
+            "1 clean, 0 failed; 0.5/s; 1:01:40 elapsed; 5:33:18 left; waiting 12 s (3 projects throttled)",
+        ),
+        (
+            Snapshot(1, held=1, wait=0.01),
+            1.0,
+            0.0,
+            "0 clean, 0 failed; 0.0/s; 0:01 elapsed; waiting 1 s (1 project throttled)",
+        ),
+    ],
+)
+def test_a_moment_in_words(snapshot: Snapshot, elapsed: float, rate: float, expected: str) -> None:
+    """Counts, rate, time so far, time left where there is a rate to tell it by, and the wait after a 429."""
+    assert describe(snapshot, elapsed, rate) == expected
+
+
+def test_the_rate_is_that_of_the_last_ten_seconds() -> None:
+    """A run that was fast an hour ago and crawls now shows that it crawls."""
+    pace = Pace(100.0)
+    assert pace.rate(100.0, 0) == 0.0
+    assert pace.rate(105.0, 500) == pytest.approx(100.0)
+    for second in range(106, 200):
+        rate = pace.rate(float(second), 500 + second - 105)
+    assert rate == pytest.approx(1.0)
+
+
+def _shown_for(seconds: float, show: Callable[[Callable[[], Snapshot]], Awaitable[None]]) -> int:
+    """Show the progress of a run of one target per second for a while; how often the counters were read."""
+    reads = 0
+
+    async def main() -> None:
+        def read() -> Snapshot:
+            nonlocal reads
+            reads += 1
+            return Snapshot(100, clean=int(anyio.current_time()))
+
+        with anyio.move_on_after(seconds):
+            await show(read)
+
+    run_virtual(main())
+    return reads
+
+
+def test_lines_come_at_an_interval() -> None:
+    """Without a terminal: one line per interval, the first after one interval, and no more reads than lines."""
+    lines: list[str] = []
+    reads = _shown_for(12.5, lambda read: show_lines(read, lines.append, 5.0))
+    assert [line.split(";")[0] for line in lines] == [
+        "5 of 100 groups: 5 clean, 0 failed",
+        "10 of 100 groups: 10 clean, 0 failed",
+    ]
+    assert reads == len(lines)
+
+
+def test_the_bar_is_redrawn_a_few_times_per_second_and_ends_with_the_last_state() -> None:
+    """On a terminal the counters are read at most ten times per second, and what stays is the state at the end."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=80, color_system=None)
+    reads = _shown_for(20.5, lambda read: show_bar(read, console))
+    assert 20 <= reads <= 205
+    last = file.getvalue().rsplit("Cleaning", 1)[1]
+    assert "20 of 100 groups" in last
+    assert "20 clean, 0 failed; 1.0/s; 0:20 elapsed; 1:2" in last
+
+
+def test_a_long_line_under_the_bar_goes_on_in_the_next() -> None:
+    """At 60 columns nothing of the facts is cut off."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=60, color_system=None)
+
+    async def main() -> None:
+        with anyio.move_on_after(1):
+            await show_bar(lambda: Snapshot(10_000, clean=4_000, failed=3, held=3, wait=900), console)
+
+    run_virtual(main())
+    assert "(3 projects" in file.getvalue()
+    assert "throttled)" in file.getvalue()

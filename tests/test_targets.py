@@ -1,0 +1,180 @@
+"""Reading target files: their three forms, what is refused and where, and the spool on disk."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from sdrs_async.command.targets import Spool, spool
+from sdrs_async.errors import ConfigError
+
+P1, P2 = "1" * 32, "2" * 32
+G1, G2, G3 = (f"decf224d-87fe-403a-8721-037a1a45c28{n}" for n in (1, 2, 3))
+EXPECTED = {P1: [G1, G2], P2: [G3]}
+
+
+def _write(folder: Path, content: str | bytes) -> str:
+    path = folder / "targets"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return str(path)
+
+
+def _content(spooled: Spool) -> dict[str, list[str]]:
+    return {project: list(groups) for project, groups in spooled.per_project().items()}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(f"project_id,server_group_id\n{P1},{G1}\n{P1},{G2}\n{P2},{G3}\n", id="csv"),
+        pytest.param(f"project_id,server_group_id\r\n{P1},{G1}\r\n{P1},{G2}\r\n{P2},{G3}", id="csv, Windows lines"),
+        pytest.param(f"\ufeffproject_id,server_group_id\n{P1},{G1}\n{P1},{G2}\n{P2},{G3}\n", id="csv, byte order mark"),
+        pytest.param(
+            f'name, server_group_id ,project_id\n"a, b",{G1},{P1}\n"two\nlines", {G2},{P1}\n\n,{G3},{P2}\n',
+            id="csv, columns in another order, quoted cells",
+        ),
+        pytest.param(
+            f'{{"project_id": "{P1}", "server_group_id": "{G1}", "name": null}}\n\n'
+            f'{{"server_group_id": "{G2}", "project_id": "{P1}"}}\n{{"project_id": "{P2}", "server_group_id": "{G3}"}}',
+            id="json lines",
+        ),
+        pytest.param(f"\n# all of them\n{P1}/{G1}\n  {P1}/{G2}  \n\n#{P2}/{G1}\n{P2}/{G3}\n", id="plain"),
+    ],
+)
+def test_all_forms_say_the_same(tmp_path: Path, content: str) -> None:
+    """CSV, JSON Lines and plain lines give the same targets, by project; blank lines and comments do not count."""
+    with spool(_write(tmp_path, content)) as spooled:
+        assert _content(spooled) == EXPECTED
+        assert (spooled.count, spooled.projects, spooled.duplicates) == (3, 2, 0)
+
+
+BAD = [
+    (f"project,group\n{P1},{G1}\n", 1, "header has to name project_id and server_group_id"),
+    (f"{P1},{G1}\n", 1, "header has to name project_id and server_group_id"),
+    ("project_id;server_group_id\n", 1, "header has to name project_id and server_group_id"),
+    ("project_id,server_group_id,project_id\n", 1, "once each"),
+    (f"project_id,server_group_id\n{P1},{G1}\n{P1},batch\n", 3, "server_group_id 'batch' is refused"),
+    (f"project_id,server_group_id\n{P1},{G1}\n,{G1}\n", 3, "project_id '' is refused"),
+    (f'n,project_id,server_group_id\n"a\nb",{P1},{G1}\nx,{P1},..\n', 4, "server_group_id '..' is refused"),
+    (f"project_id,server_group_id\n{P1}\n", 2, "the number of columns is 1, in the header it is 2"),
+    (f"project_id,server_group_id\n\n{P1},{G1},{G2}\n", 3, "the number of columns is 3"),
+    (f'project_id,server_group_id\n{P1},{G1}\n"{P1},{G1}\n', 3, "is not proper CSV: unexpected end of data"),
+    ("project_id,server_group_id\n" + '"' + "x\n" * 70_000, 2, "is not proper CSV: field larger than field limit"),
+    (f"{P1}/{G1}\n{P1}\n", 2, "is not project/group"),
+    (f"{P1}/{G1}/{G2}\n", 1, "is refused"),
+    (f"# one\n\n{P1}\n", 3, "is none of the forms of a target list"),
+    ("[\n", 1, "is none of the forms of a target list"),
+    ('{"project_id": "' + P1 + '"}\n', 1, "JSON object with project_id and server_group_id"),
+    ('{"project_id": "a", "server_group_id": "b"}\n[]\n', 2, "JSON object with project_id and server_group_id"),
+    ('{"project_id": "a", "server_group_id": "b"}\n{"project_id"\n', 2, "is not a JSON object"),
+    ('{"project_id": 7, "server_group_id": "b"}\n', 1, "project_id has to be a text, not 7"),
+    ('{"project_id": "a", "server_group_id": "\\ud800"}\n', 1, "server_group_id has to be a text"),
+    ('{"a":' + "[" * 100_000 + "\n", 1, "is not a JSON object"),
+    (f"{P1}/{G1}\n{P1}/".encode() + b"\xff\n", 2, "is not UTF-8 text (byte 34)"),
+    (f"{P1}/{G1}\n{P1}/{G2}\0\n", 2, "NUL byte"),
+    ("\ufeffproject_id,server_group_id\n".encode("utf-16-le"), 1, "is not UTF-8 text"),
+    ("x" * 200_000, 1, "longer than 128 KiB"),
+]
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "message"), BAD, ids=[f"{message} {n}" for n, (_, _, message) in enumerate(BAD)]
+)
+def test_bad_input_is_one_error_with_its_place(tmp_path: Path, content: str | bytes, line: int, message: str) -> None:
+    """Whatever is wrong with a file, the error names file and line, is one line, and holds no control character."""
+    source = _write(tmp_path, content)
+    with pytest.raises(ConfigError) as caught:
+        spool(source)
+    text = str(caught.value)
+    assert text.startswith(f"{source}, line {line}: ")
+    assert message in text
+    assert text.isprintable()
+    assert len(text) < len(source) + 400
+
+
+def test_the_file_is_read_to_its_end(tmp_path: Path) -> None:
+    """An error in the last of many lines is found: nothing is handed out before."""
+    lines = [f"{P1}/{number}" for number in range(5000)]
+    with pytest.raises(ConfigError, match="line 5001"):
+        spool(_write(tmp_path, "\n".join([*lines, f"{P1}/failure-jobs"])))
+
+
+@pytest.mark.parametrize("content", ["", "\n \n", "# nothing\n", "project_id,server_group_id\n", "\ufeff"])
+def test_an_empty_file_is_an_empty_selection(tmp_path: Path, content: str) -> None:
+    """A file without targets is no error."""
+    with spool(_write(tmp_path, content)) as spooled:
+        assert (spooled.count, spooled.projects, spooled.duplicates) == (0, 0, 0)
+        assert _content(spooled) == {}
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    """A path that cannot be read is an error with its name and the reason."""
+    with pytest.raises(ConfigError, match=r"missing\.csv: the targets cannot be read: No such file"):
+        spool(str(tmp_path / "missing.csv"))
+    with pytest.raises(ConfigError, match="the targets cannot be read: Is a directory"):
+        spool(str(tmp_path))
+
+
+def test_stdin_is_spooled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`-` reads stdin the same way, and errors call it so."""
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{P1}/{G1}\n{P1}/{G2}\n{P2}/{G3}\n".encode())))
+    with spool("-") as spooled:
+        assert _content(spooled) == EXPECTED
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(f"{P1}/{G1}\n{P1}/%\n".encode())))
+    with pytest.raises(ConfigError, match=r"^stdin, line 2: "):
+        spool("-")
+
+
+def test_exact_repeats_are_counted_and_dropped(tmp_path: Path) -> None:
+    """A target that stands in the file three times, however far apart, is one target and two duplicates."""
+    lines = [f"{P1}/{number:05}" for number in range(3000)]
+    with spool(_write(tmp_path, "\n".join([lines[0], *lines, lines[0]]))) as spooled:
+        assert (spooled.count, spooled.duplicates) == (3000, 2)
+        assert _content(spooled) == {P1: [f"{number:05}" for number in range(3000)]}
+
+
+def test_projects_are_read_side_by_side(tmp_path: Path) -> None:
+    """However the file is ordered, each project has a source of its own that does not wait for another's."""
+    order = [f"{project}/{number:03}" for project in (P2, P1) for number in range(250)]
+    with spool(_write(tmp_path, "\n".join(order))) as spooled:
+        assert list(spooled.counts()) == [(P1, 250), (P2, 250)]
+        sources = spooled.per_project()
+        first, second = sources[P1], sources[P2]
+        mixed = [next(source) for _ in range(250) for source in (first, second)]
+        assert mixed == [f"{number:03}" for number in range(250) for _ in range(2)]
+        assert (next(first, None), next(second, None)) == (None, None)
+        assert next(sources[P1]) == "000"
+
+
+def test_the_sources_are_a_mapping(tmp_path: Path) -> None:
+    """What `per_project` returns is a mapping of project id to group ids, as `clean()` takes it."""
+    with spool(_write(tmp_path, f"{P1}/{G1}")) as spooled:
+        sources = spooled.per_project()
+        assert isinstance(sources, Mapping)
+        assert (list(sources), len(sources), P2 in sources) == ([P1], 1, False)
+        with pytest.raises(KeyError):
+            sources[P2]
+
+
+def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The spool has no name in the folder for temporary files, so even a kill leaves nothing behind."""
+    source = _write(tmp_path, "\n".join(f"{P1}/{number}" for number in range(1000)))
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("SQLITE_TMPDIR", str(folder))
+    with spool(source) as spooled:
+        assert spooled.count == 1000
+        assert list(folder.iterdir()) == []
+
+
+def test_a_failing_disk_is_a_clear_error(tmp_path: Path) -> None:
+    """When the temporary storage fails, the error says that and how to choose another place."""
+    spooled = spool(_write(tmp_path, f"{P1}/{G1}"))
+    groups = spooled.per_project()[P1]
+    spooled.close()
+    with pytest.raises(ConfigError, match=r"cannot be kept in a temporary file.*TMPDIR"):
+        next(groups)

@@ -65,7 +65,7 @@ async def _reply_to(data: bytes) -> Reply:
 
 
 async def test_one_send_is_one_delete_with_the_credential() -> None:
-    """The request line, host and token are what the service asks for; there is no body, no cookie, no other credential."""
+    """The request line, host and token are what the service asks for; there is no body and no cookie."""
     async with _answering(answer(204, b"", "X-Request-Id: r-1")) as (server, client):
         reply = await client.send(TARGET, LONG)
         assert (reply.verdict, reply.status_code, reply.request_id) == (Verdict.DELETED, 204, "r-1")
@@ -156,22 +156,19 @@ async def test_what_an_error_says_is_kept() -> None:
 async def test_the_request_id_is_kept_under_either_name(headers: list[str], found: str | None, status: int) -> None:
     """Whoever asks the provider needs it, of a success too; what could not be printed is left out."""
     head = "\r\n".join([f"HTTP/1.1 {status} Reason", *headers, "Content-Length: 0", "", ""])
-    assert (await _reply_to(head.encode("utf-8", "surrogateescape"))).request_id in (
-        found,
-        None if "\x1b" in head else found,
-    )
+    assert (await _reply_to(head.encode("utf-8", "surrogateescape"))).request_id == found
 
 
 async def test_without_a_body_the_reason_is_the_message() -> None:
     """An empty error still says something, on one printable line."""
-    reply = await _reply_to(b"HTTP/1.1 503 Out  of \xff\tservice\r\nContent-Length: 0\r\n\r\n")
+    reply = await _reply_to(b"HTTP/1.1 503 Out  of\xff\tservice\r\nContent-Length: 0\r\n\r\n")
     assert (reply.verdict, reply.message) == (Verdict.TRANSIENT, "Out of service")
 
 
 @pytest.mark.parametrize("status", [300, 301, 302, 303, 307, 308])
 async def test_a_redirect_is_never_followed(status: int) -> None:
     """A DELETE that is sent elsewhere might delete something else: it is rejected, and nothing more arrives."""
-    async with _answering(answer(status, b"", f"Location: {PATH}-elsewhere", "Content-Length: 0")) as (server, client):
+    async with _answering(answer(status, b"", f"Location: {PATH}-elsewhere")) as (server, client):
         reply = await client.send(TARGET, LONG)
         assert (reply.verdict, reply.status_code) == (Verdict.REJECTED, status)
         assert len(server.arrivals) == 1
@@ -191,7 +188,7 @@ async def test_interim_answers_are_not_the_answer() -> None:
     """100 and 103 come before the real one; an upgrade nobody asked for is rejected."""
     assert (await _reply_to(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n")).status_code == 204
     switched = await _reply_to(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n")
-    assert switched.verdict in (Verdict.REJECTED, Verdict.UNREACHABLE)
+    assert (switched.verdict, switched.status_code) == (Verdict.REJECTED, 101)
 
 
 # ---- aiohttp must not send a request twice
@@ -290,8 +287,7 @@ async def test_a_trickle_of_headers_times_out() -> None:
         await connection.send(b"HTTP/1.1 204 OK\r\n")
         while not connection.reader.at_eof():
             await connection.send(b"X-Slow: 1\r\n")
-            with pytest.MonkeyPatch.context():
-                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.005)
 
     async with serving(handler) as server, _client(server.url) as client:
         reply = await client.send(TARGET, 0.2)
@@ -324,7 +320,7 @@ async def test_an_error_body_that_stalls_does_not_lose_the_status() -> None:
     "data",
     [
         answer(400, BODY, length=1000),
-        answer(400, b"%x\r\n%s\r\nffff\r\n" % (len(BODY), BODY), "Transfer-Encoding: chunked", length=None).replace(b"Content-Length", b"X-Length"),
+        b"HTTP/1.1 400 Bad\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%s\r\nffff\r\n" % (len(BODY), BODY),
         b"HTTP/1.1 400 Bad\r\nConnection: close\r\n\r\n" + BODY,
         answer(400, b"\x1f\x8bno gzip", "Content-Encoding: gzip"),
     ],

@@ -145,6 +145,12 @@ def test_a_hold_without_a_hint_grows_with_the_refusals() -> None:
     assert [hold_after(POLICY, reply, refusals, Lowest()) for refusals in (1, 8)] == [0.25, 0.25]
 
 
+@pytest.mark.parametrize("reply", [Reply(Verdict.THROTTLED, retry_after=0.0), Reply(Verdict.THROTTLED, window=0.0)])
+def test_a_hint_that_names_no_time_leaves_the_back_off_of_a_hold(reply: Reply) -> None:
+    """Retry-After 0, a date that is past by this clock, a window of 0: waiting for these would send in a loop."""
+    assert hold_after(POLICY, reply, 3, Highest()) == 2.0
+
+
 @given(POLICIES, REPLIES, st.integers(1, 2000), RANDOMS)
 def test_a_hold_is_never_nothing_and_never_endless(
     policy: RetryPolicy, reply: Reply, refusals: int, rng: Random

@@ -1,0 +1,75 @@
+"""The door of the package: what users import, and nothing else."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Iterator
+from types import ModuleType
+
+import pytest
+
+import sdrs_async
+
+PROMISED = {
+    *("clean", "stream", "Run", "Target", "Limits", "Rate", "RetryPolicy", "StaticToken", "Auth", "Request"),
+    *("Outcome", "Verdict", "Report", "SdrsError", "ConfigError", "AuthenticationError", "JournalError"),
+}
+
+
+def test_the_door_lists_what_is_promised() -> None:
+    """`__all__` is exactly the public interface, sorted, each name once."""
+    assert set(sdrs_async.__all__) == PROMISED
+    assert sdrs_async.__all__ == sorted(sdrs_async.__all__)
+    assert len(sdrs_async.__all__) == len(PROMISED)
+
+
+def test_nothing_else_is_public() -> None:
+    """Apart from its modules the package shows the promised names only."""
+    shown = {name for name, value in vars(sdrs_async).items() if not isinstance(value, ModuleType)}
+    assert {name for name in shown if not name.startswith("_")} == PROMISED
+
+
+@pytest.mark.parametrize("name", sorted(PROMISED))
+def test_every_promised_name_is_explained(name: str) -> None:
+    """Each has a docstring of its own, not the one a dataclass makes up, and so has each of its public methods."""
+    value = getattr(sdrs_async, name)
+    assert value.__module__.startswith("sdrs_async.")
+    assert value.__doc__
+    assert not value.__doc__.startswith(f"{name}(")
+    for member, function in vars(value).items():
+        if inspect.isfunction(function) and not member.startswith("_"):
+            assert function.__doc__, f"{name}.{member} has no docstring"
+
+
+def _types(hint: object) -> Iterator[object]:
+    yield hint
+    for part in typing.get_args(hint):
+        yield from _types(part)
+
+
+def _signatures(value: object) -> Iterator[object]:
+    """The functions a user calls: the thing itself, and the methods of a class."""
+    if inspect.isfunction(value):
+        yield inspect.unwrap(value)
+    elif inspect.isclass(value):
+        yield value
+        yield from (member for name, member in vars(value).items() if inspect.isfunction(member) and name[0] != "_")
+
+
+@pytest.mark.parametrize("name", sorted(PROMISED))
+def test_no_signature_needs_a_name_that_is_not_at_the_door(name: str) -> None:
+    """Whoever writes types can import everything that a promised function takes or gives."""
+    inner = {"drive"}  # a run is driven by `clean` and `stream`
+    for function in _signatures(getattr(sdrs_async, name)):
+        if getattr(function, "__name__", "") in inner:
+            continue
+        for hint in typing.get_type_hints(function, localns=vars(sdrs_async)).values():
+            for part in _types(hint):
+                if inspect.isclass(part) and part.__module__.startswith("sdrs_async."):
+                    assert part.__name__ in PROMISED, f"{name}: {part.__name__} is not in sdrs_async.__all__"
+
+
+def test_the_version_is_a_release_number() -> None:
+    """The version is the one that the distribution is built with."""
+    assert [part.isdigit() for part in sdrs_async.__version__.split(".")] == [True] * 3

@@ -94,7 +94,7 @@ class Run:
     """
 
     def __init__(self, client: Client, limits: Limits, retry: RetryPolicy, *, deliver: bool) -> None:
-        self.report = Report(limits, clock=anyio.current_time)
+        self.report = Report(limits, clock=asyncio.get_running_loop().time)
         self._engine = Engine(client.send, self._deliver if deliver else self.report.add, limits, retry)
         self._buffer: deque[Outcome] = deque()
         self._news = asyncio.Event()

@@ -29,8 +29,8 @@ __all__ = ["Client", "check_endpoint"]
 log = logging.getLogger("sdrs_async")
 
 _MAX_ERROR_BODY = 64 * 1024
-_CONNECT_TIMEOUT = 10.0
 _REQUEST_IDS = ("X-Request-Id", "X-IAM-Trace-Id")
+_CONNECT_TIMEOUT = 10.0
 _URL = re.compile(r"https?://[\w.:\[\]/~-]+", re.IGNORECASE | re.ASCII)
 # The service catalog's URL of the service ends in its version and the project id; both are added to each request.
 _API_ROOT = re.compile(r"/*(?:/v1(?:/[0-9a-f]{32})?)?/*$")
@@ -82,6 +82,8 @@ class Client:
         allow_http: bool = False,
     ) -> None:
         self.endpoint = check_endpoint(endpoint, allow_http=allow_http)
+        self._base = URL(self.endpoint, encoded=True)
+        self._root = self._base.raw_path.rstrip("/")
         self._auth = auth
         self._proxy = _proxy_of(self.endpoint)
         self._pool = limits.concurrency or 0
@@ -118,12 +120,17 @@ class Client:
 
         `timeout` is in seconds. What a server or network does is data; `ConfigError` only for an id that is refused.
         """
-        request = Request("DELETE", self.endpoint + group_failures_path(target))
+        path = group_failures_path(target)
+        request = Request("DELETE", self.endpoint + path)
         try:
             headers = await self._auth.sign(request, target.project_id)
         except AuthenticationError as error:
             return Reply(Verdict.UNAUTHORIZED, message=str(error), retryable=False, sent=False)
-        reply = _without_secrets(await self._exchange(request, headers, timeout), headers)
+        # The same URL, but not parsed again: that costs 2 microseconds.
+        url = self._base.with_path(self._root + path, encoded=True)
+        reply = await self._exchange(request.method, url, headers, timeout)
+        if reply.message:
+            reply = _without_secrets(reply, headers)
         if reply.verdict is Verdict.UNAUTHORIZED and not self._auth.invalidate(target.project_id, headers):
             reply = replace(reply, retryable=False)
         if log.isEnabledFor(logging.DEBUG):
@@ -133,13 +140,11 @@ class Client:
             )  # fmt: skip
         return reply
 
-    async def _exchange(self, request: Request, headers: Mapping[str, str], seconds: float) -> Reply:
+    async def _exchange(self, method: str, url: URL, headers: Mapping[str, str], seconds: float) -> Reply:
         started = time.perf_counter()
         try:
             with self._deadlines.after(seconds):
-                response = await self._session.request(
-                    request.method, URL(request.url, encoded=True), headers=headers, allow_redirects=False
-                )
+                response = await self._session.request(method, url, headers=headers, allow_redirects=False)
         except (aiohttp.ClientError, OSError) as error:
             return _unreachable(error, time.perf_counter() - started)
         elapsed = time.perf_counter() - started
@@ -148,7 +153,8 @@ class Client:
                 return Reply(Verdict.DELETED, response.status, request_id=_request_id(response), elapsed=elapsed)
             return _read_reply(response, await self._read_some(response, seconds - elapsed), elapsed)
         finally:
-            response.release()
+            if not response.closed:  # without a body it has been given back already
+                response.release()
 
     async def _read_some(self, response: aiohttp.ClientResponse, seconds: float) -> bytes:
         """The first 64 KiB of an error body, or what of it came within the time."""
@@ -205,14 +211,16 @@ def _read_reply(response: aiohttp.ClientResponse, body: bytes, elapsed: float) -
 
 
 def _request_id(response: aiohttp.ClientResponse) -> str | None:
-    found = (response.headers.get(name) for name in _REQUEST_IDS)
-    return next((value[:100] for value in found if value and value.isprintable()), None)
+    for name in _REQUEST_IDS:
+        if (value := response.headers.get(name)) and value.isprintable():
+            return value[:100]
+    return None
 
 
 def _without_secrets(reply: Reply, headers: Mapping[str, str]) -> Reply:
     """A gateway may echo what it refused; the credential must not travel on in a message."""
     message = reply.message
-    for secret in headers.values() if message else ():
+    for secret in headers.values():
         for spelled in (secret, secret.replace("/", r"\/")) if len(secret) > 3 else ():
             message = _without_end(message.replace(spelled, "***"), spelled)
     return reply if message == reply.message else replace(reply, message=message)

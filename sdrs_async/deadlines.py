@@ -21,6 +21,7 @@ class Deadlines:
         self.open: set[Deadline] = set()
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
+        self._earliest = math.inf
 
     def after(self, seconds: float) -> Deadline:
         """A context whose body is cancelled after so many seconds, and which then raises `TimeoutError`."""
@@ -29,28 +30,26 @@ class Deadlines:
     def watch(self, deadline: Deadline) -> None:
         """Let the timer fire no later than this deadline."""
         self.open.add(deadline)
-        if self._timer is not None:
-            if self._timer.when() <= deadline.at:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(deadline.at, self._expire)
+        if deadline.at < self._earliest:
+            self._arm(deadline.at)
 
     def close(self) -> None:
         """Stop the timer; no deadline may be open any more."""
         if self._timer is not None:
             self._timer.cancel()
 
+    def _arm(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._earliest = at
+        self._timer = self._loop.call_at(at, self._expire) if at < math.inf else None
+
     def _expire(self) -> None:
-        self._timer = None
         now = self._loop.time()
-        earliest = math.inf
         for deadline in self.open:
             if deadline.at <= now:
                 deadline.expire()
-            else:
-                earliest = min(earliest, deadline.at)
-        if earliest < math.inf:
-            self._timer = self._loop.call_at(earliest, self._expire)
+        self._arm(min((deadline.at for deadline in self.open if deadline.at > now), default=math.inf))
 
 
 class Deadline:

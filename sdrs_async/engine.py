@@ -200,7 +200,8 @@ class Engine:
             self.settlement.expire(job, now)
             return now
         job.sent += 1
-        reply = await self._send(job.target, min(self._policy.timeout, remaining))
+        seconds = self._policy.timeout
+        reply = await self._send(job.target, seconds if seconds < remaining else remaining)
         now = self._loop.time()
         self.settlement.reply(job, reply, now)
         return now

@@ -85,10 +85,10 @@ class Lane:
         """When this lane may start its next request; `inf` when it has none, or only an answer can tell."""
         if self.in_flight >= (self.cap if self.answered else 1):
             return math.inf
-        if not self.ready and not self._later:
-            return math.inf
-        work = 0.0 if self.ready else self._later[0][0]
-        return max(work, self.gate.due())
+        due = self.gate.due()
+        if self.ready:
+            return due
+        return max(due, self._later[0][0]) if self._later else math.inf
 
     def next_job(self, now: float) -> Job:
         """The job whose turn it is: a try again that is due goes before a first try."""
@@ -185,7 +185,8 @@ class Fleet:
 
     def shared_due(self) -> float:
         """When the shared gates let the next one through."""
-        return max(self.user.due(), self.endpoint.due())
+        user, endpoint = self.user.due(), self.endpoint.due()
+        return user if user > endpoint else endpoint
 
     def held(self, now: float) -> tuple[int, float]:
         """How many scopes wait because of a 429, and the seconds until the last of them goes on."""

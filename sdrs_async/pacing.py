@@ -23,34 +23,38 @@ _LATENESS = 0.002
 
 
 class Window:
-    """The permits of one rate: `rate.count` of them, each free again `rate.per` seconds after its last answer."""
+    """The permits of one rate: `rate.count` of them, each free again `rate.per` seconds after its last answer.
 
-    __slots__ = ("_free", "_out", "_rate")
+    `due`: clock time at which a permit is free; `inf` when only an answer can free one.
+    """
+
+    __slots__ = ("_count", "_free", "_out", "_per", "due")
 
     def __init__(self, rate: Rate) -> None:
-        self._rate = rate
+        self._count = rate.count
+        self._per = rate.per
         self._free: deque[float] = deque()
         self._out = 0
-
-    def due(self) -> float:
-        """Clock time at which a permit is free; `inf` when only an answer can free one."""
-        if self._out + len(self._free) < self._rate.count:
-            return 0.0
-        return self._free[0] if self._free else math.inf
+        self.due = 0.0
 
     def take(self) -> None:
         """Use a permit that is due."""
-        if self._out + len(self._free) >= self._rate.count:
-            self._free.popleft()
+        free = self._free
+        if self._out + len(free) >= self._count:
+            free.popleft()
         self._out += 1
+        if self._out + len(free) >= self._count:
+            self.due = free[0] if free else math.inf
 
     def give_back(self, now: float) -> None:
         """Return a permit at its answer, or at its time-out."""
-        self._out -= 1
+        free = self._free
         # What is free by now need not be remembered: memory is bounded by the requests of one window.
-        while self._free and self._free[0] <= now:
-            self._free.popleft()
-        self._free.append(now + self._rate.per)
+        while free and free[0] <= now:
+            free.popleft()
+        free.append(now + self._per)
+        self._out -= 1
+        self.due = free[0] if self._out + len(free) >= self._count else 0.0
 
 
 class Spread:
@@ -103,8 +107,8 @@ class Gate:
     def due(self) -> float:
         """Earliest time for the next start: in the past if at once, `inf` if only an answer can tell."""
         due = self.held_until
-        if self._window is not None and (free := self._window.due()) > due:
-            due = free
+        if self._window is not None and self._window.due > due:
+            due = self._window.due
         if self._spread is not None and self._spread.due > due:
             due = self._spread.due
         return due

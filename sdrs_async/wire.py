@@ -34,7 +34,7 @@ Scope = Literal["project", "user", "endpoint"]
 
 _RESERVED = frozenset({"batch", "failure-jobs"})
 # Nearly every id: it needs neither a closer look nor an encoding.
-_PLAIN_ID = re.compile(r"(?!(?:batch|failure-jobs)$)[a-z0-9_-]{1,64}", re.IGNORECASE | re.ASCII)
+_PLAIN_ID = re.compile(r"(?!(?i:batch|failure-jobs)$)[A-Za-z0-9_-]{1,64}", re.ASCII)
 _FORBIDDEN = re.compile(r"[/?#%\\; ]|\.\.")
 _MAX_MESSAGE = 500
 

@@ -13,11 +13,11 @@ def test_a_permit_is_free_again_one_window_after_its_answer() -> None:
     """A request sent at 0 and answered at 3 keeps its permit of 2/s until 4; the other one is free at once."""
     window = Window(Rate(2, 1))
     window.take()
-    assert window.due() == 0
+    assert window.due == 0
     window.take()
-    assert window.due() == math.inf
+    assert window.due == math.inf
     window.give_back(3)
-    assert window.due() == 4
+    assert window.due == 4
 
 
 def test_an_answer_out_of_turn_frees_only_its_own_permit() -> None:
@@ -27,9 +27,9 @@ def test_an_answer_out_of_turn_frees_only_its_own_permit() -> None:
     for second in range(0, 10, 2):
         window.take()
         window.give_back(second + 0.5)
-        assert window.due() == second + 1.5
+        assert window.due == second + 1.5
     window.give_back(30)
-    assert window.due() == 0, "the other one has been free since 9.5"
+    assert window.due == 0, "the other one has been free since 9.5"
 
 
 def test_a_hold_is_never_cut_short() -> None:

@@ -14,6 +14,7 @@ def main() -> None:
     """Run the command with the arguments of the process, and exit."""
     try:
         from sdrs_async.command.commands import app
+        from sdrs_async.command.terminal import flush_both
     except ModuleNotFoundError as error:
         if error.name not in _LIBRARIES:
             raise
@@ -23,4 +24,7 @@ def main() -> None:
         if isinstance(output, TextIOWrapper):
             # An id or a message must not end a run because the terminal's encoding lacks a letter of it.
             output.reconfigure(errors="backslashreplace")
-    app(prog_name="sdrs-async")
+    try:
+        app(prog_name="sdrs-async")
+    finally:
+        flush_both()

@@ -14,7 +14,7 @@ from rich.console import Console
 
 from sdrs_async.render.wording import printable
 
-__all__ = ["Screen", "ask", "is_interactive", "logging_to_stderr", "say", "unless_closed"]
+__all__ = ["Screen", "ask", "flush_both", "is_interactive", "logging_to_stderr", "say", "unless_closed"]
 
 _LOGGER = logging.getLogger("sdrs_async")
 
@@ -41,6 +41,15 @@ def ask(question: str) -> bool:
     if not answer.endswith("\n"):
         sys.stderr.write("\n")
     return answer.strip().lower() in ("y", "yes")
+
+
+def flush_both() -> None:
+    """Write out what stdout and stderr still hold, so that at the end Python finds nothing that it cannot write."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            _give_up(stream)
 
 
 def _give_up(stream: TextIO) -> None:

@@ -45,9 +45,9 @@ async def clean(
     on this machine or `allow_http` is set. `ca_file`: PEM certificates instead of the system's. `limits` and `retry`
     default to `Limits()` and `RetryPolicy()`.
 
-    A target's failure is data in the report. Raises `ConfigError` for bad arguments or a bad item, and
-    `AuthenticationError` when no account could sign in; both carry the report so far. Cancelling the caller cancels
-    the run at once; nothing is left behind.
+    A target's failure is data in the report. Raises `ConfigError` for bad arguments before anything is read, and for a
+    bad item, and `AuthenticationError` when no account could sign in; the latter two carry the report so far.
+    Cancelling the caller cancels the run at once; nothing is left behind.
     """
     limits, retry = limits or Limits(), retry or RetryPolicy()
     plan = sources(targets, read_ahead)
@@ -125,9 +125,10 @@ class Run:
         The iteration then ends as it does otherwise, and the report says that it was interrupted (by `signal`, if one
         is given). May be called again, with less grace.
         """
-        self._stopped = True
-        self._signal = self._signal or signal
-        self._engine.stop(grace)
+        if not self._ended:
+            self._stopped = True
+            self._signal = self._signal or signal
+            self._engine.stop(grace)
 
     def held(self) -> tuple[int, float]:
         """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
@@ -151,8 +152,9 @@ class Run:
         """Raise what stopped the run, with the report; nothing when nothing did, or when it was told to stop."""
         error, books = self._engine.error, self._engine.settlement
         if error is None and not self._stopped and books.refused is not None and not books.signed_in:
+            reason = books.refused.rstrip(". ") or "the credential was refused"
             error = AuthenticationError(
-                f"no account could sign in: {books.refused}; nothing was deleted. Get a new token for these projects"
+                f"no account could sign in ({reason}); nothing was deleted. Get a new token for these projects"
             )
         if isinstance(error, SdrsError):
             error.report = self.report

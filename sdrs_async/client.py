@@ -241,7 +241,11 @@ def _unreachable(error: Exception, elapsed: float) -> Reply:
     bad_certificate = isinstance(error, aiohttp.ClientConnectorCertificateError)
     timed_out = isinstance(error, TimeoutError)
     text = f"no answer within {elapsed:.1f} s" if timed_out else one_line(str(error)) or type(error).__name__
-    return Reply(Verdict.UNREACHABLE, message=text, retryable=not bad_certificate, timed_out=timed_out, elapsed=elapsed)
+    never_sent = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    return Reply(
+        Verdict.UNREACHABLE, message=text, retryable=not bad_certificate, timed_out=timed_out, lost=not never_sent,
+        elapsed=elapsed,
+    )  # fmt: skip
 
 
 def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, elapsed: float) -> Reply:

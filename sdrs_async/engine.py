@@ -17,12 +17,16 @@ import anyio.abc
 from sdrs_async.lanes import Fleet, Job
 from sdrs_async.models import Limits, Outcome, Reply, RetryPolicy, Target
 from sdrs_async.reading import Budget, Intake, Source
+from sdrs_async.retry import last_start
 from sdrs_async.settlement import Settlement
 
 __all__ = ["GRACE", "Engine", "Send"]
 
 GRACE = 3.0
 """Seconds that requests on the wire get for their answer when a run is stopped."""
+
+# How exactly a target's total time is kept while it waits for its turn: to a twentieth of it, or a second.
+_SWEEPS, _SHORTEST_SWEEP = 20, 1.0
 
 
 class Send(Protocol):
@@ -60,6 +64,7 @@ class Engine:
         self._timer: asyncio.TimerHandle | None = None
         self._scope = anyio.CancelScope()
         self._reading_scope = anyio.CancelScope()
+        self._sweeping_scope = anyio.CancelScope()
 
     # ---- from start to end
 
@@ -73,6 +78,7 @@ class Engine:
             with self._scope:
                 async with anyio.create_task_group() as self._tasks:
                     self._tasks.start_soon(self._read_all, sources)
+                    self._tasks.start_soon(self._sweep)
         finally:
             self._close()
 
@@ -105,6 +111,14 @@ class Engine:
     def _leave_waiting(self) -> None:
         for lane in self.fleet.lanes.values():
             self.settlement.interrupt(lane.drain(), anyio.current_time())
+
+    async def _sweep(self) -> None:
+        """Now and then fail those whose time ran out while they waited behind others for a shared limit."""
+        with self._sweeping_scope:
+            while True:
+                await anyio.sleep(max(_SHORTEST_SWEEP, self._policy.total / _SWEEPS))
+                self.settlement.sweep(self._loop.time())
+                self._finish_if_done()
 
     # ---- reading
 
@@ -140,7 +154,7 @@ class Engine:
 
     def _kick(self) -> None:
         """Give what is due to whoever is free, and come back when the next is due."""
-        while self._idle or self._workers < self._cap:
+        while self._has_room():
             now = self._loop.time()
             job = self._take(now)
             if job is None:
@@ -151,6 +165,12 @@ class Engine:
             else:
                 self._workers += 1
                 self._tasks.start_soon(self._work, job)
+
+    def _has_room(self) -> bool:
+        # A cancelled run has cancelled whom it lets wait; they take no more jobs.
+        while self._idle and self._idle[-1].done():
+            self._idle.pop()
+        return bool(self._idle) or self._workers < self._cap
 
     def _arm(self, now: float) -> None:
         due = math.inf if self._paused else max(now, self.fleet.next_due())
@@ -172,6 +192,7 @@ class Engine:
             now = await self._try(job)
             self._given.discard(job)
             self.fleet.leave(job.lane, now)
+            self.settlement.look_ahead(job.lane, now)
             job = self._take(now)
             if job is None:
                 job = await self._next_job(now)
@@ -195,10 +216,10 @@ class Engine:
             return now
         if not job.sent:
             job.first_try = now
-        remaining = job.first_try + self._policy.total - now
-        if remaining <= 0:
-            self.settlement.expire(job, now)
+        elif job.last is not None and now >= job.first_try + last_start(self._policy):
+            self.settlement.expire(job, job.last, now)
             return now
+        remaining = job.first_try + self._policy.total - now
         job.sent += 1
         seconds = self._policy.timeout
         reply = await self._send(job.target, seconds if seconds < remaining else remaining)
@@ -212,6 +233,7 @@ class Engine:
     def _finish_if_done(self) -> None:
         """Send the idle workers home once nothing is read and nothing is open any more."""
         if self._is_done():
+            self._sweeping_scope.cancel()
             idle, self._idle = self._idle, []
             for turn in idle:
                 if not turn.done():

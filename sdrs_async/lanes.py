@@ -18,7 +18,7 @@ from sdrs_async.pacing import Gate
 
 __all__ = ["Fleet", "Job", "Lane", "Slots"]
 
-_IN_RING = -1.0
+_IN_RING, _PARKED = -1.0, -2.0
 
 
 class Slots(Protocol):
@@ -58,13 +58,13 @@ class Lane:
 
     `answered`: it has answered since its last time-out. Until then the project has one slot: one that hangs, or is
     closed to this credential, costs one request at first and not its whole cap. `timed_out`: it has not answered since
-    then; `accepted`: some answer showed that it may be called; `forbidden`: how often it was not;
-    `stopped`: why nothing more is sent for it.
+    then; `accepted`: it has answered something else than 403; `forbidden`: how often it was that;
+    `stopped`: why nothing more is sent for it; `active`: it has work, on the wire or waiting.
     """
 
     __slots__ = (
-        "_later", "accepted", "answered", "cap", "forbidden", "gate", "in_flight", "place", "project_id", "ready",
-        "stopped", "timed_out",
+        "_later", "accepted", "active", "answered", "cap", "forbidden", "gate", "in_flight", "place", "project_id",
+        "ready", "stopped", "timed_out",
     )  # fmt: skip
 
     def __init__(self, project_id: str, rate: Rate | None, cap: int | None) -> None:
@@ -76,14 +76,18 @@ class Lane:
         self._later: list[tuple[float, int, Job]] = []
         self.place: float | None = None
         self.stopped: str | None = None
+        self.active = False
         self.answered = False
         self.timed_out = False
         self.accepted = False
         self.forbidden = 0
 
-    def due(self) -> float:
-        """When this lane may start its next request; `inf` when it has none, or only an answer can tell."""
-        if self.in_flight >= (self.cap if self.answered else 1):
+    def due(self, share: float) -> float:
+        """When this lane may start its next request, with at most `share` of them on the wire.
+
+        `inf` when it has none, or only an answer can tell.
+        """
+        if self.in_flight >= share or self.in_flight >= (self.cap if self.answered else 1):
             return math.inf
         due = self.gate.due()
         if self.ready:
@@ -108,19 +112,24 @@ class Lane:
             yield self.ready.popleft()
 
     def overdue(self, until: float, total: float) -> list[Job]:
-        """Take out the jobs that wait for another try and whose time of `total` seconds ends before `until`."""
-        late = [job for _, _, job in self._later if job.first_try + total < until]
+        """Take out the jobs that wait for another try and whose time of `total` seconds is over by `until`."""
+        late = [job for _, _, job in self._later if job.first_try + total <= until]
         if late:
-            self._later = [entry for entry in self._later if entry[2].first_try + total >= until]
+            self._later = [entry for entry in self._later if entry[2].first_try + total > until]
             heapify(self._later)
         return late
 
+    def has_work(self) -> bool:
+        """Whether anything of it is on the wire or waits."""
+        return bool(self.in_flight or self.ready or self._later)
+
 
 class Fleet:
-    """All lanes and the gates they share. A lane is in a ring (due), in the heap (due later), or in neither.
+    """All lanes and the gates they share. A lane is in the ring (due), in the heap (due later), parked, or in neither.
 
-    Lanes whose last try timed out have one slot each and a ring of their own, which goes first but may fill only a
-    quarter of the fleet's cap: however many projects hang, the others keep the rest.
+    Two rules keep slow projects from filling the fleet's cap: no lane holds more than its share of it, the cap divided
+    by the lanes that have work, rounded up; and those that timed out fill no more than a quarter of it, the rest of
+    them is parked until one of these is answered.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -129,10 +138,13 @@ class Fleet:
         self.user = Gate(Rate.parse(limits.user_rate))
         self.endpoint = Gate(Rate.parse(limits.endpoint_rate))
         self._shared = tuple(g for g, r in ((self.user, limits.user_rate), (self.endpoint, limits.endpoint_rate)) if r)
+        self._cap = limits.concurrency
+        self._active = 0
+        self._share = math.inf
         self._ring: deque[Lane] = deque()
-        self._hanging: deque[Lane] = deque()
-        self._hanging_cap = max(1, limits.concurrency // 4) if limits.concurrency else math.inf
-        self._hanging_out: set[Lane] = set()
+        self._parked: deque[Lane] = deque()
+        self._hanging: set[Lane] = set()
+        self._hanging_cap = max(1, self._cap // 4) if self._cap else math.inf
         self._heap: list[tuple[float, int, Lane]] = []
         self._order = 0
         self.closed = False
@@ -149,6 +161,9 @@ class Fleet:
         """A new target; it goes behind those of its project."""
         lane = job.lane
         lane.ready.append(job)
+        if not lane.active:
+            lane.active = True
+            self._count(1)
         if len(lane.ready) == 1:
             self._place(lane, now)
 
@@ -166,22 +181,47 @@ class Fleet:
                 self._enter_ring(lane)
         if self.closed or self.shared_due() > now:
             return None
-        while (ring := self._next_ring()) is not None:
-            lane = ring.popleft()
+        while self._ring:
+            lane = self._ring.popleft()
             lane.place = None
-            if lane.due() <= now and (ring is self._hanging or not lane.timed_out):
+            if lane.timed_out and len(self._hanging) >= self._hanging_cap:
+                lane.place = _PARKED
+                self._parked.append(lane)
+            elif lane.due(self._share) <= now:
                 return self._start(lane, now)
-            self._place(lane, now)
+            else:
+                self._place(lane, now)
         return None
 
     def leave(self, lane: Lane, now: float) -> None:
         """A request of the lane was answered, or given up; what is known of the lane by then says where it goes."""
         lane.in_flight -= 1
-        self._hanging_out.discard(lane)
         lane.gate.leave(now)
         for gate in self._shared:
             gate.leave(now)
+        if self._parked:
+            self._unpark(lane)
+        self._hanging.discard(lane)
+        self.rest(lane)
         self._place(lane, now)
+
+    def rest(self, lane: Lane) -> None:
+        """Give the share of a lane that has run out of work to the others."""
+        if lane.active and not lane.has_work():
+            lane.active = False
+            self._count(-1)
+
+    def _count(self, more: int) -> None:
+        self._active += more
+        self._share = -(-self._cap // self._active) if self._cap and self._active else math.inf
+
+    def _unpark(self, lane: Lane) -> None:
+        """This lane has been answered, or one that hung has left a place for the next."""
+        if lane.place == _PARKED and not lane.timed_out:
+            self._parked.remove(lane)
+            self._enter_ring(lane)
+        elif lane in self._hanging:
+            self._enter_ring(self._parked.popleft())
 
     def shared_due(self) -> float:
         """When the shared gates let the next one through."""
@@ -194,18 +234,25 @@ class Fleet:
         waits = [gate.held_until - now for gate in gates if gate.held_until > now]
         return len(waits), max(waits, default=0.0)
 
+    def earliest(self, lane: Lane, due: float) -> float:
+        """When a job of this lane that is due then can start, as far as its scopes tell by now."""
+        for gate in (lane.gate, self.user, self.endpoint):
+            at = gate.due()
+            if due < at < math.inf:
+                due = at
+        return due
+
+    def held_until(self, lane: Lane) -> float:
+        """Until when a 429 holds this lane or what it shares with others."""
+        return max(lane.gate.held_until, self.user.held_until, self.endpoint.held_until)
+
     def next_due(self) -> float:
         """When `take` is worth asking again; `inf` if only an event can change its answer."""
         if self.closed:
             return math.inf
-        if self._next_ring() is not None:
+        if self._ring:
             return self.shared_due()
         return self._heap[0][0] if self._heap else math.inf
-
-    def _next_ring(self) -> deque[Lane] | None:
-        if self._hanging and len(self._hanging_out) < self._hanging_cap:
-            return self._hanging
-        return self._ring or None
 
     def _start(self, lane: Lane, now: float) -> Job:
         job = lane.next_job(now)
@@ -214,15 +261,15 @@ class Fleet:
             gate.enter(now)
         lane.in_flight += 1
         if lane.timed_out:
-            self._hanging_out.add(lane)
+            self._hanging.add(lane)
         self._place(lane, now)
         return job
 
     def _place(self, lane: Lane, now: float) -> None:
         """Put the lane where it belongs now: ring, heap or neither. Stale heap entries are known by their time."""
-        if lane.place == _IN_RING:
+        if lane.place in (_IN_RING, _PARKED):
             return
-        due = lane.due()
+        due = lane.due(self._share)
         if due <= now:
             self._enter_ring(lane)
         elif due == math.inf:
@@ -234,4 +281,4 @@ class Fleet:
 
     def _enter_ring(self, lane: Lane) -> None:
         lane.place = _IN_RING
-        (self._hanging if lane.timed_out else self._ring).append(lane)
+        self._ring.append(lane)

@@ -133,6 +133,7 @@ class Reply:
     `retry_after`: seconds the server asked for; `scope`: whom a 429 holds (project, user or endpoint); `window`: the
     length in seconds of the window that a 429 names; `elapsed`: seconds from sending to the answer;
     `retryable`: false for what no second try can mend (a bad certificate); `timed_out`: no answer within the time;
+    `lost`: no answer to what was sent, so that its work may be done;
     `sent`: false when nothing went out, because no credential could be had.
     """
 
@@ -146,6 +147,7 @@ class Reply:
     window: float | None = None
     retryable: bool = True
     timed_out: bool = False
+    lost: bool = False
     sent: bool = True
     elapsed: float = 0.0
 

@@ -129,6 +129,11 @@ class Gate:
         """Start nothing before `until`; a shorter hold never cuts a longer one."""
         self.held_until = max(self.held_until, until)
 
+    def accept(self, now: float) -> None:
+        """An answer that is no 429 ends their row, unless it was on the wire before the hold."""
+        if now >= self.held_until:
+            self.refusals = 0
+
     def refuse(self, now: float) -> int:
         """Count a 429 and return how many there were in a row; those that arrive during a hold belong to its cause."""
         if now >= self.held_until or not self.refusals:

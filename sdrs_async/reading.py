@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +14,7 @@ import anyio.lowlevel
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Target
-from sdrs_async.wire import check_target
+from sdrs_async.wire import check_id, check_target
 
 __all__ = ["DUPLICATE_WINDOW", "READ_AHEAD", "Budget", "Intake", "Items", "Source", "Targets", "sources"]
 
@@ -133,6 +133,8 @@ class Source:
                     async for item in items:
                         number += 1
                         await intake.add(item, self.project_id, self.budget)
+                        if number % _READS_PER_TURN == 0:  # it need not suspend by itself
+                            await anyio.lowlevel.checkpoint()
                 return
             for item in self.items:
                 number += 1
@@ -155,14 +157,17 @@ async def _closing(items: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any
                 await items.aclose()
 
 
-def sources(targets: Targets, read_ahead: int) -> Iterator[Source]:
+def sources(targets: Targets, read_ahead: int) -> list[Source]:
     """One source for a flat iterable, one per project for a mapping. Raises `ConfigError` for what is neither."""
     if read_ahead < 1:
         raise ConfigError(f"read_ahead must be at least 1, not {read_ahead}")
     if isinstance(targets, Mapping):
         share = min(read_ahead, max(_PER_PROJECT, read_ahead // max(1, len(targets))))
-        return (Source(_readable(groups), Budget(share), project) for project, groups in targets.items())
-    return iter([Source(_readable(targets), Budget(read_ahead))])
+        return [
+            Source(_readable(groups), Budget(share), check_id("project_id", project))
+            for project, groups in targets.items()
+        ]
+    return [Source(_readable(targets), Budget(read_ahead))]
 
 
 def _readable(items: object) -> Items:

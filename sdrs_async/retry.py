@@ -6,7 +6,7 @@ from random import Random
 
 from sdrs_async.models import Reply, RetryPolicy, Verdict
 
-__all__ = ["MAX_HOLD", "backoff", "delay_after", "hold_after"]
+__all__ = ["MAX_HOLD", "backoff", "delay_after", "hold_after", "last_start"]
 
 MAX_HOLD = 900.0
 """Longest wait in seconds that a 429 may impose on a scope, whatever its `Retry-After` says."""
@@ -20,6 +20,14 @@ def backoff(policy: RetryPolicy, attempt: int, rng: Random, factor: float = 1.0)
     return rng.uniform(0.0, min(policy.cap, ceiling))
 
 
+def last_start(policy: RetryPolicy) -> float:
+    """Seconds after a target's first try until which it may be sent again.
+
+    A tenth of a try's time before its total: a try with only moments left would hide the last answer behind a time-out.
+    """
+    return policy.total - min(policy.timeout, policy.total) / 10
+
+
 def delay_after(policy: RetryPolicy, reply: Reply, attempt: int, elapsed: float, rng: Random) -> float | None:
     """Seconds until the next try of a target, or `None` when this reply is its last.
 
@@ -31,7 +39,7 @@ def delay_after(policy: RetryPolicy, reply: Reply, attempt: int, elapsed: float,
         return None
     # A Retry-After of 0, or of a date that is past by this machine's clock, names no time.
     delay = min(reply.retry_after, policy.cap) if reply.retry_after else backoff(policy, attempt, rng, factor)
-    return delay if elapsed + delay < policy.total else None
+    return delay if elapsed + delay < last_start(policy) else None
 
 
 def hold_after(policy: RetryPolicy, reply: Reply, refusals: int, rng: Random) -> float:

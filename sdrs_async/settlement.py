@@ -12,13 +12,15 @@ from random import Random
 from sdrs_async.lanes import Fleet, Job, Lane
 from sdrs_async.models import Outcome, Reply, RetryPolicy, Verdict
 from sdrs_async.pacing import Gate
-from sdrs_async.retry import delay_after, hold_after
+from sdrs_async.retry import delay_after, hold_after, last_start
 
 __all__ = ["Settlement"]
 
 log = logging.getLogger("sdrs_async")
 
 _FORBIDDEN_STOP = 5
+# A lane that goes on sooner than in so many seconds is not worth a look at all that waits in it.
+_LOOK_AHEAD = 1.0
 _LOST = "nothing left to delete: an earlier try got no answer and had probably done the work"
 # These answers come from behind the sign-in: the credential was accepted.
 _SIGNED_IN = frozenset({Verdict.DELETED, Verdict.GONE, Verdict.REJECTED, Verdict.FORBIDDEN, Verdict.CONFLICT})
@@ -48,13 +50,17 @@ class Settlement:
         else:
             self.fleet.push(job, now)
 
-    def expire(self, job: Job, now: float) -> None:
+    def expire(self, job: Job, reply: Reply, now: float) -> None:
         """The total time of a job that was tried before has run out: its last reply is final."""
-        self._left(job, now, "")
+        job.renewed = True
+        if reply.verdict is Verdict.UNAUTHORIZED:
+            self._unauthorized(job, reply, now)
+        else:
+            self._finish(job, now, reply)
 
     def reply(self, job: Job, reply: Reply, now: float) -> None:
         """One request of this job was answered, or given up."""
-        self._note(job, reply)
+        self._note(job, reply, now)
         if reply.verdict in _FINAL:
             self._finish(job, now, reply)
         elif reply.verdict is Verdict.THROTTLED:
@@ -67,6 +73,17 @@ class Settlement:
             self._finish(job, now, reply)
             self._stop_forbidden(job.lane, reply, now)
 
+    def look_ahead(self, lane: Lane, now: float) -> None:
+        """Fail those at once that would wait past their time because the lane's window has just filled up."""
+        due = self.fleet.earliest(lane, now)
+        if due > now + _LOOK_AHEAD:
+            self._fail_overdue(lane, due, now)
+
+    def sweep(self, now: float) -> None:
+        """Fail all that wait and whose time has run out."""
+        for lane in self.fleet.lanes.values():
+            self._fail_overdue(lane, now, now)
+
     def interrupt(self, jobs: Iterable[Job], now: float) -> None:
         """The run ends before these jobs are settled."""
         for job in jobs:
@@ -77,22 +94,24 @@ class Settlement:
 
     # ---- what a reply tells
 
-    def _note(self, job: Job, reply: Reply) -> None:
+    def _note(self, job: Job, reply: Reply, now: float) -> None:
         """What it tells about the project and the account, whatever becomes of the target."""
         lane = job.lane
         job.last = reply
         job.sent -= not reply.sent
         if reply.status_code is None:
-            job.lost = job.lost or reply.verdict is Verdict.UNREACHABLE
+            job.lost = job.lost or reply.lost
             if reply.timed_out:
                 lane.answered, lane.timed_out = False, True
             return
         job.last_answer = reply
         lane.answered, lane.timed_out = True, False
+        lane.accepted = lane.accepted or reply.verdict is not Verdict.FORBIDDEN
         if reply.verdict in _SIGNED_IN:
             self.signed_in = True
-            lane.gate.refusals = self.fleet.user.refusals = self.fleet.endpoint.refusals = 0
-            lane.accepted = lane.accepted or reply.verdict in _FINAL
+            for gate in (lane.gate, self.fleet.user, self.fleet.endpoint):
+                if gate.refusals:
+                    gate.accept(now)
 
     def _throttled(self, job: Job, reply: Reply, now: float) -> None:
         """The scope that a 429 names waits as a whole; targets with less time left than that fail at once."""
@@ -102,14 +121,9 @@ class Settlement:
         if until > gate.held_until:
             log.info("throttled: %s waits %.1f s (%s)", name, until - now, reply.message)
         gate.hold(until)
-        late = [other for lane in lanes for other in lane.overdue(until, self._policy.total)]
-        if job.first_try + self._policy.total < until:
-            late.append(job)
-        else:
-            self._again(job, until, now)
-        for other in late:
-            message = f"throttled: the wait of {until - now:.0f} s is longer than the time left for this target"
-            self._settle(other, now, Verdict.THROTTLED, message)
+        for lane in lanes:
+            self._fail_overdue(lane, gate.held_until, now)
+        self._again(job, gate.held_until, now)
 
     def _scope(self, lane: Lane, reply: Reply) -> tuple[Gate, Iterable[Lane], str]:
         if reply.scope == "user":
@@ -139,8 +153,24 @@ class Settlement:
             self._left(job, now, job.lane.stopped)
         elif self.fleet.closed:
             self.interrupt([job], now)
+        elif self.fleet.earliest(job.lane, due) >= job.first_try + last_start(self._policy):
+            self._too_late(job, now)
         else:
             self.fleet.retry(job, due, now)
+
+    def _fail_overdue(self, lane: Lane, until: float, now: float) -> None:
+        for job in lane.overdue(until, last_start(self._policy)):
+            self._too_late(job, now)
+        self.fleet.rest(lane)
+
+    def _too_late(self, job: Job, now: float) -> None:
+        """Its turn would come after its time: it fails at once, as throttled where a 429 is what it would wait for."""
+        wait = self.fleet.held_until(job.lane) - now
+        if now + wait >= job.first_try + last_start(self._policy):
+            message = f"throttled: the wait of {wait:.0f} s is longer than the time left for this target"
+            self._settle(job, now, Verdict.THROTTLED, message)
+        elif job.last is not None:
+            self.expire(job, job.last, now)
 
     def _stop(self, lane: Lane, reason: str, now: float) -> None:
         """Nothing more is sent for this project; what is on the wire counts by its own answer."""

@@ -50,11 +50,26 @@ def check_id(name: str, value: object) -> str:
     if isinstance(value, str) and 0 < len(value) <= 256 and value.isprintable() and not _misleads(value):
         return value
     shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
-    raise ConfigError(f"{name} {shown} is refused: an id is not empty, not a reserved word, and holds no / ? # % or ..")
+    raise ConfigError(f"{name} {shown} is refused: {_what_is_wrong(value)}")
 
 
 def _misleads(value: str) -> bool:
     return value == "." or value.casefold() in _RESERVED or _FORBIDDEN.search(value) is not None
+
+
+def _what_is_wrong(value: object) -> str:
+    if not isinstance(value, str) or not value:
+        return "it is empty" if value == "" else "an id is text"
+    if len(value) > 256:
+        return f"it is longer than 256 characters ({len(value):,})"
+    if value.casefold() in _RESERVED:
+        return "this is a reserved word, which would turn the path into another call"
+    if not value.isprintable():
+        return "it holds a control or other invisible character"
+    found = _FORBIDDEN.search(value)
+    if found is None:
+        return "a dot alone leads to another path"
+    return f"an id holds no {'space' if found[0] == ' ' else found[0]}"
 
 
 def _is_plain(value: object) -> TypeGuard[str]:

@@ -64,7 +64,7 @@ class Service:
             for key in (target.project_id, "all"):
                 self.in_flight[key] -= 1
         if reply is None:
-            return Reply(Verdict.UNREACHABLE, message="no answer", timed_out=True, elapsed=timeout)
+            return Reply(Verdict.UNREACHABLE, message="no answer", timed_out=True, lost=True, elapsed=timeout)
         return reply
 
     @property

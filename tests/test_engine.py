@@ -30,11 +30,12 @@ def test_every_target_is_sent_once_and_settled() -> None:
 
 
 def test_caps_hold_for_each_project_and_for_the_fleet() -> None:
-    """No project has more than its cap on the wire, and all together no more than the fleet's."""
-    service = Service()
-    settle(service, fleet(10, 50), Limits(None, 3, None, None, 20))
-    assert service.most_in_flight.pop("all") == 20
-    assert max(service.most_in_flight.values()) == 3
+    """No project has more than its cap on the wire, nor than its share of the fleet's, and all no more than that."""
+    for cap, most, each in ((100, 30, 3), (20, 20, 2)):
+        service = Service()
+        settle(service, fleet(10, 50), Limits(None, 3, None, None, cap))
+        assert service.most_in_flight.pop("all") == most
+        assert max(service.most_in_flight.values()) == each
 
 
 # ---- no project waits for another

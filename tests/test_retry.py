@@ -102,10 +102,10 @@ def test_a_conflict_waits_longer() -> None:
 
 
 def test_no_try_starts_after_the_total_time() -> None:
-    """A wait that ends at or after the total time makes this reply the last."""
+    """A wait that leaves no tenth of a try before the total time makes this reply the last."""
     reply = Reply(Verdict.TRANSIENT, retry_after=10.0)
-    assert delay_after(POLICY, reply, 1, 589.9, Random()) == 10.0
-    assert delay_after(POLICY, reply, 1, 590.0, Random()) is None
+    assert delay_after(POLICY, reply, 1, 586.9, Random()) == 10.0
+    assert delay_after(POLICY, reply, 1, 587.0, Random()) is None
 
 
 @pytest.mark.parametrize("verdict", RETRIED)

@@ -7,8 +7,10 @@ import json
 import os
 import stat
 import sys
-from collections.abc import AsyncIterator
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -22,7 +24,7 @@ from sdrs_async.command.targets import Spool
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.report import Report
 from sdrs_async.simulator import Fault, Simulator
-from tests.command import arguments, finished, process, report, run, texts, write_targets
+from tests.command import Done, arguments, finished, process, report, run, texts, write_targets
 
 P = "0123456789abcdef0123456789abcdef"
 G = "decf224d-87fe-403a-8721-037a1a45c287"
@@ -33,6 +35,15 @@ async def simulator() -> AsyncIterator[Simulator]:
     """A server with two projects of three groups."""
     async with Simulator(projects=2, groups=3) as server:
         yield server
+
+
+@pytest.fixture
+def full() -> Iterator[BinaryIO]:
+    """A device that is always full."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs a device that is always full")
+    with open("/dev/full", "wb") as device:
+        yield device
 
 
 def invoke(*args: str, stdin: str | None = None) -> Result:
@@ -74,7 +85,7 @@ async def test_a_bad_file_is_refused_with_its_place(
 BAD_FLAGS = [
     (["--project-rate", "10/fortnight"], "--project-rate: rate '10/fortnight' has an unknown unit 'fortnight'"),
     (["--user-rate", "fast"], "--user-rate: rate 'fast' is not understood"),
-    (["--endpoint-rate", "0/s"], "--endpoint-rate: a rate needs a count of at least 1"),
+    (["--endpoint-rate", "0/s"], "--endpoint-rate: '0/s' is not a rate: use a count of at least 1"),
     (["--concurrency", "0"], "--concurrency: '0' is not a number of requests"),
     (["--project-concurrency", "some"], "--project-concurrency: 'some' is not a number of requests"),
     (["--attempts", "0"], "--attempts: 0 is not a number of tries"),
@@ -84,7 +95,10 @@ BAD_FLAGS = [
     (["--endpoint", "http://sdrs.example.com"], "would send the credential unencrypted"),
     (["--endpoint", "sdrs.example.com"], "is not a URL"),
     (["--endpoint", "https://x", "--ca-file", "/nowhere.pem"], "the CA file '/nowhere.pem' cannot be used"),
-    (["--json", "-", "--results", "-"], "--json and --results cannot both be '-'"),
+    (["--ca-file", "/nowhere.pem"], "the CA file '/nowhere.pem' cannot be used"),
+    (["--json", "-", "--results", "-"], "--json and --results cannot both be stdout"),
+    (["--json", ""], "--json: the path is empty"),
+    (["--targets", "", "--yes"], "--targets: the path is empty"),
     (["--json", "/nowhere/report.json"], "--json: /nowhere/report.json cannot be written: No such file or directory"),
     (["--html", "/"], "--html: / cannot be written: Is a directory"),
     (["--targets", "-"], "stdin, where the question would be answered: add --yes"),
@@ -209,7 +223,7 @@ async def test_a_dry_run_sends_nothing(tmp_path: Path, monkeypatch: pytest.Monke
     result = await asyncio.to_thread(
         invoke, "clean", "--targets", path, "--endpoint", simulator.url, "--dry-run", "--json", str(tmp_path / "r")
     )
-    assert (result.exit_code, result.stderr) == (0, "")
+    assert (result.exit_code, result.stderr) == (0, "warning: a dry run writes no files: --json left out\n")
     host = simulator.url.removeprefix("http://")
     projects = sorted({project for project, _ in simulator.targets})
     assert result.stdout.splitlines() == [
@@ -332,11 +346,26 @@ async def test_results_that_cannot_be_written_stop_the_run(tmp_path: Path) -> No
         done = await run(*arguments(tmp_path, simulator, "--results", "/dev/full"), token=simulator.token)
         assert done.code == 2
         assert "error: --results: /dev/full cannot be written any more: No space left on device" in done.stderr
-        assert "stopped by the error below (exit code 2)" in " ".join(done.stdout.split())
-        targets = report(tmp_path)["targets"]
+        assert "stopped by an error (exit code 2)" in " ".join(done.stdout.split())
+        document = report(tmp_path)
+        assert document["error"] == "--results: /dev/full cannot be written any more: No space left on device"
+        # The file says the same as the run: `report` shows it with that error, and so does the page.
+        again = await run("report", str(tmp_path / "report.json"))
+        assert "stopped by an error (exit code 2)" in " ".join(again.stdout.split())
+        targets = document["targets"]
         assert targets["planned"] == 60
         assert targets["done"] == len(simulator.log) < 60
         assert targets["unsettled"] == 60 - targets["done"]
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+async def test_results_that_fail_leave_the_failures_complete(tmp_path: Path) -> None:
+    """Requests on the wire when `--results` fails are in the report with their failures, every one."""
+    async with Simulator(projects=2, groups=30, faults=[Fault("status", status=405)], latency=0.1) as simulator:
+        await run(*arguments(tmp_path, simulator, "--results", "/dev/full"), token=simulator.token)
+        document = report(tmp_path)
+        assert document["targets"]["failed"] == len(document["failures"]) > 1
+        assert document["failures_omitted"] == 0
 
 
 async def test_a_reader_of_results_that_goes_away_stops_the_run(tmp_path: Path) -> None:
@@ -349,7 +378,7 @@ async def test_a_reader_of_results_that_goes_away_stops_the_run(tmp_path: Path) 
             os.close(read)
             done = await finished(command)
         assert done.code == 2
-        assert "error: --results: - cannot be written any more: Broken pipe" in done.stderr
+        assert "error: --results: stdout cannot be written any more: Broken pipe" in done.stderr
         assert "Traceback" not in done.stderr
         assert "Exception ignored" not in done.stderr
         assert report(tmp_path)["targets"]["planned"] == 60
@@ -380,12 +409,103 @@ async def test_a_stderr_that_nobody_reads_changes_nothing(tmp_path: Path, simula
     assert report(tmp_path)["targets"]["done"] == 6
 
 
+FULL = [
+    pytest.param([], id="summary"),
+    pytest.param(["--json", "-"], id="json"),
+    pytest.param(["--html", "-"], id="html"),
+    pytest.param(["--dry-run"], id="dry run"),
+]
+
+
+@pytest.mark.parametrize("flags", FULL)
+async def test_a_full_stdout_is_one_error(
+    tmp_path: Path, simulator: Simulator, flags: list[str], full: BinaryIO
+) -> None:
+    """Whatever goes to a stdout that is full: one error line, exit code 2, no traceback; files are written."""
+    args = [*arguments(tmp_path, simulator)[:-2], "--quiet", "--results", str(tmp_path / "results"), *flags]
+    if "--json" not in flags:
+        args += ["--json", str(tmp_path / "report.json")]
+    async with process(*args, token=simulator.token, stdout=full) as command:
+        done = await finished(command)
+    assert done.code == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("error: ") or "Error" in line]
+    assert lines == ["error: stdout cannot be written: No space left on device"]
+    assert "Traceback" not in done.stderr
+    if "--dry-run" not in flags:
+        assert len(texts(tmp_path)["results"].splitlines()) == 6
+    if flags == []:
+        assert report(tmp_path)["targets"]["done"] == 6
+
+
+@pytest.mark.parametrize("args", [["--version"], ["simulate"]], ids=["version", "simulate"])
+async def test_a_full_stdout_is_one_error_of_other_commands_too(args: list[str], full: BinaryIO) -> None:
+    """Commands that print a line or two end with the same error line and exit code 2."""
+    async with process(*args, stdout=full) as command:
+        done = await finished(command)
+    assert (done.code, done.stderr) == (2, "error: stdout cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("code", [0, 2])
+async def test_a_full_stderr_changes_nothing(tmp_path: Path, simulator: Simulator, code: int, full: BinaryIO) -> None:
+    """What cannot be said on stderr is lost: the run, its files, its summary and the exit code are the same."""
+    args = arguments(tmp_path, simulator, "--log-level", "debug") if code == 0 else ["clean", "--no-such-flag"]
+    async with process(*args, token=simulator.token, stderr=full) as command:
+        done = await finished(command)
+    assert done.code == code
+    if code == 0:
+        assert "6 groups in 2 projects: 6 deleted" in done.stdout
+        assert report(tmp_path)["targets"]["done"] == 6
+
+
+async def closed(redirection: str, *args: str, token: str) -> Done:
+    """Run the command with standard streams closed, as the shell spells it."""
+    shell = ["sh", "-c", f'exec "$0" -m sdrs_async "$@" {redirection}', sys.executable, *args]
+    env = {**os.environ, "OS_TOKEN": token}
+    command = await asyncio.create_subprocess_exec(*shell, env=env, stdin=PIPE, stdout=PIPE, stderr=PIPE)
+    return await finished(command)
+
+
+@pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+async def test_closed_streams_change_nothing(tmp_path: Path, simulator: Simulator, redirection: str) -> None:
+    """A run without stdin, stdout or stderr cleans everything, writes its files and exits with 0."""
+    done = await closed(redirection, *arguments(tmp_path, simulator), token=simulator.token)
+    assert done.code == 0, done.stderr
+    assert ("6 deleted" in done.stdout) is (">&- " not in f" {redirection} ".replace("2>&-", ""))
+    assert "Traceback" not in done.stderr
+    assert report(tmp_path)["targets"]["done"] == 6
+
+
+async def test_a_closed_stdin_answers_nothing(tmp_path: Path, simulator: Simulator) -> None:
+    """Without stdin nobody can be asked, and neither targets nor a report can be read from it: exit code 2."""
+    without_yes = [arg for arg in arguments(tmp_path, simulator) if arg != "--yes"]
+    for args, message in (
+        (without_yes, "error: there is no terminal to ask on"),
+        (["clean", "--targets", "-", "--endpoint", simulator.url, "--yes"], "error: stdin: the targets cannot be read"),
+        (["report", "-"], "error: stdin: the report cannot be read: it is closed"),
+    ):
+        done = await closed("<&-", *args, token=simulator.token)
+        assert done.code == 2
+        assert done.stderr.startswith(message)
+    assert simulator.log == []
+
+
+def test_ctrl_c_at_the_start_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ctrl-C while the libraries are still loading: exit code 130 and no traceback."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", interrupted)
+    with pytest.raises(SystemExit) as caught:
+        cli.main()
+    assert (caught.value.code, capsys.readouterr().err) == (130, "")
+
+
 async def test_what_stops_a_run_before_its_start_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     """A connection that turns out to be unusable only when the run starts: an error line, no summary, exit code 2."""
     connection = Connection("https://user@host", StaticToken("t"), Limits(), RetryPolicy())
     with Spool() as spooled:
         ending = await Cleanup(connection, spooled, Outputs()).run()
-    ending.present(Outputs())
     shown = capsys.readouterr()
     assert (ending.exit_code, ending.report, shown.out) == (2, None, "")
     assert shown.err.startswith("error: the endpoint")

@@ -9,10 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from sdrs_async.auth import StaticToken
+from sdrs_async.command.cleanup import Cleanup, Connection
 from sdrs_async.command.outputs import FailureFile, Outputs, ResultsFile, written_whole
+from sdrs_async.command.targets import Spool
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Outcome, Target, Verdict
-from tests.command import texts
+from sdrs_async.models import Limits, Outcome, RetryPolicy, Target, Verdict
+from sdrs_async.simulator import Fault, Simulator
+from tests.command import report, texts
 
 FAILED = Outcome(Target("p", "g"), Verdict.CONFLICT, 409, "SDRS.1002", "busy", attempts=5)
 
@@ -35,6 +39,7 @@ def test_two_outputs_cannot_be_one_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--targets and --results cannot both be"):
         Outputs(results=str(tmp_path / "file")).check(source=str(tmp_path / "file"))
     Outputs(json="-", results=str(tmp_path / "file")).check(source="-")
+    Outputs(json=os.devnull, results=os.devnull, html=os.devnull).check()
 
 
 def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
@@ -89,3 +94,27 @@ def test_no_room_for_failures_is_a_clear_error(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "gone"))
     with pytest.raises(ConfigError, match=r"failures cannot be kept in a temporary file: .*TMPDIR"):
         FailureFile()
+
+
+async def test_failures_that_cannot_be_kept_stop_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A full disk for temporary files ends the run gently: the report has what memory holds, and says why; code 2."""
+
+    def fail(failures: FailureFile, outcome: Outcome) -> None:
+        raise ConfigError("failures cannot be kept")
+
+    monkeypatch.setattr(FailureFile, "add", fail)
+    faults = [Fault("status", status=405)]
+    async with Simulator(projects=2, groups=30, latency=0.02, faults=faults) as simulator:
+        connection = Connection(simulator.url, StaticToken(simulator.token), Limits(), RetryPolicy())
+        with Spool() as spooled:
+            spooled.fill(Target(*target) for target in simulator.targets)
+            outputs = Outputs(json=str(tmp_path / "report.json"), results=str(tmp_path / "results"))
+            ending = await Cleanup(connection, spooled, outputs).run()
+    document = report(tmp_path)
+    assert ending.exit_code == 2
+    assert (document["error"], document["failures_omitted"]) == ("failures cannot be kept", 0)
+    assert 0 < document["targets"]["failed"] < document["targets"]["planned"] == 60
+    assert len(texts(tmp_path)["results"].splitlines()) == document["targets"]["failed"]
+    assert capsys.readouterr().err.count("error: failures cannot be kept") == 1

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -18,6 +19,15 @@ from sdrs_async.report import Report
 from tests.command import finished, process
 
 
+@pytest.fixture
+def full() -> Iterator[BinaryIO]:
+    """A device that is always full."""
+    if not os.path.exists("/dev/full"):
+        pytest.skip("needs a device that is always full")
+    with open("/dev/full", "wb") as device:
+        yield device
+
+
 def invoke(*args: str, stdin: str | None = None) -> Result:
     """Run `report` inside this process."""
     return CliRunner().invoke(app, ["report", *args], input=stdin, catch_exceptions=False)
@@ -26,6 +36,7 @@ def invoke(*args: str, stdin: str | None = None) -> Result:
 def write_report(path: Path, run_id: str, message: str = "busy", failed: int = 1) -> str:
     """A report of groups of which one was deleted and the others failed."""
     report = Report(run_id=run_id)
+    report.signed_in = True
     report.add(Outcome(Target("p1", "clean"), Verdict.DELETED, 204, attempts=1, latency=0.02))
     for number in range(failed):
         report.add(Outcome(Target("p1", f"g{number}"), Verdict.CONFLICT, 409, "SDRS.1002", message, attempts=5))
@@ -119,3 +130,12 @@ async def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, format_: str)
         os.close(read)
         done = await finished(command)
     assert (done.code, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("format_", ["text", "json", "html"])
+async def test_a_full_stdout_is_an_error(tmp_path: Path, format_: str, full: BinaryIO) -> None:
+    """`report x.json > /dev/full`: one error line, exit code 2."""
+    args = ["report", write_report(tmp_path / "a.json", "a"), "--format", format_]
+    async with process(*args, stdout=full) as command:
+        done = await finished(command)
+    assert (done.code, done.stderr) == (2, "error: stdout cannot be written: No space left on device\n")

@@ -6,11 +6,12 @@ import asyncio
 import json
 import os
 import pty
+import select
 import signal
 import termios
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,10 +19,10 @@ import pytest
 from sdrs_async.simulator import Fault, Simulator
 from tests.command import arguments, finished, process, report, texts, until
 
-SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")]
+SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "hung up")]
 
 
-@pytest.mark.parametrize(("number", "code", "word"), SIGNALS, ids=["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(("number", "code", "word"), SIGNALS, ids=["SIGINT", "SIGTERM", "SIGHUP"])
 async def test_the_first_signal_lets_requests_on_the_wire_finish(
     tmp_path: Path, number: signal.Signals, code: int, word: str
 ) -> None:
@@ -37,6 +38,8 @@ async def test_the_first_signal_lets_requests_on_the_wire_finish(
             done = await finished(command)
         assert done.code == code
         assert f"{word}: nothing new is started, requests on the wire get 3 s for their answer" in done.stderr
+        again = "press Ctrl-C again to end at once" if number == signal.SIGINT else "a second signal ends at once"
+        assert again in done.stderr
         targets = report(tmp_path)["targets"]
         assert targets["planned"] == 12_000
         assert targets["done"] == len(simulator.log) == 12_000 - targets["unsettled"]
@@ -64,6 +67,95 @@ async def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
         assert (document["targets"]["planned"], document["targets"]["unsettled"]) == (10, 10)
         assert (document["interrupted"], document["requests"]["sent"]) == (True, len(simulator.log))
         assert "10 groups in 2 projects: " in done.stdout
+
+
+async def test_signals_that_keep_coming_cut_nothing_off(tmp_path: Path) -> None:
+    """However often Ctrl-C is pressed before the summary is there: files and summary are complete, exit code 130."""
+    async with Simulator(projects=20, groups=5, latency=0.5) as simulator:
+        async with process(*arguments(tmp_path, simulator), token=simulator.token) as command:
+            await until(lambda: simulator.log)
+            assert command.stdout is not None
+            summary = asyncio.create_task(command.stdout.readline())
+            while not summary.done():
+                command.send_signal(signal.SIGINT)
+                await asyncio.sleep(0.002)
+            for _ in range(3):
+                command.send_signal(signal.SIGINT)
+            done = await finished(command)
+        assert done.code == 130
+        assert (await summary).startswith(b"100 groups in 20 projects: ")
+        assert "interrupted before the end (exit code 130)" in " ".join(done.stdout.split())
+        assert report(tmp_path)["targets"]["planned"] == 100
+
+
+async def test_a_hang_up_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
+    """Under nohup the run goes on to its end, whatever happens to the terminal."""
+    async with Simulator(projects=2, groups=5, latency=0.2) as simulator, AsyncExitStack() as stack:
+        with ExitStack() as ignored:
+            ignored.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
+            running = process(*arguments(tmp_path, simulator), token=simulator.token)
+            command = await stack.enter_async_context(running)
+        await until(lambda: simulator.log)
+        command.send_signal(signal.SIGHUP)
+        done = await finished(command)
+    assert (done.code, report(tmp_path)["targets"]["done"]) == (0, 10)
+
+
+STALLED = [
+    pytest.param(
+        ["--results", "-"], "error: --results: stdout cannot be written any more: nobody reads it", id="results"
+    ),
+    pytest.param(["--html", "-"], "error: stdout cannot be written: nobody reads it", id="document"),
+]
+LIFTED = [word for name in ("project-rate", "endpoint-rate") for word in (f"--{name}", "none")]
+
+
+@pytest.mark.parametrize(("flags", "message"), STALLED)
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_a_reader_who_does_not_read_holds_nothing_up(
+    tmp_path: Path, flags: list[str], message: str, number: signal.Signals, code: int
+) -> None:
+    """With a pipe that is full and never read, the second signal ends the wait: files are there, 130 or 143."""
+    read, write = os.pipe()
+    faults = [Fault("status", status=405, body={"error_code": "X", "error_msg": "\U0001f600" * 400})]
+    async with Simulator(projects=2, groups=100, faults=faults) as simulator:
+        async with process(
+            *arguments(tmp_path, simulator, *flags, *LIFTED), token=simulator.token, stdout=write
+        ) as command:
+            await until(lambda: len(simulator.log) == 200 and is_full(write))
+            os.close(write)
+            assert command.stderr is not None
+            command.send_signal(number)
+            if "--results" in flags:
+                assert b"nothing new is started" in await command.stderr.readline()
+                assert command.returncode is None
+                command.send_signal(number)
+            done = await finished(command)
+        os.close(read)
+        assert message in done.stderr
+        assert done.code == (code if "--results" in flags else 2)
+        assert report(tmp_path)["targets"]["failed"] == len(report(tmp_path)["failures"]) == 200
+
+
+def is_full(pipe: int) -> bool:
+    """Whether the pipe takes nothing more."""
+    return not select.select([], [pipe], [], 0)[1]
+
+
+async def test_a_slow_reader_gets_every_line(tmp_path: Path) -> None:
+    """Lines wait for their reader: one who only begins when all groups have settled still gets them all, whole."""
+    read, write = os.pipe()
+    faults = [Fault("status", status=405, body={"error_code": "X", "error_msg": "\U0001f600" * 400})]
+    async with Simulator(projects=2, groups=100, faults=faults) as simulator:
+        args = arguments(tmp_path, simulator, "--results", "-", *LIFTED)
+        async with process(*args, token=simulator.token, stdout=write) as command:
+            await until(lambda: len(simulator.log) == 200 and is_full(write))
+            os.close(write)
+            with os.fdopen(read, "rb") as file:
+                lines = await asyncio.to_thread(file.readlines)
+            done = await finished(command)
+    assert done.code == 1
+    assert [len(json.loads(line)["message"]) for line in lines] == [400] * 200
 
 
 async def test_results_are_there_as_groups_settle(tmp_path: Path) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from sdrs_async.command.demo import compare
 from sdrs_async.command.outputs import Outputs
+from sdrs_async.errors import ConfigError
 from sdrs_async.report import Report
 from sdrs_async.simulator import Simulator
 from tests.command import finished, process, run, texts
@@ -54,6 +57,16 @@ async def test_ctrl_c_ends_the_demo_as_it_ends_a_cleanup(tmp_path: Path) -> None
     assert "202 groups in 8 projects: " in done.stdout
     assert "What the server says" not in done.stdout
     assert json.loads(texts(tmp_path)["report.json"])["targets"]["planned"] == 202
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+async def test_a_full_stdout_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the server says cannot be printed: an error for the command to report, no traceback."""
+    monkeypatch.setattr(sys, "stdout", open("/dev/full", "w", encoding="utf-8"))  # noqa: SIM115, ASYNC230 - closed below
+    async with Simulator(projects=1, groups=1) as simulator:
+        with pytest.raises(ConfigError, match="stdout cannot be written: No space left on device"):
+            compare(Report(), simulator, Outputs())
+    sys.stdout.close()
 
 
 async def test_numbers_that_differ_are_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:

@@ -97,10 +97,18 @@ def test_total_holds_while_a_target_waits_for_its_projects_turn() -> None:
 
 
 def test_total_holds_while_a_target_waits_behind_others() -> None:
-    """The user's window of 100 is used up by 100 projects: all of them fail in time, not when the next window opens."""
-    service = Service(answer=lambda t, n: BUSY)
+    """While 50 targets wait for their next try, others use up the user's window: the 50 fail in time all the same."""
+
+    async def targets() -> AsyncIterator[tuple[str, str]]:
+        for number in range(50):
+            yield f"bad{number}", "g"
+        await anyio.sleep(1)
+        for number in range(60):
+            yield f"ok{number}", "g"
+
+    service = Service(answer=lambda t, n: BUSY if t.project_id.startswith("bad") else DELETED)
     limits = Limits(None, None, "100/5min", None, None)
-    settled = settle(service, fleet(100, 1), limits, RetryPolicy(total=60, attempts=99))
+    settled = settle(service, targets(), limits, RetryPolicy(total=60, attempts=99, base=40, cap=40))
     assert max(outcome.elapsed for outcome in settled.outcomes) <= 63
 
 

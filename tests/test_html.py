@@ -166,8 +166,15 @@ def test_every_color_can_be_read(scheme: int) -> None:
 def test_failures_left_out_are_counted() -> None:
     """The page never passes a part for the whole."""
     page = _page(_mixed(max_failures=1))
-    assert "The first 1 by project and group; 3 more are left out here" in page
+    assert "The first 1 by project and group; 3 more are left out here; a JSON report (--json) lists every one" in page
     assert "g2" not in page
+
+
+def test_an_error_is_on_the_page() -> None:
+    """What stopped a run is on its page, with the exit code of the command."""
+    report = Report()
+    report.error = "disk full"
+    assert "Error disk full Result stopped by an error (exit code 2)" in _page(report)
 
 
 def test_a_clean_run_looks_clean() -> None:

@@ -34,9 +34,9 @@ def _add(report: Report, verdict: Verdict, project: int = 1, group: int = 1, **f
     return outcome
 
 
-def _shown(report: Report, width: int = 80, **keywords: Any) -> str:
+def _shown(report: Report, width: int = 80, exit_code: int | None = None, **keywords: Any) -> str:
     file = io.StringIO()
-    print_summary(report, Console(file=file, width=width, **keywords))
+    print_summary(report, Console(file=file, width=width, **keywords), exit_code=exit_code)
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
@@ -50,6 +50,7 @@ def _mixed() -> Report:
             _add(report, Verdict.TRANSIENT, project, 100 + group, status_code=503, error_code="SDRS.0013", attempts=5)
     _add(report, Verdict.UNREACHABLE, 1, 200, message="reset by peer", request_id="e" * 32, latency=None)
     _add(report, Verdict.SKIPPED, 2, 201, message="not sent: the credential was refused", attempts=0, latency=None)
+    report.signed_in = True
     report.add_unsettled(_project(3), 7)
     report.add_duplicate(2)
     return report
@@ -165,7 +166,8 @@ def test_an_empty_run_says_so() -> None:
     text = _shown(Report())
     assert "0 groups in 0 projects" in text
     assert "nothing was selected" in text
-    assert "nothing was sent" in text
+    assert "0 sent" in text
+    assert "Speed" not in text
     assert "Status codes" not in text
 
 
@@ -179,8 +181,50 @@ def test_a_clean_run_says_so() -> None:
 
 
 def test_a_merged_report_says_of_how_many_runs() -> None:
-    """The summary of several runs names their number."""
-    assert "(2 runs merged)" in _shown(Report(run_id="a").merge(Report(run_id="b")))
+    """The summary of several runs names their number, and claims no efficiency for their time together."""
+    reports = [Report(Limits(), run_id=name) for name in "ab"]
+    for report in reports:
+        _add(report, Verdict.DELETED, status_code=204)
+        report.finish()
+    assert "efficiency" in _shown(reports[0])
+    text = _shown(reports[0].merge(reports[1]), 120)
+    assert "(2 runs merged)" in text
+    assert "from the first start to the last end" in text
+    assert "efficiency" not in text
+
+
+def test_where_nothing_was_answered_no_speed_is_shown() -> None:
+    """A run that reached nobody says so, and is not compared with what the limits permit."""
+    report = Report(Limits())
+    _add(report, Verdict.UNREACHABLE, latency=None)
+    assert "no answer came" in _shown(report)
+    assert "Speed" not in _shown(report)
+
+
+def test_latencies_that_a_document_lacks_are_not_known() -> None:
+    """A report without the counts behind its quantiles does not say that nobody answered."""
+    document = _mixed().to_dict()
+    del document["latency_buckets"]
+    assert re.search(r"Latency +not known", _shown(Report.from_dict(document)))
+
+
+def test_an_error_is_in_the_summary() -> None:
+    """What stopped a run is shown wherever its report is; an output that failed after it is told apart."""
+    report = Report()
+    assert "an output could not be written (exit code 2)" in " ".join(_shown(report, exit_code=2).split())
+    report.error = "--results: x cannot be written\x1b"
+    text = " ".join(_shown(report).split())
+    assert "Error --results: x cannot be written? Result stopped by an error (exit code 2)" in text
+
+
+def test_examples_are_those_of_their_cause() -> None:
+    """Two causes that share verdict and code, one of them the certificate's, name their own groups."""
+    report = Report()
+    _add(report, Verdict.UNREACHABLE, group=1, message="refused", latency=None)
+    _add(report, Verdict.UNREACHABLE, group=2, message="certificate verify failed", latency=None)
+    parts = _shown(report, 140).split("1 x unreachable: ")
+    assert [part.splitlines()[0] for part in parts[1:]] == ["refused", "certificate verify failed"]
+    assert [[_group(group) in part for group in (1, 2)] for part in parts[1:]] == [[True, False], [False, True]]
 
 
 # ---- words
@@ -218,7 +262,7 @@ def test_unknown_statuses_are_named_by_their_class() -> None:
 
 def test_signals_without_words_are_named_by_number() -> None:
     """Any other signal is still told apart."""
-    assert wording.exit_meaning(129, {"planned": 1}) == "ended by signal 1"
+    assert wording.exit_meaning(137, Report().to_dict()) == "ended by signal 9"
 
 
 # ---- JSON

@@ -58,7 +58,7 @@ def _reread(report: Report) -> Report:
 def _outcomes(draw: st.DrawFn) -> Outcome:
     verdict = draw(st.sampled_from(list(Verdict)))
     answered = verdict in ANSWERED or (verdict not in UNSENT and draw(st.booleans()))
-    attempts = draw(st.integers(0, 1 if verdict in UNSENT else 6))
+    attempts = draw(st.integers(1 if answered else 0, 1 if verdict in UNSENT else 6))
     return Outcome(
         target=Target(draw(st.sampled_from(["p1", "p2", "p3"])), draw(st.sampled_from("abcdefgh"))),
         verdict=verdict,
@@ -84,7 +84,9 @@ def _reports(draw: st.DrawFn, run_id: str) -> Report:
         report.add(outcome)
     report.add_unsettled(draw(st.sampled_from(["p1", "p9"])), draw(st.integers(0, 3)))
     report.add_duplicate(draw(st.integers(0, 3)))
-    report.signed_in, report.refused = draw(st.booleans()), draw(st.booleans())
+    clean = report.targets["done"] + report.targets["gone"]
+    report.signed_in, report.refused = clean > 0 or draw(st.booleans()), draw(st.booleans())
+    report.error = draw(st.sampled_from([None, "disk full", "another"]))
     clock.now += 1
     report.finish(*draw(st.sampled_from([(None, False), (None, True), (2, False), (15, True)])))
     return report
@@ -178,7 +180,7 @@ def test_targets_that_were_never_tried_send_nothing_and_take_no_time() -> None:
     assert document["requests"] == {"sent": 0, "retries": 0, "throttled": 0}
     assert document["status_codes"] == {}
     assert document["projects"][0]["duration_s"] == 0
-    assert document["speed"] == {"floor_s": 0.0, "efficiency": None, "bottleneck": None}
+    assert document["speed"] == {"floor_s": None, "efficiency": None, "bottleneck": None}
     assert [(cause["verdict"], cause["count"], cause["message"]) for cause in document["causes"]] == [
         ("skipped", 1, "why")
     ]
@@ -204,6 +206,17 @@ def test_efficiency_is_never_above_one() -> None:
     report = _report(_outcome(latency=5.0), clock=clock)
     clock.now += 1
     assert report.to_dict()["speed"] == {"floor_s": 5.0, "efficiency": 1.0, "bottleneck": "latency"}
+
+
+def test_speed_is_not_claimed_where_it_means_nothing() -> None:
+    """Nothing was answered: no floor. Several runs: no efficiency, since their time together is not one run's."""
+    unanswered = _report(_outcome(Verdict.UNREACHABLE, latency=None), limits=Limits(project_rate="1/s"))
+    assert unanswered.to_dict()["speed"] == {"floor_s": None, "efficiency": None, "bottleneck": None}
+    clock = Clock()
+    one, other = (_report(_outcome(), run_id=name, clock=clock) for name in "ab")
+    clock.now += 1
+    assert one.to_dict()["speed"]["efficiency"] == 0.02
+    assert one.merge(other).to_dict()["speed"] == {"floor_s": 0.019978, "efficiency": None, "bottleneck": "latency"}
 
 
 def test_a_report_that_is_finished_stands_still() -> None:
@@ -260,6 +273,8 @@ def test_a_negative_bound_is_refused() -> None:
         ("rejected", "SDRS.0207", "", "targets"),
         ("rejected", "SDRS.1020", "", "state"),
         ("unauthorized", "SDRS.0002", "", "scoped"),
+        ("unauthorized", "SDRS.0001", "", "project id"),
+        ("unauthorized", "SDRS.0001", "", "scoped"),
         ("unauthorized", "apigw.0301", "", "clock"),
         ("forbidden", None, "", "SDRS Administrator"),
         ("forbidden", "APIGW.0802", "", "region"),
@@ -300,6 +315,26 @@ def test_causes_are_counted_by_verdict_and_code_the_most_frequent_first() -> Non
         ("rejected", None, 1, ""),
         ("transient", None, 1, "x"),
     ]
+
+
+def test_what_was_skipped_comes_after_what_failed() -> None:
+    """However many were skipped, the failures that led to it are named first."""
+    skipped = [_outcome(Verdict.SKIPPED, group=f"s{number}", message="stopped") for number in range(3)]
+    causes = _report(*skipped, _outcome(Verdict.UNAUTHORIZED, status_code=401)).to_dict()["causes"]
+    assert [(cause["verdict"], cause["count"]) for cause in causes] == [("unauthorized", 1), ("skipped", 3)]
+
+
+def test_a_certificate_is_a_cause_apart() -> None:
+    """Targets that share verdict and code, but not what mends them, are never one cause, merged or read back."""
+    refused = _report(_outcome(Verdict.UNREACHABLE, message="refused", latency=None), run_id="a")
+    untrusted = _report(_outcome(Verdict.UNREACHABLE, group="g2", message="certificate verify failed"), run_id="b")
+    for report in (refused.merge(untrusted), _reread(untrusted.merge(refused))):
+        causes = {cause["message"]: (cause["count"], cause["remedy"]) for cause in report.to_dict()["causes"]}
+        assert causes == {
+            "refused": (1, remedy("unreachable", None)),
+            "certificate verify failed": (1, remedy("unreachable", None, "certificate")),
+        }
+        assert report.exit_code == 1
 
 
 # ---- exit codes
@@ -348,6 +383,20 @@ def test_no_account_that_could_sign_in_is_3() -> None:
     assert report.exit_code == 3
     report.signed_in = True
     assert report.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("signal", "stopped", "refused", "code"),
+    [(None, True, False, 2), (None, False, False, 2), (15, True, False, 143), (None, False, True, 3)],
+)
+def test_an_error_that_stopped_the_run_is_2(signal: int | None, stopped: bool, refused: bool, code: int) -> None:
+    """Whatever failed: 2, after a signal and a refused account; the document has the message, merged ones too."""
+    report = _report(_outcome(Verdict.REJECTED))
+    report.error, report.refused = "disk full", refused
+    report.finish(signal, stopped)
+    assert report.exit_code == _reread(report).exit_code == code
+    for one in (report, _reread(report), report.merge(Report()), Report().merge(report)):
+        assert one.to_dict()["error"] == "disk full"
 
 
 # ---- merging and reading back
@@ -408,6 +457,7 @@ def test_merged_times_span_all_runs_and_add_up_per_project() -> None:
 
 def _document() -> dict[str, Any]:
     report = _report(_outcome(), _outcome(Verdict.REJECTED, group="g2", status_code=400), run_id="a")
+    report.signed_in = True
     document: dict[str, Any] = json.loads(json.dumps(report.to_dict()))
     return document
 
@@ -426,8 +476,9 @@ MISSING = [(key,) for key in _document()] + [
     ("failures", 0, "verdict"),
     ("causes", 0, "count"),
 ]
-# What is worked out anew when a report is read.
+# What is worked out anew when a report is read, and what the contract does not ask for.
 DERIVED = {("duration_s",)}
+EXTRA = {(key,) for key in ("runs", "interrupted_by", "error", "accounts", "failures_omitted", "latency_buckets")}
 
 
 def _change(document: dict[str, Any], path: tuple[str | int, ...], value: object) -> str:
@@ -442,7 +493,7 @@ def _change(document: dict[str, Any], path: tuple[str | int, ...], value: object
     return "report" + "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
 
 
-@pytest.mark.parametrize("path", [path for path in MISSING if path not in DERIVED])
+@pytest.mark.parametrize("path", [path for path in MISSING if path not in DERIVED | EXTRA])
 def test_a_missing_key_is_named(path: tuple[str | int, ...]) -> None:
     """A document that lacks something says what."""
     document = _document()
@@ -480,6 +531,10 @@ def test_a_missing_key_is_named(path: tuple[str | int, ...]) -> None:
         (("status_codes",), {"204": 2}),
         (("verdicts",), {"deleted": 2}),
         (("requests", "retries"), 3),
+        (("requests", "sent"), 1),
+        (("accounts", "signed_in"), False),
+        (("error",), 1),
+        (("speed", "floor_s"), -1),
         (("projects",), {}),
         (("projects", 0), "p1"),
         (("projects", 0, "targets", "planned"), 1),
@@ -489,6 +544,7 @@ def test_a_missing_key_is_named(path: tuple[str | int, ...]) -> None:
         (("projects", 0, "duration_s"), -1),
         (("projects", 0, "duration_s"), 1e308),
         (("failures",), []),
+        (("failures",), _document()["failures"] * 2),
         (("failures", 0, "verdict"), "gone"),
         (("failures", 0, "message"), None),
         (("failures_omitted",), 1),
@@ -511,6 +567,78 @@ def test_what_is_no_object_is_no_report(data: object) -> None:
     """Any other JSON value is refused."""
     with pytest.raises(ConfigError, match="report: must be an object"):
         Report.from_dict(data)
+
+
+CONTRACT: dict[str, Any] = {
+    "schema": "sdrs-async/report/1",
+    "run_id": "run",
+    "started_at": "2030-01-02T03:04:05Z",
+    "finished_at": "2030-01-02T03:04:06.5Z",
+    "duration_s": 1.5,
+    "interrupted": True,
+    "targets": {"planned": 10, "done": 7, "gone": 1, "failed": 1, "skipped": 0, "unsettled": 1, "duplicates": 0},
+    "status_codes": {"204": 7, "404": 1, "503": 1},
+    "verdicts": {"deleted": 7, "gone": 1, "transient": 1, "unsettled": 1},
+    "requests": {"sent": 14, "retries": 5, "throttled": 2},
+    "projects": [
+        {
+            "project_id": "p",
+            "targets": {"planned": 10, "done": 7, "gone": 1, "failed": 1, "skipped": 0, "unsettled": 1},
+            "status_codes": {"204": 7, "404": 1, "503": 1},
+            "duration_s": 0.9,
+        }
+    ],
+    "failures": [
+        {
+            "project_id": "p",
+            "server_group_id": "g",
+            "verdict": "transient",
+            "status_code": 503,
+            "error_code": "SDRS.0013",
+            "message": "busy",
+            "request_id": "r",
+            "attempts": 4,
+        }
+    ],
+    "causes": [{"verdict": "transient", "error_code": "SDRS.0013", "count": 1, "remedy": "wait"}],
+    "speed": {"floor_s": 1.4, "efficiency": 0.93, "bottleneck": "project rate"},
+    "latency_ms": {"p50": 20.1, "p90": 24.0, "p99": 31.0, "max": 44.0},
+}
+"""The document of contract section 6, with nothing beyond it."""
+
+
+def test_the_document_of_the_contract_can_be_read() -> None:
+    """What the contract does not ask for may be missing: runs, accounts, omitted failures and messages follow."""
+    report = Report.from_dict(CONTRACT)
+    document = report.to_dict()
+    assert {key: document[key] for key in ("targets", "requests", "failures")} == {
+        key: CONTRACT[key] for key in ("targets", "requests", "failures")
+    }
+    assert (document["runs"], document["interrupted_by"], document["error"], report.exit_code) == (
+        ["run"], None, None, 130
+    )  # fmt: skip
+    assert document["speed"] == {"floor_s": 1.4, "efficiency": 0.9333, "bottleneck": "project rate"}
+    assert (document["accounts"], document["failures_omitted"]) == ({"signed_in": True, "refused": False}, 0)
+    assert (document["causes"][0]["message"], set(document["latency_ms"].values())) == ("", {None})
+    assert report.merge(_report(_outcome(), run_id="other")).targets["planned"] == 11
+
+
+def test_failures_that_a_document_lacks_are_counted_as_omitted() -> None:
+    """Without a word about omitted failures, those that are not listed are."""
+    assert Report.from_dict(CONTRACT | {"failures": []}).to_dict()["failures_omitted"] == 1
+
+
+def test_a_document_without_accounts_shows_whether_one_was_let_in() -> None:
+    """Only refusals: none was let in (3). Nothing answered: nobody knows, and none was refused."""
+    for outcome, accounts, code in (
+        (_outcome(Verdict.UNAUTHORIZED, status_code=401), {"signed_in": False, "refused": True}, 3),
+        (_outcome(Verdict.UNREACHABLE, latency=None), {"signed_in": False, "refused": False}, 5),
+        (_outcome(Verdict.REJECTED, status_code=400), {"signed_in": True, "refused": False}, 1),
+    ):
+        document = _report(outcome).to_dict()
+        del document["accounts"]
+        report = Report.from_dict(document)
+        assert (report.to_dict()["accounts"], report.exit_code) == (accounts, code)
 
 
 def test_a_project_that_is_there_twice_is_refused() -> None:

@@ -42,6 +42,17 @@ def _content(spooled: Spool) -> dict[str, list[str]]:
             f'{{"server_group_id": "{G2}", "project_id": "{P1}"}}\n{{"project_id": "{P2}", "server_group_id": "{G3}"}}',
             id="json lines",
         ),
+        pytest.param(
+            f'# all\n#,\n\nnote,project_id,server_group_id\n  \n# of,{P1},{G3}\n"a\n# b\n\n",{P1},{G1}\n#\n'
+            f"c,{P1},{G2}\nd,{P2},{G3}\n# end",
+            id="csv with comments",
+        ),
+        pytest.param(
+            f'# all\n{{"project_id": "{P1}", "server_group_id": "{G1}"}}\n  # of them\n'
+            f'{{"project_id": "{P1}", "server_group_id": "{G2}"}}\n'
+            f'{{"project_id": "{P2}", "server_group_id": "{G3}"}}\n#',
+            id="json lines with comments",
+        ),
         pytest.param(f"\n# all of them\n{P1}/{G1}\n  {P1}/{G2}  \n\n#{P2}/{G1}\n{P2}/{G3}\n", id="plain"),
     ],
 )
@@ -60,6 +71,7 @@ BAD = [
     (f"project_id,server_group_id\n{P1},{G1}\n{P1},batch\n", 3, "server_group_id 'batch' is refused"),
     (f"project_id,server_group_id\n{P1},{G1}\n,{G1}\n", 3, "project_id '' is refused"),
     (f'n,project_id,server_group_id\n"a\nb",{P1},{G1}\nx,{P1},..\n', 4, "server_group_id '..' is refused"),
+    (f"# all\nproject_id,server_group_id\n\n#\n{P1},{G1},{G2}\n", 5, "the number of columns is 3"),
     (f"project_id,server_group_id\n{P1}\n", 2, "the number of columns is 1, in the header it is 2"),
     (f"project_id,server_group_id\n\n{P1},{G1},{G2}\n", 3, "the number of columns is 3"),
     (f'project_id,server_group_id\n{P1},{G1}\n"{P1},{G1}\n', 3, "is not proper CSV: unexpected end of data"),
@@ -70,7 +82,20 @@ BAD = [
     ("[\n", 1, "is none of the forms of a target list"),
     ('{"project_id": "' + P1 + '"}\n', 1, "JSON object with project_id and server_group_id"),
     ('{"project_id": "a", "server_group_id": "b"}\n[]\n', 2, "JSON object with project_id and server_group_id"),
-    ('{"project_id": "a", "server_group_id": "b"}\n{"project_id"\n', 2, "is not a JSON object"),
+    (
+        '{"project_id": "a", "server_group_id": "b"}\n{"project_id"\n',
+        2,
+        "is not a JSON object: Expecting ':' delimiter (column 14)",
+    ),
+    ('{"project_id": null, "server_group_id": "b"}\n', 1, "project_id has to be a text, not null"),
+    ('{"project_id": ["a"], "server_group_id": "b"}\n', 1, 'project_id has to be a text, not ["a"]'),
+    (f"{P1}/a b\n", 1, "server_group_id 'a b' is refused: an id holds no space"),
+    (f"{P1}/a\x1bb\n", 1, "is refused: it holds a control or other invisible character"),
+    (f"{P1}/{'a' * 300}\n", 1, "is refused: it is longer than 256 characters (300)"),
+    (f"{P1}/\n", 1, "server_group_id '' is refused: it is empty"),
+    (f"{P1}/Batch\n", 1, "server_group_id 'Batch' is refused: this is a reserved word"),
+    (f"{P1}/.\n", 1, "server_group_id '.' is refused: a dot alone leads to another path"),
+    (f"{P1}/a..b\n", 1, "is refused: an id holds no .."),
     ('{"project_id": 7, "server_group_id": "b"}\n', 1, "project_id has to be a text, not 7"),
     ('{"project_id": "a", "server_group_id": "\\ud800"}\n', 1, "server_group_id has to be a text"),
     ('{"a":' + "[" * 100_000 + "\n", 1, "is not a JSON object"),
@@ -117,6 +142,15 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
         spool(str(tmp_path / "missing.csv"))
     with pytest.raises(ConfigError, match="the targets cannot be read: Is a directory"):
         spool(str(tmp_path))
+    with pytest.raises(ConfigError, match="--targets: the path is empty"):
+        spool("")
+
+
+def test_a_stdin_that_is_closed_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`<&-` is not an empty selection."""
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(ConfigError, match="stdin: the targets cannot be read: it is closed"):
+        spool("-")
 
 
 def test_stdin_is_spooled(monkeypatch: pytest.MonkeyPatch) -> None:

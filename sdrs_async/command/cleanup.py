@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import TextIO
 
@@ -19,7 +19,7 @@ from sdrs_async.client import Client
 from sdrs_async.command.outputs import STDOUT, FailureFile, Outputs, ResultsFile, written_whole
 from sdrs_async.command.progress import Snapshot, show_bar, show_lines
 from sdrs_async.command.targets import Spool
-from sdrs_async.command.terminal import Screen, say, unless_closed
+from sdrs_async.command.terminal import Screen, say, to_stdout
 from sdrs_async.engine import GRACE
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.models import Limits, Outcome, RetryPolicy
@@ -29,7 +29,10 @@ from sdrs_async.report import Report
 
 __all__ = ["Cleanup", "Connection", "Ending"]
 
+_GENTLY = f"nothing new is started, requests on the wire get {GRACE:g} s for their answer"
 _ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+if hasattr(signal, "SIGHUP"):
+    _ENDINGS[signal.SIGHUP] = "hung up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +48,12 @@ class Connection:
 
     def check(self) -> None:
         """Raise `ConfigError` for an endpoint or CA file that cannot be used. Sends nothing."""
-        Client(
-            self.endpoint, self.auth, limits=self.limits, retry=self.retry,
-            ca_file=self.ca_file, allow_http=self.allow_http,
-        )  # fmt: skip
+        # Plain http needs no certificates, but a file that cannot be read is a mistake all the same.
+        for endpoint in (self.endpoint, "https://127.0.0.1") if self.ca_file else (self.endpoint,):
+            Client(
+                endpoint, self.auth, limits=self.limits, retry=self.retry,
+                ca_file=self.ca_file, allow_http=self.allow_http,
+            )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -74,15 +79,22 @@ class Ending:
             return 3
         return 2 if report is None or self.error or self.mishaps else report.exit_code
 
-    def present(self, outputs: Outputs) -> None:
-        """Print the summary, on stdout unless an output is there; then what was written and each error, on stderr."""
+    def present(self, outputs: Outputs, signals: Iterable[signal.Signals] = ()) -> None:
+        """Print the summary, on stdout unless an output is there; then what was written and each error, on stderr.
+
+        A summary that cannot be printed is one more mishap. `signals`: as `to_stdout` takes them.
+        """
         if self.report is not None:
-            print_summary(self.report, Screen(stderr=outputs.on_stdout), exit_code=self.exit_code)
+            try:
+                with nullcontext() if outputs.on_stdout else to_stdout(signals):
+                    print_summary(self.report, Screen(stderr=outputs.on_stdout), exit_code=self.exit_code)
+            except ConfigError as mishap:
+                self.mishaps.append(mishap)
         for path in self.written:
             say(f"wrote {path}")
-        for error in (self.error, *self.mishaps):
-            if error is not None:
-                say(f"error: {error}")
+        for problem in (self.error, *self.mishaps):
+            if problem is not None:
+                say(f"error: {problem}")
 
 
 class Cleanup:
@@ -99,20 +111,24 @@ class Cleanup:
         self._seen: Counter[str] = Counter()
         self._results: ResultsFile | None = None
         self._failures: FailureFile | None = None
+        self._signal: signal.Signals | None = None
+        self._signals = [number for number in _ENDINGS if not _is_to_be_ignored(number)]
         self._ending = Ending()
 
     async def run(self) -> Ending:
-        """Do it, once. SIGINT and SIGTERM end it early; nothing is raised but `ConfigError` before anything is sent."""
+        """Do it, once, and present how it ended. Raises nothing but `ConfigError` before anything is sent.
+
+        SIGINT, SIGTERM and SIGHUP end it early, and cut off neither the files nor the summary.
+        """
         with ExitStack() as files:
             if self._outputs.results is not None:
                 self._results = files.enter_context(ResultsFile(self._outputs.results))
             if self._outputs.json is not None:
                 self._failures = files.enter_context(FailureFile())
-            # Held until the files are written, so that an impatient Ctrl-C cuts none of them off.
-            with anyio.open_signal_receiver(*_ENDINGS) as signals:
+            with anyio.open_signal_receiver(*self._signals) as signals:
                 await self._clean(signals)
-                self._write(on_stdout=False)
-            self._write(on_stdout=True)
+                self._write()
+                self._ending.present(self._outputs, self._signals)
         return self._ending
 
     async def _clean(self, signals: AsyncIterator[signal.Signals]) -> None:
@@ -124,12 +140,13 @@ class Cleanup:
                     ca_file=c.ca_file, allow_http=c.allow_http,
                 ) as run:  # fmt: skip
                     self._ending.report = run.report
-                    tasks.start_soon(_obey, signals, run)
+                    tasks.start_soon(self._obey, signals, run)
                     self._show(tasks, run)
                     async for outcome in run:
-                        self._take(outcome, run)
+                        await self._take(outcome, run)
             except SdrsError as error:
                 self._ending.error = error
+                self._note(error)
             tasks.cancel_scope.cancel()
 
     def _show(self, tasks: anyio.abc.TaskGroup, run: Run) -> None:
@@ -148,40 +165,66 @@ class Cleanup:
         else:
             tasks.start_soon(show_lines, read, say, self._interval)
 
-    def _take(self, outcome: Outcome, run: Run) -> None:
-        self._seen[outcome.target.project_id] += 1
-        if self._ending.mishaps:
-            return
-        try:
+    async def _obey(self, signals: AsyncIterator[signal.Signals], run: Run) -> None:
+        """The first signal ends the run gently, the second at once."""
+        self._signal = first = await anext(signals)
+        again = "press Ctrl-C again to end at once" if first == signal.SIGINT else "a second signal ends at once"
+        say(f"{_ENDINGS[first]}: {_GENTLY}; {again}")
+        run.stop(signal=first)
+        async for _ in signals:
+            say("ending at once")
+            run.stop(0)
             if self._results is not None:
-                self._results.add(outcome)
+                self._results.wait_no_more()
+
+    async def _take(self, outcome: Outcome, run: Run) -> None:
+        self._seen[outcome.target.project_id] += 1
+        try:
             if self._failures is not None:
                 self._failures.add(outcome)
         except ConfigError as error:
-            self._ending.mishaps.append(error)
-            say(f"stopping: nothing new is started, requests on the wire get {GRACE:g} s for their answer")
-            run.stop()
+            self._failures = None
+            self._stop(error, run)
+        try:
+            if self._results is not None:
+                await self._results.add(outcome)
+        except ConfigError as error:
+            self._results = None
+            self._stop(error, run)
 
-    def _write(self, *, on_stdout: bool) -> None:
-        """Complete the report, and write the documents that go to stdout, or those that do not."""
+    def _stop(self, mishap: ConfigError, run: Run) -> None:
+        self._ending.mishaps.append(mishap)
+        self._note(mishap)
+        if self._signal is None and len(self._ending.mishaps) == 1:
+            say(f"stopping: {_GENTLY}")
+        run.stop()
+
+    def _note(self, error: SdrsError) -> None:
+        """Say in the report too what stopped the run; a refused credential is there by itself."""
+        report = self._ending.report
+        if report is not None and report.error is None and not isinstance(error, AuthenticationError):
+            report.error = str(error)
+
+    def _write(self) -> None:
+        """Complete the report and write its documents; the one on stdout last, since somebody may have to read it."""
         report = self._ending.report
         if report is None:
             return
-        if not on_stdout:
-            self._count_the_rest(report)
-        for path, write in ((self._outputs.json, self._write_json), (self._outputs.html, _write_html)):
-            if path is not None and (path == STDOUT) is on_stdout:
-                self._write_one(path, write, report)
-
-    def _count_the_rest(self, report: Report) -> None:
-        """Targets that were never read are planned all the same: the spool knows how many there are."""
+        if self._signal is not None:
+            # It may have come when all was done, but for results that nobody read.
+            report.finish(self._signal)
         report.add_duplicate(self._spool.duplicates)
         for project_id, count in self._spool.counts():
+            # Targets that were never read are planned all the same: the spool knows how many there are.
             report.add_unsettled(project_id, count - self._seen[project_id])
+        documents = [(self._outputs.json, self._write_json), (self._outputs.html, _write_html)]
+        for path, write in sorted(documents, key=lambda document: document[0] == STDOUT):
+            if path is not None:
+                self._write_one(path, write, report)
 
     def _write_one(self, path: str, write: Callable[[Report, TextIO], None], report: Report) -> None:
         try:
-            with unless_closed(), written_whole(path) as file:
+            with to_stdout(self._signals) if path == STDOUT else written_whole(path) as file:
                 write(report, file)
         except ConfigError as error:
             self._ending.mishaps.append(error)
@@ -197,14 +240,6 @@ def _write_html(report: Report, file: TextIO) -> None:
     file.write(html.render(report))
 
 
-async def _obey(signals: AsyncIterator[signal.Signals], run: Run) -> None:
-    """The first signal ends the run gently, the second at once."""
-    first = await anext(signals)
-    say(
-        f"{_ENDINGS[first]}: nothing new is started, requests on the wire get {GRACE:g} s for their answer; "
-        "press Ctrl-C again to end at once"
-    )
-    run.stop(signal=first)
-    async for _ in signals:
-        say("ending at once")
-        run.stop(0)
+def _is_to_be_ignored(number: signal.Signals) -> bool:
+    """Whether who started the process asked it to survive a hang-up, as nohup does."""
+    return _ENDINGS[number] == "hung up" and signal.getsignal(number) == signal.SIG_IGN

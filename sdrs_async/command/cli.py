@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from io import TextIOWrapper
 
 __all__ = ["main"]
 
@@ -13,17 +12,23 @@ _LIBRARIES = ("typer", "rich")
 def main() -> None:
     """Run the command with the arguments of the process, and exit."""
     try:
+        _run()
+    except KeyboardInterrupt:
+        # Ctrl-C before or after the command proper, which has a handling of its own.
+        sys.exit(130)
+
+
+def _run() -> None:
+    try:
         from sdrs_async.command.commands import app
-        from sdrs_async.command.terminal import flush_both
+        from sdrs_async.command.terminal import flush_both, use_streams
     except ModuleNotFoundError as error:
         if error.name not in _LIBRARIES:
             raise
-        sys.stderr.write("error: the command needs its extra: pip install 'sdrs-async[cli]'\n")
+        if sys.stderr is not None:
+            sys.stderr.write("error: the command needs its extra: pip install 'sdrs-async[cli]'\n")
         sys.exit(2)
-    for output in (sys.stdout, sys.stderr):
-        if isinstance(output, TextIOWrapper):
-            # An id or a message must not end a run because the terminal's encoding lacks a letter of it.
-            output.reconfigure(errors="backslashreplace")
+    use_streams()
     try:
         app(prog_name="sdrs-async")
     finally:

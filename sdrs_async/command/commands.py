@@ -20,7 +20,7 @@ from sdrs_async.command import options
 from sdrs_async.command.cleanup import Cleanup, Connection
 from sdrs_async.command.outputs import STDOUT, Outputs, need_jinja, written_whole
 from sdrs_async.command.targets import Spool, spool
-from sdrs_async.command.terminal import Screen, ask, is_interactive, logging_to_stderr, say, unless_closed
+from sdrs_async.command.terminal import Screen, ask, is_interactive, logging_to_stderr, say, to_stdout
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.models import Limits, RetryPolicy
 from sdrs_async.render import html
@@ -45,7 +45,8 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"sdrs-async {__version__}")
+        with _reported(), to_stdout():
+            typer.echo(f"sdrs-async {__version__}")
         raise typer.Exit
 
 
@@ -62,8 +63,7 @@ def _reported(level: options.Level = options.Level.WARNING) -> Iterator[None]:
     """Log to stderr; turn what stops a command into one line there and its exit code."""
     with logging_to_stderr(level):
         try:
-            with unless_closed():
-                yield
+            yield
         except SdrsError as error:
             say(f"error: {error}")
             raise typer.Exit(3 if isinstance(error, AuthenticationError) else 2) from None
@@ -87,7 +87,7 @@ Exit codes:
 no --yes where nobody can be asked; the question answered with no
 3: the credential was refused
 5: some groups failed, all for causes that may pass
-130: interrupted (Ctrl-C), 143: terminated (SIGTERM)
+130: interrupted (Ctrl-C), 143: terminated (SIGTERM), 129: hung up (SIGHUP)
 
 The first Ctrl-C starts nothing new and gives the requests on the wire
 3 s for their answer, the second ends at once; the summary and the files
@@ -139,11 +139,13 @@ def clean(
         with spool(targets) as spooled:
             _announce(spooled, targets)
             if dry_run:
-                _show_plan(spooled, connection)
+                _warn_of_no_files(outputs)
+                with to_stdout():
+                    _show_plan(spooled, connection)
                 return
             if spooled.count and not yes:
                 _ask(spooled, connection)
-            _run(Cleanup(connection, spooled, outputs, quiet=quiet), outputs)
+            raise typer.Exit(anyio.run(Cleanup(connection, spooled, outputs, quiet=quiet).run).exit_code)
 
 
 def _announce(spooled: Spool, source: str) -> None:
@@ -172,13 +174,11 @@ def _show_plan(spooled: Spool, connection: Connection) -> None:
     for number, (project_id, count) in enumerate(spooled.counts()):
         write("" if number else f"\n{'groups':>8}  project\n")
         write(f"{count:>8,}  {printable(project_id)}\n")
-    sys.stdout.flush()
 
 
-def _run(cleanup: Cleanup, outputs: Outputs) -> None:
-    ending = anyio.run(cleanup.run)
-    ending.present(outputs)
-    raise typer.Exit(ending.exit_code)
+def _warn_of_no_files(outputs: Outputs) -> None:
+    if flags := ", ".join(flag for flag, _ in outputs.given()):
+        say(f"warning: a dry run writes no files: {flags} left out")
 
 
 # ---- report
@@ -198,7 +198,7 @@ def report(
         if format_ is options.Format.HTML:
             need_jinja("--format html")
         merged = _merged(files)
-        with written_whole(output) as file:
+        with to_stdout() if output == STDOUT else written_whole(output) as file:
             _FORMATS[format_](merged, file)
 
 
@@ -215,6 +215,8 @@ def _merged(paths: list[str]) -> Report:
 
 def _load(path: str) -> Report:
     name = "stdin" if path == STDOUT else path
+    if path == STDOUT and sys.stdin is None:
+        raise ConfigError("stdin: the report cannot be read: it is closed")
     try:
         return Report.from_dict(json.loads(sys.stdin.buffer.read() if path == STDOUT else Path(path).read_bytes()))
     except OSError as error:

@@ -11,7 +11,7 @@ from sdrs_async.auth import StaticToken
 from sdrs_async.command.cleanup import Cleanup, Connection
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.targets import Spool
-from sdrs_async.command.terminal import Screen
+from sdrs_async.command.terminal import Screen, to_stdout
 from sdrs_async.models import Limits, RetryPolicy, Target
 from sdrs_async.report import Report
 from sdrs_async.simulator import Fault, Simulator
@@ -48,7 +48,6 @@ async def run_demo(outputs: Outputs, quiet: bool) -> int:
         with Spool() as spooled:
             spooled.fill(_targets(simulator.targets))
             ending = await Cleanup(connection, spooled, outputs, quiet=quiet, interval=2.0).run()
-        ending.present(outputs)
         if ending.report is None or ending.exit_code not in (0, 1, 5):
             return ending.exit_code
         return compare(ending.report, simulator, outputs)
@@ -94,5 +93,6 @@ def compare(report: Report, simulator: Simulator, outputs: Outputs) -> int:
         f"  What came of the requests: {answers}",
         "  " + ("The numbers agree, and everything is clean." if agree else "These numbers should agree and do not."),
     )
-    Screen(stderr=outputs.on_stdout).print(Text("\n".join(lines)))
+    with to_stdout():
+        Screen(stderr=outputs.on_stdout).print(Text("\n".join(lines)))
     return 0 if agree else 1

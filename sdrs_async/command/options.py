@@ -174,10 +174,10 @@ Faults = Annotated[
 def limits(project_rate: str, project_concurrency: str, user_rate: str, endpoint_rate: str, concurrency: str) -> Limits:
     """The limits that the flags ask for; `ConfigError` names the flag."""
     return Limits(
-        project_rate=_read("--project-rate", Rate.parse, project_rate),
+        project_rate=_read("--project-rate", _rate, project_rate),
         project_concurrency=_read("--project-concurrency", _cap, project_concurrency),
-        user_rate=_read("--user-rate", Rate.parse, user_rate),
-        endpoint_rate=_read("--endpoint-rate", Rate.parse, endpoint_rate),
+        user_rate=_read("--user-rate", _rate, user_rate),
+        endpoint_rate=_read("--endpoint-rate", _rate, endpoint_rate),
         concurrency=_read("--concurrency", _cap, concurrency),
     )
 
@@ -197,6 +197,16 @@ def _read(flag: str, parse: Callable[[str], T], text: str) -> T:
         return parse(text)
     except ConfigError as error:
         raise ConfigError(f"{flag}: {error}") from None
+
+
+def _rate(text: str) -> Rate | None:
+    try:
+        return Rate.parse(text)
+    except ConfigError as error:
+        # Of a rate that can be read and allows nothing, only the numbers would be named.
+        if repr(text) in str(error):
+            raise
+        raise ConfigError(f"{text!r} is not a rate: use a count of at least 1 and a time above 0, or none") from None
 
 
 def _cap(text: str) -> int | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import shutil
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +16,8 @@ from datetime import UTC, datetime
 from importlib.util import find_spec
 from types import TracebackType
 from typing import Any, Self, TextIO
+
+import anyio
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Outcome, Verdict
@@ -43,14 +47,20 @@ class Outputs:
         if self.html is not None:
             need_jinja("--html")
         taken: dict[str, str] = {} if source in (None, STDOUT) else {_identity(str(source)): "--targets"}
-        for flag, path in (("--json", self.json), ("--results", self.results), ("--html", self.html)):
-            if path is None:
-                continue
-            other = taken.setdefault(_identity(path), flag)
+        for flag, path in self.given():
+            if not path:
+                raise ConfigError(f"{flag}: the path is empty")
+            # Nothing is lost in the null device that one output could take from another.
+            other = flag if _is_null(path) else taken.setdefault(_identity(path), flag)
             if other != flag:
-                raise ConfigError(f"{other} and {flag} cannot both be {path!r}")
+                raise ConfigError(f"{other} and {flag} cannot both be {'stdout' if path == STDOUT else repr(path)}")
             if path != STDOUT:
                 _check_writable(flag, path)
+
+    def given(self) -> list[tuple[str, str]]:
+        """The flags that were given, each with its path."""
+        flags = (("--json", self.json), ("--results", self.results), ("--html", self.html))
+        return [(flag, path) for flag, path in flags if path is not None]
 
 
 def need_jinja(flag: str) -> None:
@@ -61,6 +71,10 @@ def need_jinja(flag: str) -> None:
 
 def _identity(path: str) -> str:
     return path if path == STDOUT else os.path.realpath(path)
+
+
+def _is_null(path: str) -> bool:
+    return os.path.realpath(path) == os.path.realpath(os.devnull)
 
 
 def _check_writable(flag: str, path: str) -> None:
@@ -84,14 +98,10 @@ def _is_device(path: str) -> bool:
 
 @contextmanager
 def written_whole(path: str) -> Iterator[TextIO]:
-    """A text file that takes the place of `path` when the block ends well, and is gone when it does not; `-`: stdout.
+    """A text file that takes the place of `path` when the block ends well, and is gone when it does not.
 
-    Raises `ConfigError` when the path cannot be written, `BrokenPipeError` when nobody reads stdout any more.
+    Raises `ConfigError` when the path cannot be written.
     """
-    if path == STDOUT:
-        yield sys.stdout
-        sys.stdout.flush()
-        return
     try:
         with _beside(os.path.realpath(path)) as file:
             yield file
@@ -127,11 +137,14 @@ class ResultsFile:
     """One JSON line per target as it settles: the report's failure fields, `elapsed_s` and `finished_at`."""
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self._on_stdout = path == STDOUT
+        self._name = "stdout" if self._on_stdout else path
         try:
-            self._file = sys.stdout if path == STDOUT else _opened(path)
+            self._file = sys.stdout if self._on_stdout else _opened(path)
         except OSError as error:
             raise ConfigError(f"--results: {path} cannot be written: {error.strerror or error}") from None
+        self._may_wait = _may_wait(self._file)
+        self._patience = anyio.CancelScope()
 
     def __enter__(self) -> Self:
         return self
@@ -139,21 +152,53 @@ class ResultsFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._path != STDOUT:
+        if not self._on_stdout:
             with suppress(OSError):
                 self._file.close()
 
-    def add(self, outcome: Outcome) -> None:
-        """Write one line, at once; nothing for a target that never settled. Raises `ConfigError` if that fails."""
+    def wait_no_more(self) -> None:
+        """From now on, `add` fails where it would have to wait for a reader."""
+        self._patience.cancel()
+
+    async def add(self, outcome: Outcome) -> None:
+        """Write one line, at once; nothing for a target that never settled. Waits while the reader of a pipe does not
+        read. Raises `ConfigError` if it cannot be written.
+        """
         if outcome.verdict is Verdict.UNSETTLED:
             return
         finished = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         line = {**failure_line(outcome), "elapsed_s": round(outcome.elapsed, 6), "finished_at": finished}
+        text = f"{json.dumps(line)}\n"
         try:
-            self._file.write(f"{json.dumps(line)}\n")
-            self._file.flush()
+            # JSON is ASCII here, so that letters are bytes: more of them at once would block the event loop.
+            for start in range(0, len(text), select.PIPE_BUF):
+                await self._writable()
+                self._file.write(text[start : start + select.PIPE_BUF])
+                self._file.flush()
         except OSError as error:
-            raise ConfigError(f"--results: {self._path} cannot be written any more: {error.strerror}") from None
+            reason = error.strerror or error
+            raise ConfigError(f"--results: {self._name} cannot be written any more: {reason}") from None
+
+    async def _writable(self) -> None:
+        if self._may_wait and not _takes_more(self._file):
+            with self._patience:
+                await anyio.wait_writable(self._file.fileno())
+            if self._patience.cancel_called:
+                raise OSError("nobody reads it")
+            self._patience = anyio.CancelScope()
+
+
+def _takes_more(file: TextIO) -> bool:
+    """Whether a pipe, socket or terminal takes `select.PIPE_BUF` bytes at once."""
+    return bool(select.select([], [file], [], 0)[1])
+
+
+def _may_wait(file: TextIO) -> bool:
+    """Whether a write may have to wait for somebody who reads: to a pipe, socket or terminal."""
+    try:
+        return not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except OSError:  # not a file of the system
+        return False
 
 
 class FailureFile:

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 
 import anyio
 
+from sdrs_async.command.terminal import to_stdout
 from sdrs_async.errors import ConfigError
 from sdrs_async.simulator import Fault, Simulator
 
@@ -46,6 +47,6 @@ async def serve(
         except OSError as error:
             raise ConfigError(f"cannot listen on port {port}: {error.strerror or error}") from None
         exports = (f"export {name}={shlex.quote(value)}\n" for name, value in simulator.environment.items())
-        sys.stdout.write(f"{simulator.url}\n{''.join(exports)}\n")
-        sys.stdout.flush()
+        with to_stdout():
+            sys.stdout.write(f"{simulator.url}\n{''.join(exports)}\n")
         await anext(signals)

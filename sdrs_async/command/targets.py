@@ -143,6 +143,10 @@ def _storage() -> Iterator[None]:
 @contextmanager
 def _opened(source: str) -> Iterator[tuple[str, BinaryIO]]:
     """The name for messages, and the open file. stdin stays open."""
+    if not source:
+        raise ConfigError("--targets: the path is empty")
+    if source == "-" and sys.stdin is None:
+        raise ConfigError("stdin: the targets cannot be read: it is closed")
     try:
         if source == "-":
             yield "stdin", sys.stdin.buffer
@@ -197,7 +201,7 @@ def _text(column: str, value: object) -> str:
     # JSON can spell half of a surrogate pair, which is no text: it could be neither stored nor sent.
     if isinstance(value, str) and (value.isascii() or not any("\ud800" <= char <= "\udfff" for char in value)):
         return value
-    raise ConfigError(f"{column} has to be a text, not {ascii(value)[:80]}")
+    raise ConfigError(f"{column} has to be a text, not {json.dumps(value)[:80]}")
 
 
 # ---- forms
@@ -230,10 +234,13 @@ def _plain(name: str, lines: Iterator[Line]) -> Iterator[Pair]:
 
 def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Pair]:
     for number, text in lines:
-        if not text.strip():
+        if _is_skipped(text):
             continue
         try:
-            entry = json.loads(text)
+            entry = json.loads(text.rstrip())
+        except json.JSONDecodeError as error:
+            # Its own text would name a line too, the first of the one that it was given.
+            raise _wrong(name, number, f"is not a JSON object: {error.msg} (column {error.colno})") from None
         except (ValueError, RecursionError) as error:
             raise _wrong(name, number, f"is not a JSON object: {error}") from None
         if not isinstance(entry, dict) or any(column not in entry for column in _COLUMNS):
@@ -257,16 +264,24 @@ def _csv(name: str, lines: Iterator[Line]) -> Iterator[Pair]:
 
 
 def _csv_rows(name: str, lines: Iterator[Line]) -> Iterator[tuple[int, list[str]]]:
-    """Rows that are not empty, each with the number of the line it begins on: a quoted cell may span lines."""
-    first, text = next(lines)
-    reader = csv.reader(chain([text], (text for _, text in lines)), strict=True)
+    """Rows, each with the number of the line it begins on: a quoted cell may span lines, blank and comment ones too."""
+    begin = 0
+
+    def texts() -> Iterator[str]:
+        nonlocal begin
+        for number, text in lines:
+            if not begin and _is_skipped(text):
+                continue
+            begin = begin or number
+            yield text
+
+    reader = csv.reader(texts(), strict=True)
     while True:
-        number = first + reader.line_num
+        begin = 0
         try:
             row = next(reader, None)
         except csv.Error as error:
-            raise _wrong(name, number, f"is not proper CSV: {error}") from None
+            raise _wrong(name, begin, f"is not proper CSV: {error}") from None
         if row is None:
             return
-        if row:
-            yield number, row
+        yield begin, row

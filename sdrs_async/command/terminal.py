@@ -1,22 +1,59 @@
-"""What the command says beside its result: plain lines on stderr, log records among them, and the question."""
+"""The standard streams: lines, log records and the question on stderr, the result on stdout, and what if one fails."""
 
 from __future__ import annotations
 
 import logging
 import os
+import select
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from io import TextIOWrapper
+from types import FrameType
 from typing import TextIO
 
 from rich.console import Console
 
+from sdrs_async.errors import ConfigError
 from sdrs_async.render.wording import printable
 
-__all__ = ["Screen", "ask", "flush_both", "is_interactive", "logging_to_stderr", "say", "unless_closed"]
+__all__ = [
+    "Screen", "ask", "flush_both", "is_interactive", "logging_to_stderr", "say", "to_stdout", "use_streams",
+]  # fmt: skip
 
 _LOGGER = logging.getLogger("sdrs_async")
+
+
+class _Stderr(TextIOWrapper):
+    """A stderr that is full, or that nobody reads any more, changes nothing: what is written then goes nowhere."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            _give_up(self)
+            return len(text)
+
+    def flush(self) -> None:
+        try:
+            super().flush()
+        except OSError:
+            _give_up(self)
+
+
+def use_streams() -> None:
+    """Make stdout and stderr of the process fit for all that the command writes; for its entry point, once."""
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
+    # An id or a message must not end a run because the terminal's encoding lacks a letter of it.
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+    if isinstance(sys.stderr, TextIOWrapper):
+        encoding = sys.stderr.encoding
+        sys.stderr = _Stderr(sys.stderr.detach(), encoding, errors="backslashreplace", line_buffering=True)
 
 
 def say(message: str) -> None:
@@ -29,8 +66,8 @@ def say(message: str) -> None:
 
 
 def is_interactive() -> bool:
-    """Whether somebody can be asked: both stdin and stderr are a terminal."""
-    return sys.stdin.isatty() and sys.stderr.isatty()
+    """Whether somebody can be asked: both stdin, which may be closed, and stderr are a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
 def ask(question: str) -> bool:
@@ -61,12 +98,29 @@ def _give_up(stream: TextIO) -> None:
 
 
 @contextmanager
-def unless_closed() -> Iterator[None]:
-    """Whoever reads stdout may stop when they have seen enough; the block then ends, and nothing is said."""
+def to_stdout(signals: Iterable[signal.Signals] = ()) -> Iterator[TextIO]:
+    """Around what writes to stdout. Whoever reads it may stop when they have seen enough: the block ends, quietly.
+
+    Raises `ConfigError` when it cannot be written. `signals` change nothing while the block lasts, unless it waits for
+    a reader who does not read: that is given up then.
+    """
+    before = {number: signal.signal(number, _unless_read) for number in signals}
     try:
-        yield
+        yield sys.stdout
+        sys.stdout.flush()
     except BrokenPipeError:
         _give_up(sys.stdout)
+    except OSError as error:
+        _give_up(sys.stdout)
+        raise ConfigError(f"stdout cannot be written: {error.strerror or error}") from None
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _unless_read(number: int, frame: FrameType | None) -> None:
+    if not select.select([], [sys.stdout], [], 0)[1]:
+        raise OSError("nobody reads it")
 
 
 class Screen(Console):

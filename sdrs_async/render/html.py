@@ -40,11 +40,7 @@ def _view(report: Report) -> dict[str, Any]:
         "projects": wording.worst_first(document["projects"]),
         "clean": exit_code == 0,
         "exit_code": exit_code,
-        "result": wording.exit_meaning(exit_code, document["targets"]),
+        "result": wording.exit_meaning(exit_code, document),
         "totals": wording.totals_sentence(document),
-        "facts": {
-            "Requests": wording.requests_sentence(document["requests"]),
-            "Latency": wording.latency_sentence(document["latency_ms"]),
-            "Speed": wording.speed_sentence(document["speed"], document["duration_s"]),
-        },
+        "facts": wording.facts(document),
     }

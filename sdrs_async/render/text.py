@@ -18,6 +18,7 @@ from rich.text import Text
 from sdrs_async.render import wording
 from sdrs_async.render.wording import printable
 from sdrs_async.report import Report
+from sdrs_async.report.remedies import remedy
 
 __all__ = ["print_summary", "write_json"]
 
@@ -125,12 +126,19 @@ def _cause(cause: Mapping[str, Any], failures: list[dict[str, Any]]) -> Iterator
     message = f": {_shortened(printable(cause['message']))}" if cause["message"] else ""
     yield Text.assemble((f"{cause['count']:,} x {name}", color), message, overflow="fold")
     yield _indented(Text(cause["remedy"], style="bold"))
-    same = (one for one in failures if all(one[key] == cause[key] for key in ("verdict", "error_code")))
+    same = (one for one in failures if _is_of(one, cause))
     examples = list(islice(same, _MAX_EXAMPLES))
     for failure in examples:
         yield _indented(Text(_example(failure), overflow="fold"))
     if examples and (more := cause["count"] - len(examples)):
         yield _indented(Text(f"and {more:,} more", style="italic"))
+
+
+def _is_of(failure: Mapping[str, Any], cause: Mapping[str, Any]) -> bool:
+    """The remedy tells apart the causes that share verdict and error code."""
+    verdict, code = failure["verdict"], failure["error_code"]
+    same = (verdict, code) == (cause["verdict"], cause["error_code"])
+    return same and remedy(verdict, code, failure["message"]) == str(cause["remedy"])
 
 
 def _shortened(message: str) -> str:
@@ -146,14 +154,13 @@ def _facts(document: Mapping[str, Any], exit_code: int) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
-    result = f"{wording.exit_meaning(exit_code, document['targets'])} (exit code {exit_code})"
+    result = f"{wording.exit_meaning(exit_code, document)} (exit code {exit_code})"
     merged = f" ({len(document['runs'])} runs merged)" if len(document["runs"]) > 1 else ""
     started = wording.moment(document["started_at"])
     facts = {
-        "Requests": wording.requests_sentence(document["requests"]),
-        "Latency": wording.latency_sentence(document["latency_ms"]),
-        "Speed": wording.speed_sentence(document["speed"], document["duration_s"]),
+        **wording.facts(document),
         "Run": f"{printable(document['run_id'])}{merged}, started {started}",
+        **({} if document["error"] is None else {"Error": printable(document["error"])}),
         "Result": result,
     }
     for name, value in facts.items():

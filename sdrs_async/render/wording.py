@@ -8,11 +8,9 @@ from typing import Any
 __all__ = [
     "duration",
     "exit_meaning",
-    "latency_sentence",
+    "facts",
     "moment",
     "printable",
-    "requests_sentence",
-    "speed_sentence",
     "status_meaning",
     "totals_sentence",
     "worst_first",
@@ -40,9 +38,10 @@ _STATUS_CLASS = {"2": "deleted", "3": "redirect, not followed", "4": "refused", 
 _EXIT = {
     0: "every group is clean",
     1: "not every group is clean",
-    2: "stopped by the error below",
+    2: "stopped by an error",
     3: "no account could sign in",
     5: "some groups failed, all for reasons that may pass: run the same again",
+    129: "hung up before the end",
     130: "interrupted before the end",
     143: "terminated before the end",
 }
@@ -66,10 +65,12 @@ def status_meaning(key: str) -> str:
     return _STATUS.get(key) or _STATUS_CLASS.get(key[:1], "not a known status")
 
 
-def exit_meaning(code: int, targets: Mapping[str, int]) -> str:
+def exit_meaning(code: int, document: Mapping[str, Any]) -> str:
     """What an exit code says about the run."""
-    if code == 0 and not targets["planned"]:
+    if code == 0 and not document["targets"]["planned"]:
         return "nothing was selected, so nothing was done"
+    if code == 2 and document["error"] is None:
+        return "an output could not be written"
     return _EXIT.get(code, f"ended by signal {code - 128}")
 
 
@@ -96,26 +97,34 @@ def totals_sentence(document: Mapping[str, Any]) -> str:
     return f"{_many(targets['planned'], 'group')} in {_many(projects, 'project')}: {', '.join(parts)}{doubles}"
 
 
-def requests_sentence(requests: Mapping[str, int]) -> str:
-    """How many requests were sent, and how many of them were repeats or throttled."""
+def facts(document: Mapping[str, Any]) -> dict[str, str]:
+    """The facts of a run by their names; of its speed only where something was answered."""
+    speed = {"Speed": _speed_sentence(document)} if document["speed"]["bottleneck"] is not None else {}
+    return {
+        "Requests": _requests_sentence(document["requests"]),
+        "Latency": _latency_sentence(document),
+        **speed,
+    }
+
+
+def _requests_sentence(requests: Mapping[str, int]) -> str:
     return f"{requests['sent']:,} sent, {requests['retries']:,} of them repeats; {requests['throttled']:,} throttled"
 
 
-def speed_sentence(speed: Mapping[str, Any], seconds: float) -> str:
-    """How long it took beside what the limits permit, and what sets the pace."""
-    took = f"took {duration(seconds)}"
-    if speed["bottleneck"] is None:
-        return f"{took}; nothing was sent"
+def _speed_sentence(document: Mapping[str, Any]) -> str:
+    """How long it took beside what the limits permit, and what sets the pace; of several runs only the first."""
+    speed, seconds = document["speed"], duration(document["duration_s"])
+    if len(document["runs"]) > 1:
+        return f"{seconds} from the first start to the last end"
     share = "" if speed["efficiency"] is None else f" (efficiency {speed['efficiency']:.0%})"
     pace = _PACE.get(speed["bottleneck"], printable(speed["bottleneck"]))
-    return f"{took}; these limits permit no less than {duration(speed['floor_s'])}{share}: {pace}"
+    return f"took {seconds}; these limits permit no less than {duration(speed['floor_s'])}{share}: {pace}"
 
 
-def latency_sentence(latency: Mapping[str, float | None]) -> str:
-    """How long answers took."""
-    p50, p90, p99, longest = (latency[name] for name in ("p50", "p90", "p99", "max"))
-    if p50 is None or p90 is None or p99 is None or longest is None:
-        return "no answer came"
+def _latency_sentence(document: Mapping[str, Any]) -> str:
+    p50, p90, p99, longest = (document["latency_ms"][name] for name in ("p50", "p90", "p99", "max"))
+    if p50 is None:
+        return "not known" if set(document["status_codes"]) - {"none"} else "no answer came"
     return f"half within {p50:,.1f} ms, 90% within {p90:,.1f} ms, 99% within {p99:,.1f} ms, longest {longest:,.1f} ms"
 
 

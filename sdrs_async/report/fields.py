@@ -29,6 +29,9 @@ class Fields:
         """The error to raise for a value that has the right type but cannot be."""
         return ConfigError(f"{self.path}.{key}: {problem}")
 
+    def __contains__(self, key: str) -> bool:
+        return key in self._data
+
     def text(self, key: str) -> str:
         """A string."""
         value = self._value(key)
@@ -39,6 +42,10 @@ class Fields:
     def optional_text(self, key: str) -> str | None:
         """A string or null."""
         return None if self._value(key) is None else self.text(key)
+
+    def text_if_there(self, key: str) -> str | None:
+        """A string or null; null when the key is missing."""
+        return self.optional_text(key) if key in self else None
 
     def flag(self, key: str) -> bool:
         """A boolean."""
@@ -58,12 +65,20 @@ class Fields:
         """A whole number of at least 0, or null."""
         return None if self._value(key) is None else self.integer(key)
 
+    def integer_if_there(self, key: str) -> int | None:
+        """A whole number of at least 0, or null; null when the key is missing."""
+        return self.optional_integer(key) if key in self else None
+
     def number(self, key: str) -> float:
         """A finite number of at least 0, as a float."""
         value = self._value(key)
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= _MOST:
             raise self.wrong(key, f"must be a number from 0 to {_MOST:.0e}, not {_shown(value)}")
         return float(value)
+
+    def optional_number(self, key: str) -> float | None:
+        """A finite number of at least 0, as a float, or null."""
+        return None if self._value(key) is None else self.number(key)
 
     def time(self, key: str) -> datetime:
         """An RFC 3339 time with its zone, in UTC."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sdrs_async.models import Verdict
 
-__all__ = ["remedy", "worth_retrying"]
+__all__ = ["is_certificate", "remedy", "worth_retrying"]
 
 _BY_VERDICT: dict[str, str] = {
     Verdict.REJECTED: "The service does not take this request: read its message, then check --endpoint and the ids.",
@@ -26,7 +26,8 @@ _TOKEN = "Get a token that is scoped to this project (not to the domain), then r
 _STATE = "The group's state does not allow it: look at the group in the console, mend its state, then run again."
 _WRONG_HOST = "The gateway knows no such API at this address: --endpoint must be the SDRS host of the projects' region."
 _BY_CODE: dict[str, str] = {
-    **dict.fromkeys(("SDRS.0001", "SDRS.0002", "SDRS.0003"), _TOKEN),
+    "SDRS.0001": f"Check the project id in the targets: it may not exist or not be the token's. {_TOKEN}",
+    **dict.fromkeys(("SDRS.0002", "SDRS.0003"), _TOKEN),
     "SDRS.0207": "The id is not one of a protection group: correct it in the targets.",
     "SDRS.1002": "The group is busy, its present state does not allow this: run again once its operation has ended.",
     **dict.fromkeys(("SDRS.1015", *(f"SDRS.{number}" for number in range(1017, 1025))), _STATE),
@@ -49,7 +50,7 @@ _MAY_PASS = frozenset({Verdict.THROTTLED, Verdict.TRANSIENT, Verdict.UNREACHABLE
 
 def remedy(verdict: str, error_code: str | None, message: str = "") -> str:
     """One sentence on what to do. A certificate error has no code of its own and is known by its message."""
-    if _is_certificate(verdict, message):
+    if is_certificate(verdict, message):
         return _CERTIFICATE
     prefix, _, number = (error_code or "").upper().partition(".")
     by_code = _BY_GATEWAY_NUMBER.get(number) if prefix in ("APIGW", "APIG") else _BY_CODE.get(f"{prefix}.{number}")
@@ -58,8 +59,9 @@ def remedy(verdict: str, error_code: str | None, message: str = "") -> str:
 
 def worth_retrying(verdict: str, message: str = "") -> bool:
     """Whether the same run, some time later, may well succeed (exit code 5)."""
-    return verdict in _MAY_PASS and not _is_certificate(verdict, message)
+    return verdict in _MAY_PASS and not is_certificate(verdict, message)
 
 
-def _is_certificate(verdict: str, message: str) -> bool:
+def is_certificate(verdict: str, message: str) -> bool:
+    """Whether the server's certificate is to blame, which has no error code and no time will mend."""
     return verdict == Verdict.UNREACHABLE and "certificate" in message.lower()

@@ -16,12 +16,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Limits, Outcome
+from sdrs_async.models import Limits, Outcome, Verdict
 from sdrs_async.report.failures import Failure, failure_line
 from sdrs_async.report.fields import Fields
 from sdrs_async.report.latency import Latency
 from sdrs_async.report.speed import Floor, floor
-from sdrs_async.report.tally import GROUP_OF, GROUPS, ProjectTally, Tally, status_key, targets_dict
+from sdrs_async.report.tally import GROUP_OF, GROUPS, ProjectTally, Tally, read_targets, status_key, targets_dict
 
 __all__ = ["SCHEMA", "Report", "failure_line"]
 
@@ -37,7 +37,8 @@ class Report:
 
     `limits`: those of the run, for its time floor; `None`: it had none. `clock`: seconds that only go forward, the same
     that outcomes are timed by. `max_failures`: how many failures to hold in memory, the first in their order; `None`
-    holds all. `signed_in` and `refused` are set by the run: an account was let in, an account was refused.
+    holds all. `signed_in` and `refused` are set by the run: an account was let in, an account was refused. `error`:
+    what stopped it beside signals and refused accounts, set by who runs it, who then exits with 2.
     """
 
     def __init__(
@@ -51,6 +52,7 @@ class Report:
         self.runs: tuple[str, ...] = (run_id or uuid.uuid4().hex,)
         self.signed_in = False
         self.refused = False
+        self.error: str | None = None
         self.interrupted = False
         self.signal: int | None = None
         self.started_at = datetime.now(UTC)
@@ -100,15 +102,17 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of contract section 5; where several hold: signal, 3, 1, 5.
+        """The exit code of contract section 5; where several hold: signal, 3, 2, 1, 5.
 
         A skipped target alone is a 1: it is not known to be clean, and what stopped it needs somebody. An unsettled one
         without an interruption is a 1 too.
         """
-        if self.interrupted:
+        if self.signal is not None or (self.interrupted and self.error is None):
             return 128 + (self.signal or _SIGINT)
         if self.refused and not self.signed_in:
             return 3
+        if self.error is not None:
+            return 2
         targets = self._tally.targets()
         if not (targets["failed"] or targets["skipped"] or targets["unsettled"]):
             return 0
@@ -119,7 +123,10 @@ class Report:
         """The shortest time its limits permit for what was done; for merged reports the longest of theirs."""
         if self._floor is not None:
             return self._floor
-        sent = [project.sent for project in self._tally.projects.values()]
+        projects = self._tally.projects.values()
+        if not any(project.answered for project in projects):
+            return Floor()
+        sent = [project.sent for project in projects]
         bound = floor(sent, self._limits, self._tally.latency.quantile(0.5) or 0.0)
         return Floor(round(bound.seconds, 6), bound.bottleneck)
 
@@ -136,9 +143,10 @@ class Report:
             "duration_s": duration,
             "interrupted": self.interrupted,
             "interrupted_by": self.signal,
+            "error": self.error,
             "accounts": {"signed_in": self.signed_in, "refused": self.refused},
             **self._tally.to_dict(),
-            "speed": _speed_dict(self.floor, duration),
+            "speed": self.floor.to_dict(duration if len(self.runs) == 1 else None),
             "latency_ms": self._tally.latency.to_dict(),
             "latency_buckets": self._tally.latency.buckets(),
         }
@@ -149,8 +157,8 @@ class Report:
         """A new report of both: associative and commutative. `ConfigError` if a run is in both: it would count twice.
 
         Counts add up. It lasts from the earliest start to the latest finish, while the time of a project is that of all
-        runs together. Of two signals the higher number stays; an account that signed in anywhere has signed in. Of two
-        bounds on the failures in memory the smaller one stays.
+        runs together. Of two signals the higher number stays, of two errors the first in order; an account that signed
+        in anywhere has signed in. Of two bounds on the failures in memory the smaller one stays.
         """
         if shared := sorted(set(self.runs) & set(other.runs)):
             raise ConfigError(f"run {shared[0]} is in both reports: merging would count it twice")
@@ -163,6 +171,7 @@ class Report:
         merged.refused = self.refused or other.refused
         merged.interrupted = self.interrupted or other.interrupted
         merged.signal = max((one.signal for one in (self, other) if one.signal is not None), default=None)
+        merged.error = min((one.error for one in (self, other) if one.error is not None), default=None)
         merged.started_at = min(self.started_at, other.started_at)
         merged._finished_at = max(self.finished_at, other.finished_at)
         merged._floor = self.floor | other.floor
@@ -172,7 +181,8 @@ class Report:
     def from_dict(cls, data: object) -> Self:
         """The report of which `data` is the JSON, with all failures in it; keys it does not know are left alone.
 
-        `ConfigError` names the key that is missing, of another type, or at odds with the others.
+        Keys beyond those of the contract may be missing. `ConfigError` names the key that is missing, of another type,
+        or at odds with the others.
         """
         fields = Fields(data, "report")
         if (schema := fields.text("schema")) != SCHEMA:
@@ -180,21 +190,32 @@ class Report:
         report = cls(max_failures=None)
         report._read_run(fields)
         report._tally = _read_tally(fields)
+        report._read_accounts(fields)
         return report
 
     def _read_run(self, fields: Fields) -> None:
-        self.runs = tuple(fields.texts("runs"))
+        self.runs = tuple(fields.texts("runs")) if "runs" in fields else (fields.text("run_id"),)
         if not self.runs or sorted(set(self.runs)) != list(self.runs) or fields.text("run_id") != self.run_id:
             raise fields.wrong("runs", "must be the sorted ids of the runs, and run_id what follows from them")
         self.started_at, self._finished_at = fields.time("started_at"), fields.time("finished_at")
         if self._finished_at < self.started_at:
             raise fields.wrong("finished_at", "is before started_at")
-        self.interrupted, self.signal = fields.flag("interrupted"), fields.optional_integer("interrupted_by")
+        self.interrupted, self.signal = fields.flag("interrupted"), fields.integer_if_there("interrupted_by")
         if self.signal is not None and not (self.interrupted and 0 < self.signal < 128):
             raise fields.wrong("interrupted_by", "must be the number of the signal that interrupted the run")
-        accounts, speed = fields.fields("accounts"), fields.fields("speed")
-        self.signed_in, self.refused = accounts.flag("signed_in"), accounts.flag("refused")
-        self._floor = Floor(speed.number("floor_s"), speed.optional_text("bottleneck"))
+        self.error = fields.text_if_there("error")
+        self._floor = Floor.from_fields(fields.fields("speed"))
+
+    def _read_accounts(self, fields: Fields) -> None:
+        unauthorized = self._tally.verdicts.get(Verdict.UNAUTHORIZED, 0)
+        answered = sum(project.answered for project in self._tally.projects.values())
+        # Without the key: an answer other than that the credential is refused shows that it was let in.
+        self.signed_in, self.refused = answered > unauthorized, unauthorized > 0
+        if "accounts" in fields:
+            accounts, groups = fields.fields("accounts"), self._tally.targets()
+            self.signed_in, self.refused = accounts.flag("signed_in"), accounts.flag("refused")
+            if groups["done"] + groups["gone"] and not self.signed_in:
+                raise accounts.wrong("signed_in", "must be true where targets are done or gone")
 
 
 def _merged_id(runs: tuple[str, ...]) -> str:
@@ -203,11 +224,6 @@ def _merged_id(runs: tuple[str, ...]) -> str:
 
 def _rfc3339(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-def _speed_dict(bound: Floor, duration: float) -> dict[str, Any]:
-    efficiency = round(min(1.0, bound.seconds / duration), 4) if bound.bottleneck and duration > 0 else None
-    return {"floor_s": bound.seconds, "efficiency": efficiency, "bottleneck": bound.bottleneck}
 
 
 # ---- reading, where every sum is checked: a report that was edited or cut must not be merged in silence
@@ -219,14 +235,16 @@ def _read_tally(fields: Fields) -> Tally:
         project_id = project.text("project_id")
         if project_id in tally.projects:
             raise project.wrong("project_id", f"{project_id!r} is there twice")
-        tally.projects[project_id] = _read_project(project)
+        tally.projects[project_id] = ProjectTally.from_fields(project)
     tally.verdicts = fields.counts("verdicts")
     for cause in fields.each("causes"):
         key = cause.text("verdict"), cause.optional_text("error_code")
-        tally.add_cause(*key, cause.integer("count"), cause.text("message"))
+        tally.add_cause(*key, cause.integer("count"), cause.text_if_there("message") or "")
     for failure in fields.each("failures"):
         tally.failures.add(Failure.from_fields(failure))
-    tally.latency = Latency.from_fields(fields.fields("latency_ms"), fields.fields("latency_buckets"))
+    latency_ms = fields.fields("latency_ms")
+    if "latency_buckets" in fields:  # else there is nothing that could be merged, and the latency is not known
+        tally.latency = Latency.from_fields(latency_ms, fields.fields("latency_buckets"))
     requests = fields.fields("requests")
     tally.sent, tally.retries = requests.integer("sent"), requests.integer("retries")
     tally.throttled = requests.integer("throttled")
@@ -235,43 +253,27 @@ def _read_tally(fields: Fields) -> Tally:
     return tally
 
 
-def _read_project(fields: Fields) -> ProjectTally:
-    project = ProjectTally(round(fields.number("duration_s") * 1e6))
-    project.targets = _read_targets(fields)
-    codes = fields.counts("status_codes")
-    for key in codes:
-        if key != "none" and not (key.isascii() and key.isdecimal() and len(key) <= 4 and str(int(key)) == key):
-            raise fields.wrong("status_codes", f"{key[:60]!r} is not a status code")
-    project.status_codes = {None if key == "none" else int(key): count for key, count in codes.items()}
-    if sum(codes.values()) != project.sent:
-        raise fields.wrong("status_codes", f"must add up to done, gone and failed ({project.sent})")
-    return project
-
-
-def _read_targets(fields: Fields) -> dict[str, int]:
-    targets = fields.fields("targets")
-    groups = {group: targets.integer(group) for group in GROUPS}
-    if targets.integer("planned") != sum(groups.values()):
-        raise targets.wrong("planned", f"must be the sum of the groups ({sum(groups.values())})")
-    return groups
-
-
 def _check_sums(fields: Fields, tally: Tally) -> None:
-    groups, codes = _read_targets(fields), Counter[str]()
+    groups, codes = read_targets(fields), Counter[str]()
     by_project: Counter[str] = Counter()
     for project in tally.projects.values():
         by_project.update(project.targets)
         codes.update({status_key(code): count for code, count in project.status_codes.items()})
+    answered = sum(project.answered for project in tally.projects.values())
     kept, caused = len(tally.failures.ordered()), sum(cause.count for cause in tally.causes.values())
     wrong = {
         "targets": any(groups[group] != by_project[group] for group in GROUPS),
         "status_codes": fields.counts("status_codes") != codes,
         "verdicts": tally.targets() != groups,
-        "failures": kept + fields.integer("failures_omitted") != groups["failed"],
+        "failures": not _are_all(kept, fields.integer_if_there("failures_omitted"), groups["failed"]),
         "causes": caused != groups["failed"] + groups["skipped"],
-        "requests": max(tally.retries, tally.throttled) > tally.sent,
+        "requests": max(tally.retries, tally.throttled, answered) > tally.sent,
     }
     for key in (key for key, is_wrong in wrong.items() if is_wrong):
         raise fields.wrong(key, "does not add up with the other numbers of the report")
     if odd := [failure for failure in tally.failures.ordered() if failure.verdict in GROUP_OF]:
         raise fields.wrong("failures", f"holds a target that is {odd[0].verdict}")
+
+
+def _are_all(kept: int, omitted: int | None, failed: int) -> bool:
+    return kept <= failed if omitted is None else kept + omitted == failed

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
+from typing import Any, Self
 
 from sdrs_async.models import Limits, Rate
+from sdrs_async.report.fields import Fields
 
 __all__ = ["Floor", "floor"]
 
@@ -20,6 +22,21 @@ class Floor:
     def __or__(self, other: Floor) -> Floor:
         """The higher of two; with equal seconds the name decides, so that the order does not."""
         return max(self, other, key=lambda one: (one.seconds, one.bottleneck or ""))
+
+    def to_dict(self, duration: float | None) -> dict[str, Any]:
+        """The speed of a report that took `duration` seconds; all null when nothing was answered.
+
+        `None`: several runs, whose time together says nothing about how well each of them used its own.
+        """
+        if self.bottleneck is None:
+            return {"floor_s": None, "efficiency": None, "bottleneck": None}
+        efficiency = round(min(1.0, self.seconds / duration), 4) if duration else None
+        return {"floor_s": self.seconds, "efficiency": efficiency, "bottleneck": self.bottleneck}
+
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Self:
+        """Read back `to_dict`; `ConfigError` naming the key."""
+        return cls(fields.optional_number("floor_s") or 0.0, fields.optional_text("bottleneck"))
 
 
 def floor(projects: Collection[int], limits: Limits, latency: float) -> Floor:

@@ -8,14 +8,15 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 from sdrs_async.models import Outcome, Verdict
 from sdrs_async.report.failures import Failure, Failures
+from sdrs_async.report.fields import Fields
 from sdrs_async.report.latency import Latency
-from sdrs_async.report.remedies import remedy, worth_retrying
+from sdrs_async.report.remedies import is_certificate, remedy, worth_retrying
 
-__all__ = ["GROUPS", "GROUP_OF", "Cause", "ProjectTally", "Tally", "status_key", "targets_dict"]
+__all__ = ["GROUPS", "GROUP_OF", "Cause", "ProjectTally", "Tally", "read_targets", "status_key", "targets_dict"]
 
 GROUPS = ("done", "gone", "failed", "skipped", "unsettled")
 """What a planned target ends as. Their sum is `planned`."""
@@ -26,6 +27,7 @@ GROUP_OF: dict[str, str] = {
     Verdict.UNSETTLED: "unsettled",
 }
 """The group of a verdict; every other verdict is `failed`."""
+_CauseKey = tuple[str, str, bool]
 
 
 class ProjectTally:
@@ -51,6 +53,11 @@ class ProjectTally:
         return self.targets["done"] + self.targets["gone"] + self.targets["failed"]
 
     @property
+    def answered(self) -> int:
+        """Those of them that were: they have a status."""
+        return self.sent - self.status_codes.get(None, 0)
+
+    @property
     def busy_us(self) -> int:
         """Microseconds from the first try to the last settlement, added up over the runs that were merged."""
         own = round((self._last - self._first) * 1e6) if self._last > self._first else 0
@@ -62,9 +69,35 @@ class ProjectTally:
         _add_counts(self.targets, other.targets)
         _add_counts(self.status_codes, other.status_codes)
 
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Self:
+        """Read back what `Tally.to_dict` makes of it; `ConfigError` naming the key that is at odds with the others."""
+        project = cls(round(fields.number("duration_s") * 1e6))
+        project.targets = read_targets(fields)
+        codes = fields.counts("status_codes")
+        for key in codes:
+            if key != "none" and not (key.isascii() and key.isdecimal() and len(key) <= 4 and str(int(key)) == key):
+                raise fields.wrong("status_codes", f"{key[:60]!r} is not a status code")
+        project.status_codes = {None if key == "none" else int(key): count for key, count in codes.items()}
+        if sum(codes.values()) != project.sent:
+            raise fields.wrong("status_codes", f"must add up to done, gone and failed ({project.sent})")
+        return project
+
+
+def read_targets(fields: Fields) -> dict[str, int]:
+    """Read back targets by group; `ConfigError` when `planned` is not their sum."""
+    targets = fields.fields("targets")
+    groups = {group: targets.integer(group) for group in GROUPS}
+    if targets.integer("planned") != sum(groups.values()):
+        raise targets.wrong("planned", f"must be the sum of the groups ({sum(groups.values())})")
+    return groups
+
 
 class Cause:
-    """How many targets share a verdict and an error code; `message` is the first of theirs in order, as an example."""
+    """How many targets share a verdict, an error code, and whether a certificate is to blame.
+
+    `message` is the first of theirs in order, as an example.
+    """
 
     __slots__ = ("count", "message")
 
@@ -88,7 +121,7 @@ class Tally:
     def __init__(self, max_failures: int | None) -> None:
         self.projects: dict[str, ProjectTally] = {}
         self.verdicts: dict[str, int] = {}
-        self.causes: dict[tuple[str, str], Cause] = {}
+        self.causes: dict[_CauseKey, Cause] = {}
         self.failures = Failures(max_failures)
         self.latency = Latency()
         self.sent = self.retries = self.throttled = self.duplicates = 0
@@ -123,8 +156,8 @@ class Tally:
         return project
 
     def add_cause(self, verdict: str, error_code: str | None, count: int, message: str) -> None:
-        """Count targets of one cause."""
-        key = (verdict, error_code or "")
+        """Count targets of one cause. A certificate that is not trusted is a cause apart: another thing mends it."""
+        key = (verdict, error_code or "", is_certificate(verdict, message))
         cause = self.causes.get(key)
         if cause is None:
             self.causes[key] = Cause(count, message)
@@ -142,7 +175,7 @@ class Tally:
         for project_id, project in other.projects.items():
             self.project(project_id).absorb(project)
         _add_counts(self.verdicts, other.verdicts)
-        for (verdict, code), cause in other.causes.items():
+        for (verdict, code, _), cause in other.causes.items():
             self.add_cause(verdict, code, cause.count, cause.message)
         for failure in other.failures.ordered():
             self.failures.add(failure)
@@ -162,7 +195,7 @@ class Tally:
     def only_worth_retrying(self) -> bool:
         """Whether every failure, if any, has a cause that another run may mend; skipped ones have none."""
         causes = self.causes.items()
-        return all(worth_retrying(verdict, cause.message) for (verdict, _), cause in causes)
+        return all(worth_retrying(verdict, cause.message) for (verdict, *_), cause in causes)
 
     def to_dict(self) -> dict[str, Any]:
         """The counts as sections of the report (contract, section 6)."""
@@ -207,18 +240,18 @@ def _project_dict(project_id: str, project: ProjectTally) -> dict[str, Any]:
     }
 
 
-def _causes_list(causes: Mapping[tuple[str, str], Cause]) -> list[dict[str, Any]]:
-    """The causes, the most frequent first."""
-    order = sorted(causes, key=lambda key: (-causes[key].count, key))
+def _causes_list(causes: Mapping[_CauseKey, Cause]) -> list[dict[str, Any]]:
+    """The causes, the most frequent first; what was skipped comes after the failures that may have led to it."""
+    order = sorted(causes, key=lambda key: (key[0] == Verdict.SKIPPED, -causes[key].count, key))
     return [
         {
-            "verdict": str(verdict),
-            "error_code": code or None,
-            "count": causes[verdict, code].count,
-            "message": causes[verdict, code].message,
-            "remedy": remedy(verdict, code, causes[verdict, code].message),
+            "verdict": str(key[0]),
+            "error_code": key[1] or None,
+            "count": causes[key].count,
+            "message": causes[key].message,
+            "remedy": remedy(key[0], key[1], causes[key].message),
         }
-        for verdict, code in order
+        for key in order
     ]
 
 

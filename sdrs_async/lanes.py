@@ -176,13 +176,12 @@ class Fleet:
     def take(self, now: float) -> Job | None:
         """The next job to start now, counted in all its scopes, or `None`; see `next_due`."""
         while self._heap and self._heap[0][0] <= now:
-            due, _, lane = heappop(self._heap)
-            if lane.place == due:
-                self._enter_ring(lane)
+            due, _, waiting = heappop(self._heap)
+            if waiting.place == due:
+                self._enter_ring(waiting)
         if self.closed or self.shared_due() > now:
             return None
-        while self._ring:
-            lane = self._ring.popleft()
+        while (lane := self._next_lane()) is not None:
             lane.place = None
             if lane.timed_out and len(self._hanging) >= self._hanging_cap:
                 lane.place = _PARKED
@@ -192,6 +191,12 @@ class Fleet:
             else:
                 self._place(lane, now)
         return None
+
+    def _next_lane(self) -> Lane | None:
+        if self._ring:
+            return self._ring.popleft()
+        # Whoever was let in for one that hung may have had nothing to start: the next one may.
+        return self._parked.popleft() if self._parked and len(self._hanging) < self._hanging_cap else None
 
     def leave(self, lane: Lane, now: float) -> None:
         """A request of the lane was answered, or given up; what is known of the lane by then says where it goes."""

@@ -85,6 +85,18 @@ def test_a_parked_project_that_is_answered_comes_back() -> None:
     assert "p1" in projects(take_all(made, 2.0))
 
 
+def test_a_parked_project_does_not_wait_for_one_that_cannot_start() -> None:
+    """The place that one leaves goes to the next, and on to the one after it when that one is held."""
+    made = fleet(4, 3)
+    for lane in made.lanes.values():
+        lane.answered, lane.timed_out = False, True
+    assert projects(take_all(made)) == ["p0"]
+    made.lane("p1").gate.hold(500.0)
+    list(made.lane("p0").drain())
+    made.leave(made.lane("p0"), 1.0)
+    assert projects(take_all(made, 1.0)) == ["p2"]
+
+
 def test_a_closed_fleet_gives_nothing_out() -> None:
     """After a stop there is nothing to take, and nothing to wait for."""
     made = fleet(None, 1)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
@@ -23,6 +24,15 @@ def no_network_env(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.upper() in NAMES or name.upper().startswith(PREFIXES):
             monkeypatch.delenv(name)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def hang_up_reaches_children() -> Iterator[None]:
+    """Start processes that a SIGHUP ends, also where the tests themselves run under nohup."""
+    # A handler is not inherited, and "ignored" is; the tests themselves go on ignoring it.
+    before = signal.signal(signal.SIGHUP, lambda number, frame: None)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture

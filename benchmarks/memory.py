@@ -20,7 +20,8 @@ from collections.abc import Iterator
 from benchmarks.nginx import cpu_model
 from sdrs_async import Limits, Report, RetryPolicy, Target, Verdict
 from sdrs_async.engine import Engine
-from sdrs_async.models import Reply
+from sdrs_async.fleet import Fleet
+from sdrs_async.models import Call, Reply
 from sdrs_async.reading import READ_AHEAD, sources
 
 PROJECTS = 100
@@ -36,12 +37,14 @@ def targets(count: int) -> Iterator[Target]:
 async def run(count: int) -> Report:
     """Settle all of them by an engine whose requests are answered at the loop's next turn."""
 
-    async def send(target: Target, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
+    async def send(call: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
         await asyncio.sleep(0)
         return Reply(Verdict.DELETED, 204, elapsed=0.001)
 
     report = Report(LIMITS)
-    await Engine(send, report.add, LIMITS, RetryPolicy()).run(sources(targets(count), READ_AHEAD))
+    fleet = Fleet(LIMITS.concurrency)
+    user = fleet.user("user", "endpoint", send, LIMITS)
+    await Engine(fleet, report.add, RetryPolicy()).run(sources(targets(count), READ_AHEAD, user))
     report.finish()
     return report
 

@@ -1,28 +1,48 @@
 """Delete failed SDRS tasks over many projects and protection groups, within every rate limit."""
 
-from sdrs_async.auth import Auth, StaticToken
-from sdrs_async.batch import Run, clean, stream
-from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
-from sdrs_async.models import Limits, Outcome, Rate, Request, RetryPolicy, Target, Verdict
+from sdrs_async.accounts import Account
+from sdrs_async.auth import AkSk, Auth, SignInFailed, StaticToken
+from sdrs_async.batch import clean, stream
+from sdrs_async.discovery import Selection
+from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, ListingError, SdrsError
+from sdrs_async.keystone import KeystoneAuth
+from sdrs_async.listing import FailedTask, Group, Project
+from sdrs_async.models import Limits, Outcome, ProjectLevel, Rate, Request, RetryPolicy, Target, Verdict
 from sdrs_async.report import Report
+from sdrs_async.run import Finding, Run
+from sdrs_async.session import Lists, Session, connect
 
 __all__ = [
+    "Account",
+    "AkSk",
     "Auth",
     "AuthenticationError",
     "ConfigError",
+    "FailedTask",
+    "Finding",
+    "Group",
     "JournalError",
+    "KeystoneAuth",
     "Limits",
+    "ListingError",
+    "Lists",
     "Outcome",
+    "Project",
+    "ProjectLevel",
     "Rate",
     "Report",
     "Request",
     "RetryPolicy",
     "Run",
     "SdrsError",
+    "Selection",
+    "Session",
+    "SignInFailed",
     "StaticToken",
     "Target",
     "Verdict",
     "clean",
+    "connect",
     "stream",
 ]
 

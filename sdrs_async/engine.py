@@ -9,18 +9,20 @@ import asyncio
 import math
 from collections.abc import Callable, Iterable
 from random import Random, SystemRandom
-from typing import Protocol
 
 import anyio
 import anyio.abc
 
-from sdrs_async.lanes import Fleet, Job
-from sdrs_async.models import Limits, Outcome, Reply, RetryPolicy, Target
-from sdrs_async.reading import Budget, Intake, Source
+from sdrs_async.fleet import Fleet
+from sdrs_async.lanes import Job, User
+from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, RetryPolicy, Target
+from sdrs_async.reading import Intake, Reader, Source
 from sdrs_async.retry import last_start
 from sdrs_async.settlement import Settlement
+from sdrs_async.sign_ins import SignIns
+from sdrs_async.wire import groups_page
 
-__all__ = ["GRACE", "Engine", "Send"]
+__all__ = ["GRACE", "Engine"]
 
 GRACE = 3.0
 """Seconds that requests on the wire get for their answer when a run is stopped."""
@@ -29,66 +31,80 @@ GRACE = 3.0
 _SWEEPS, _SHORTEST_SWEEP = 20, 1.0
 
 
-class Send(Protocol):
-    """One request on the wire, one classified reply within `timeout` seconds."""
+class _NoSlots:
+    """A page of a list is held by who asked for it, one at a time."""
 
-    async def __call__(self, target: Target, timeout: float) -> Reply:  # noqa: ASYNC109 - the HTTP client enforces it
-        """Never raises for what a server or network does: that is data."""
-        ...
+    def release(self) -> None:
+        """Nothing was held."""
+
+
+_NO_SLOTS = _NoSlots()
 
 
 class Engine:
-    """One run. `emit` is called once per target, in the event loop, as soon as it settles."""
+    """One run. `emit` is called once per target, in the event loop, as soon as it settles.
+
+    `accept`: gets the targets that are read instead of them being sent, where a run only lists.
+    """
 
     def __init__(
         self,
-        send: Send,
+        fleet: Fleet,
         emit: Callable[[Outcome], None],
-        limits: Limits,
         policy: RetryPolicy,
         *,
+        accept: Callable[[Target | ProjectLevel], None] | None = None,
         rng: Random | None = None,
     ) -> None:
-        self.fleet = Fleet(limits)
-        self.settlement = Settlement(self.fleet, policy, rng or SystemRandom(), emit)
+        self.fleet = fleet
+        self.settlement = Settlement(fleet, policy, rng or SystemRandom(), emit)
         self.intake = Intake(self._accept)
+        self._sign_ins = SignIns(self.settlement, policy.timeout, self._signed)
         self.error: Exception | None = None
-        self._send = send
+        self._hand_over = accept
         self._policy = policy
-        self._cap = limits.concurrency or math.inf
+        self._cap = fleet.cap or math.inf
         self._workers = 0
         self._idle: list[asyncio.Future[Job | None]] = []
         self._given: set[Job] = set()
         self._reading = True
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
+        self._stopped = False
         self._scope = anyio.CancelScope()
+        self._aside: anyio.abc.TaskGroup | None = None
         self._reading_scope = anyio.CancelScope()
-        self._sweeping_scope = anyio.CancelScope()
 
     # ---- from start to end
 
-    async def run(self, sources: Iterable[Source]) -> None:
-        """Settle every target of the sources; returns when all are, or when the run was stopped.
+    async def run(self, readers: Iterable[Reader]) -> None:
+        """Settle every target of the readers; returns when all are, or when the run was stopped.
 
-        An error of a source stops the run as `stop` does, and is kept in `error`.
+        An error of a reader stops the run as `stop` does, and is kept in `error`.
         """
         self._loop = asyncio.get_running_loop()
+        self.fleet.closed = self._stopped
         try:
+            # What goes on beside the targets, sweeps and sign-ins, ends with the last of them.
             with self._scope:
-                async with anyio.create_task_group() as self._tasks:
-                    self._tasks.start_soon(self._read_all, sources)
-                    self._tasks.start_soon(self._sweep)
+                async with anyio.create_task_group() as self._tasks, anyio.create_task_group() as self._aside:
+                    self._tasks.start_soon(self._read_all, readers)
+                    self._aside.start_soon(self._sweep)
         finally:
             self._close()
 
     def stop(self, grace: float = GRACE) -> None:
         """Start nothing new; requests on the wire get `grace` seconds for their answer, the rest is unsettled."""
-        self.fleet.closed = True
+        self.fleet.closed = self._stopped = True
         self._reading_scope.cancel()
+        self._end_aside()
         self._scope.deadline = min(self._scope.deadline, anyio.current_time() + grace)
         self._leave_waiting()
         self._finish_if_done()
+
+    def _end_aside(self) -> None:
+        if self._aside is not None:
+            self._aside.cancel_scope.cancel()
 
     def pause(self) -> None:
         """Read and send nothing new while whoever takes the outcomes is behind."""
@@ -104,9 +120,11 @@ class Engine:
     def _close(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self.settlement.interrupt(self._given, self._loop.time())
+        now = self._loop.time()
+        self.settlement.interrupt(self._given, now)
         self._given.clear()
         self._leave_waiting()
+        self.fleet.forget_sign_ins(now)
 
     def _leave_waiting(self) -> None:
         for lane in self.fleet.lanes.values():
@@ -114,35 +132,56 @@ class Engine:
 
     async def _sweep(self) -> None:
         """Now and then fail those whose time ran out while they waited behind others for a shared limit."""
-        with self._sweeping_scope:
-            while True:
-                await anyio.sleep(max(_SHORTEST_SWEEP, self._policy.total / _SWEEPS))
-                self.settlement.sweep(self._loop.time())
-                self._finish_if_done()
+        while True:
+            await anyio.sleep(max(_SHORTEST_SWEEP, self._policy.total / _SWEEPS))
+            self.settlement.sweep(self._loop.time())
+            self._finish_if_done()
 
     # ---- reading
 
-    async def _read_all(self, sources: Iterable[Source]) -> None:
+    async def _read_all(self, readers: Iterable[Reader]) -> None:
         try:
             with self._reading_scope:
-                async with anyio.create_task_group() as readers:
-                    for source in sources:
-                        readers.start_soon(self._read, source)
+                async with anyio.create_task_group() as tasks:
+                    for reader in readers:
+                        tasks.start_soon(self._read, reader)
         finally:
             self._reading = False
             self._finish_if_done()
 
-    async def _read(self, source: Source) -> None:
+    async def _read(self, reader: Reader) -> None:
         try:
-            await source.read(self.intake)
+            await reader.read(self.intake)
         except Exception as error:  # the caller's own iterator may raise anything; kept, and raised when the run ends
             self.error = self.error or error
             self.stop()
 
-    def _accept(self, target: Target, budget: Budget) -> None:
-        self.settlement.add(Job(target, self.fleet.lane(target.project_id), budget), self._loop.time())
+    def _accept(self, target: Target | ProjectLevel, source: Source) -> None:
+        if self._hand_over is not None:
+            source.budget.release()
+            self._hand_over(target)
+            return
+        lane = self.fleet.lane(target.project_id, source.user)
+        self._add(Job(target, lane, source.budget))
+
+    def _add(self, job: Job) -> None:
+        self.settlement.add(job, self._loop.time())
         if self._idle or self._workers < self._cap:
             self._kick()
+
+    def ask(self, user: User, page: Listing) -> asyncio.Future[Reply]:
+        """The reply to one page of a list, which takes its turn in the lane of its project as a target does.
+
+        Its verdict is `READ`, or what it failed as; `SKIPPED` and `UNSETTLED` where it was not sent.
+        """
+        answer: asyncio.Future[Reply] = self._loop.create_future()
+
+        def tell(reply: Reply) -> None:
+            if not answer.done():  # whoever asked may have gone
+                answer.set_result(reply)
+
+        self._add(Job(page, self.fleet.lane(page.project_id, user), _NO_SLOTS, tell=tell))
+        return answer
 
     # ---- sending
 
@@ -150,6 +189,8 @@ class Engine:
         job = None if self._paused else self.fleet.take(now)
         if job is not None:
             self._given.add(job)
+        while self.fleet.unsigned and self._aside is not None:
+            self._sign_ins.start(self.fleet.unsigned.popleft(), self._aside)
         return job
 
     def _kick(self) -> None:
@@ -189,9 +230,12 @@ class Engine:
     async def _work(self, first: Job) -> None:
         job: Job | None = first
         while job is not None:
-            now = await self._try(job)
+            try:
+                await self._try(job)
+            finally:
+                now = self._loop.time()
+                self.fleet.leave(job.lane, now)
             self._given.discard(job)
-            self.fleet.leave(job.lane, now)
             self.settlement.look_ahead(job.lane, now)
             job = self._take(now)
             if job is None:
@@ -208,24 +252,31 @@ class Engine:
         self._arm(now)
         return await turn
 
-    async def _try(self, job: Job) -> float:
-        """Send one request and settle what it means; the time when that was done."""
+    async def _try(self, job: Job) -> None:
+        """Send one request and settle what it means."""
         now = self._loop.time()
         if self.fleet.closed:
             self.settlement.interrupt([job], now)
-            return now
-        if not job.sent:
+            return
+        if job.first_try == math.inf:
             job.first_try = now
         elif job.last is not None and now >= job.first_try + last_start(self._policy):
             self.settlement.expire(job, job.last, now)
-            return now
+            return
         remaining = job.first_try + self._policy.total - now
         job.sent += 1
         seconds = self._policy.timeout
-        reply = await self._send(job.target, seconds if seconds < remaining else remaining)
-        now = self._loop.time()
-        self.settlement.reply(job, reply, now)
-        return now
+        user, call = job.lane.user, job.call
+        proof = not user.proven and not isinstance(call, Listing)
+        if proof:
+            call = groups_page(call.project_id, limit=1)
+        reply = await user.send(call, seconds if seconds < remaining else remaining)
+        settle = self.settlement.proof if proof else self.settlement.reply
+        settle(job, reply, self._loop.time())
+
+    def _signed(self) -> None:
+        self._kick()
+        self._finish_if_done()
 
     def _is_done(self) -> bool:
         return not self._reading and not self.settlement.open
@@ -233,7 +284,7 @@ class Engine:
     def _finish_if_done(self) -> None:
         """Send the idle workers home once nothing is read and nothing is open any more."""
         if self._is_done():
-            self._sweeping_scope.cancel()
+            self._end_aside()
             idle, self._idle = self._idle, []
             for turn in idle:
                 if not turn.done():

@@ -3,6 +3,7 @@
     SdrsError
     ├── ConfigError           bad usage, configuration or input; nothing more is sent (exit code 2)
     ├── AuthenticationError   no account could sign in (exit code 3)
+    ├── ListingError          a list could not be read, or not to its end
     └── JournalError          the journal cannot be used (exit code 2)
 
 One target's failure is never an exception: it is an `Outcome` with its verdict.
@@ -13,9 +14,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from sdrs_async.models import Reply
     from sdrs_async.report import Report
 
-__all__ = ["AuthenticationError", "ConfigError", "JournalError", "SdrsError"]
+__all__ = ["AuthenticationError", "ConfigError", "JournalError", "ListingError", "SdrsError"]
 
 
 class SdrsError(Exception):
@@ -32,6 +34,14 @@ class ConfigError(SdrsError):
 
 class AuthenticationError(SdrsError):
     """No account could sign in; `report` counts what was refused and what was skipped."""
+
+
+class ListingError(SdrsError):
+    """A list could not be read, or not to its end; what came before is good. `reply`: the answer that was the last."""
+
+    def __init__(self, message: str, reply: Reply) -> None:
+        super().__init__(message)
+        self.reply = reply
 
 
 class JournalError(SdrsError):

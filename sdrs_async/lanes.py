@@ -1,24 +1,33 @@
-"""Whose turn it is: a lane per project, round robin over the lanes that are due, under the gates they share.
+"""What is on its way: a job per target, a lane per project, and the user whose credential its projects share.
 
-No I/O, no task and no clock of its own: the engine asks `Fleet.take(now)` and is told a job, or to come back later.
-Nothing waits here while it holds something: a job is given out only when its lane and every shared gate are due.
+Plain state without I/O, task or clock; `fleet` decides whose turn it is.
 """
 
 from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Protocol
 
-from sdrs_async.models import Limits, Rate, Reply, Target
+from sdrs_async.models import Call, Limits, Rate, Reply
 from sdrs_async.pacing import Gate
 
-__all__ = ["Fleet", "Job", "Lane", "Slots"]
+__all__ = ["Job", "Lane", "Send", "SignIn", "Slots", "User"]
 
-_IN_RING, _PARKED = -1.0, -2.0
+
+class Send(Protocol):
+    """One request on the wire, one classified reply within `timeout` seconds."""
+
+    async def __call__(self, call: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the HTTP client enforces it
+        """Never raises for what a server or network does: that is data."""
+        ...
+
+
+SignIn = Callable[[str, float], Awaitable[float | Reply]]
+"""Signs in to a project within so many seconds: the seconds for which that is good, or what went wrong."""
 
 
 class Slots(Protocol):
@@ -30,27 +39,99 @@ class Slots(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One target on its way: what was sent for it so far, and what came back.
+    """One target, or one page of a list, on its way: what was sent for it so far, and what came back.
 
-    `sent` counts its requests, `throttled` those of them that were answered 429; `lost` says that one got no answer.
-    `first_try` is the loop's time of the first; `renewed` says that it was tried with a second credential.
+    `sent` counts its requests, `throttled` those of them that were answered 429, `unsigned` its tries that failed
+    already at the sign-in; `lost` says that a request got no answer. `first_try` is the loop's time of the first try;
+    `renewed` says that it was tried with a second credential. `tell`: who wants to know the reply of a page.
     """
 
-    target: Target
+    call: Call
     lane: Lane
     slots: Slots
     sent: int = 0
     throttled: int = 0
-    first_try: float = 0.0
+    unsigned: int = 0
+    first_try: float = math.inf
     last: Reply | None = None
     last_answer: Reply | None = None
     renewed: bool = False
     lost: bool = False
+    tell: Callable[[Reply], None] | None = None
 
     @property
     def tries(self) -> int:
-        """Requests sent that count against the allowed attempts; throttled ones do not."""
-        return self.sent - self.throttled
+        """Tries that count against the allowed attempts; throttled ones do not."""
+        return self.sent - self.throttled + self.unsigned
+
+
+class User:
+    """One credential at one endpoint: what its projects share.
+
+    `gate` and `endpoint` limit its requests, `sign_ins` waits when IAM throttles; `sign_in` is `None` where nobody has
+    to sign in. `proven`: no read has to prove the credential (any more); `cap`: requests at a time, few of them until
+    an answer has shown that a key is good, since a few refusals lock it. `ring`: lanes that are due; `unsigned`: lanes
+    that wait for a sign-in, `signing`: how many sign-ins are under way; `stopped`: why nothing more is sent;
+    `signed_in`, `refused`: whether it was ever let in, and why it was not.
+    """
+
+    __slots__ = (
+        "_gates", "cap", "endpoint", "gate", "in_flight", "limits", "name", "one_key", "proven", "refused", "ring",
+        "send", "sign_in", "sign_ins", "signed_in", "signing", "stopped", "unsigned",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        name: str,
+        send: Send,
+        limits: Limits,
+        endpoint: Gate,
+        *,
+        sign_in: SignIn | None = None,
+        one_key: bool = False,
+    ) -> None:
+        self.name = name
+        self.send = send
+        self.sign_in = sign_in
+        self.limits = limits
+        self.gate = Gate(Rate.parse(limits.user_rate))
+        self.endpoint = endpoint
+        self._gates = [gate for gate in (self.gate, endpoint) if gate.limited]
+        self.sign_ins = Gate(None)
+        self.one_key = one_key
+        self.proven = not one_key
+        self.cap: float = 1 if one_key else math.inf
+        self.in_flight = 0
+        self.ring: deque[Lane] = deque()
+        self.unsigned: deque[Lane] = deque()
+        self.signing = 0
+        self.stopped: str | None = None
+        self.signed_in = False
+        self.refused: str | None = None
+
+    def due(self) -> float:
+        """When the next request of any of its projects may start; `inf` if only an answer can tell."""
+        if self.in_flight >= self.cap:
+            return math.inf
+        user, endpoint = self.gate.due(), self.endpoint.due()
+        return user if user > endpoint else endpoint
+
+    def enter(self, now: float) -> None:
+        """One request starts."""
+        self.in_flight += 1
+        for gate in self._gates:
+            gate.enter(now)
+
+    def leave(self, now: float) -> None:
+        """One request was answered, or given up."""
+        self.in_flight -= 1
+        for gate in self._gates:
+            gate.leave(now)
+
+    def prove(self) -> None:
+        """An answer came from behind the sign-in."""
+        self.signed_in = self.proven = True
+        self.cap = math.inf
 
 
 class Lane:
@@ -58,23 +139,27 @@ class Lane:
 
     `answered`: it has answered since its last time-out. Until then the project has one slot: one that hangs, or is
     closed to this credential, costs one request at first and not its whole cap. `timed_out`: it has not answered since
-    then; `accepted`: it has answered something else than 403; `forbidden`: how often it was that;
-    `stopped`: why nothing more is sent for it; `active`: it has work, on the wire or waiting.
+    its last time-out. `accepted`: it answered something other than that it is forbidden, `forbidden`: how often it was
+    that; `stopped`: why nothing more is sent for it; `active`: it has work, on the wire or waiting; `signed_until`: the
+    loop's time until which it is signed in.
     """
 
     __slots__ = (
         "_later", "accepted", "active", "answered", "cap", "forbidden", "gate", "in_flight", "place", "project_id",
-        "ready", "stopped", "timed_out",
+        "ready", "signed_until", "stopped", "timed_out", "user",
     )  # fmt: skip
 
-    def __init__(self, project_id: str, rate: Rate | None, cap: int | None) -> None:
+    def __init__(self, project_id: str, user: User) -> None:
         self.project_id = project_id
-        self.gate = Gate(rate)
+        self.user = user
+        self.gate = Gate(Rate.parse(user.limits.project_rate))
+        cap = user.limits.project_concurrency
         self.cap = math.inf if cap is None else cap
         self.in_flight = 0
         self.ready: deque[Job] = deque()
         self._later: list[tuple[float, int, Job]] = []
         self.place: float | None = None
+        self.signed_until = math.inf if user.sign_in is None else -math.inf
         self.stopped: str | None = None
         self.active = False
         self.answered = False
@@ -123,167 +208,6 @@ class Lane:
         """Whether anything of it is on the wire or waits."""
         return bool(self.in_flight or self.ready or self._later)
 
-
-class Fleet:
-    """All lanes and the gates they share. A lane is in the ring (due), in the heap (due later), parked, or in neither.
-
-    Two rules keep slow projects from filling the fleet's cap: no lane holds more than its share of it, the cap divided
-    by the lanes that have work, rounded up; and those that timed out fill no more than a quarter of it, the rest of
-    them is parked until one of these is answered.
-    """
-
-    def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self.lanes: dict[str, Lane] = {}
-        self.user = Gate(Rate.parse(limits.user_rate))
-        self.endpoint = Gate(Rate.parse(limits.endpoint_rate))
-        self._shared = tuple(g for g, r in ((self.user, limits.user_rate), (self.endpoint, limits.endpoint_rate)) if r)
-        self._cap = limits.concurrency
-        self._active = 0
-        self._share = math.inf
-        self._ring: deque[Lane] = deque()
-        self._parked: deque[Lane] = deque()
-        self._hanging: set[Lane] = set()
-        self._hanging_cap = max(1, self._cap // 4) if self._cap else math.inf
-        self._heap: list[tuple[float, int, Lane]] = []
-        self._order = 0
-        self.closed = False
-
-    def lane(self, project_id: str) -> Lane:
-        """The lane of a project, made on first sight."""
-        lane = self.lanes.get(project_id)
-        if lane is None:
-            lane = Lane(project_id, Rate.parse(self._limits.project_rate), self._limits.project_concurrency)
-            self.lanes[project_id] = lane
-        return lane
-
-    def push(self, job: Job, now: float) -> None:
-        """A new target; it goes behind those of its project."""
-        lane = job.lane
-        lane.ready.append(job)
-        if not lane.active:
-            lane.active = True
-            self._count(1)
-        if len(lane.ready) == 1:
-            self._place(lane, now)
-
-    def retry(self, job: Job, due: float, now: float) -> None:
-        """Try a job again at `due`."""
-        self._order += 1
-        job.lane.retry(job, due, self._order)
-        self._place(job.lane, now)
-
-    def take(self, now: float) -> Job | None:
-        """The next job to start now, counted in all its scopes, or `None`; see `next_due`."""
-        while self._heap and self._heap[0][0] <= now:
-            due, _, waiting = heappop(self._heap)
-            if waiting.place == due:
-                self._enter_ring(waiting)
-        if self.closed or self.shared_due() > now:
-            return None
-        while (lane := self._next_lane()) is not None:
-            lane.place = None
-            if lane.timed_out and len(self._hanging) >= self._hanging_cap:
-                lane.place = _PARKED
-                self._parked.append(lane)
-            elif lane.due(self._share) <= now:
-                return self._start(lane, now)
-            else:
-                self._place(lane, now)
-        return None
-
-    def _next_lane(self) -> Lane | None:
-        if self._ring:
-            return self._ring.popleft()
-        # Whoever was let in for one that hung may have had nothing to start: the next one may.
-        return self._parked.popleft() if self._parked and len(self._hanging) < self._hanging_cap else None
-
-    def leave(self, lane: Lane, now: float) -> None:
-        """A request of the lane was answered, or given up; what is known of the lane by then says where it goes."""
-        lane.in_flight -= 1
-        lane.gate.leave(now)
-        for gate in self._shared:
-            gate.leave(now)
-        if self._parked:
-            self._unpark(lane)
-        self._hanging.discard(lane)
-        self.rest(lane)
-        self._place(lane, now)
-
-    def rest(self, lane: Lane) -> None:
-        """Give the share of a lane that has run out of work to the others."""
-        if lane.active and not lane.has_work():
-            lane.active = False
-            self._count(-1)
-
-    def _count(self, more: int) -> None:
-        self._active += more
-        self._share = -(-self._cap // self._active) if self._cap and self._active else math.inf
-
-    def _unpark(self, lane: Lane) -> None:
-        """This lane has been answered, or one that hung has left a place for the next."""
-        if lane.place == _PARKED and not lane.timed_out:
-            self._parked.remove(lane)
-            self._enter_ring(lane)
-        elif lane in self._hanging:
-            self._enter_ring(self._parked.popleft())
-
-    def shared_due(self) -> float:
-        """When the shared gates let the next one through."""
-        user, endpoint = self.user.due(), self.endpoint.due()
-        return user if user > endpoint else endpoint
-
-    def held(self, now: float) -> tuple[int, float]:
-        """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
-        gates = (self.user, self.endpoint, *(lane.gate for lane in self.lanes.values()))
-        waits = [gate.held_until - now for gate in gates if gate.held_until > now]
-        return len(waits), max(waits, default=0.0)
-
-    def earliest(self, lane: Lane, due: float) -> float:
-        """When a job of this lane that is due then can start, as far as its scopes tell by now."""
-        for gate in (lane.gate, self.user, self.endpoint):
-            at = gate.due()
-            if due < at < math.inf:
-                due = at
-        return due
-
-    def held_until(self, lane: Lane) -> float:
-        """Until when a 429 holds this lane or what it shares with others."""
-        return max(lane.gate.held_until, self.user.held_until, self.endpoint.held_until)
-
-    def next_due(self) -> float:
-        """When `take` is worth asking again; `inf` if only an event can change its answer."""
-        if self.closed:
-            return math.inf
-        if self._ring:
-            return self.shared_due()
-        return self._heap[0][0] if self._heap else math.inf
-
-    def _start(self, lane: Lane, now: float) -> Job:
-        job = lane.next_job(now)
-        lane.gate.enter(now)
-        for gate in self._shared:
-            gate.enter(now)
-        lane.in_flight += 1
-        if lane.timed_out:
-            self._hanging.add(lane)
-        self._place(lane, now)
-        return job
-
-    def _place(self, lane: Lane, now: float) -> None:
-        """Put the lane where it belongs now: ring, heap or neither. Stale heap entries are known by their time."""
-        if lane.place in (_IN_RING, _PARKED):
-            return
-        due = lane.due(self._share)
-        if due <= now:
-            self._enter_ring(lane)
-        elif due == math.inf:
-            lane.place = None
-        elif lane.place != due:
-            self._order += 1
-            lane.place = due
-            heappush(self._heap, (due, self._order, lane))
-
-    def _enter_ring(self, lane: Lane) -> None:
-        lane.place = _IN_RING
-        self._ring.append(lane)
+    def has_waiting(self) -> bool:
+        """Whether `next_job` has one to give."""
+        return bool(self.ready or self._later)

@@ -5,11 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sdrs_async.errors import ConfigError
 
-__all__ = ["Limits", "Outcome", "Rate", "Reply", "Request", "RetryPolicy", "Target", "Verdict"]
+__all__ = [
+    "Call",
+    "Limits",
+    "Listing",
+    "Outcome",
+    "ProjectLevel",
+    "Rate",
+    "Reply",
+    "Request",
+    "RetryPolicy",
+    "Target",
+    "Verdict",
+]
 
 _RATE = re.compile(r"(?P<count>\d{1,12})\s*/\s*(?P<units>\d+(?:\.\d+)?(?:e[+-]?\d+)?)?\s*(?P<unit>[a-z]+)", re.ASCII)
 _SECONDS = {
@@ -23,6 +37,7 @@ class Verdict(StrEnum):
     """What an answer means; the verdict, not the number, decides what happens next (contract, section 7)."""
 
     DELETED = "deleted"
+    READ = "read"
     GONE = "gone"
     REJECTED = "rejected"
     UNAUTHORIZED = "unauthorized"
@@ -33,6 +48,7 @@ class Verdict(StrEnum):
     UNREACHABLE = "unreachable"
     SKIPPED = "skipped"
     UNSETTLED = "unsettled"
+    INCOMPLETE = "incomplete"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -41,6 +57,44 @@ class Target:
 
     project_id: str
     server_group_id: str
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ProjectLevel:
+    """The failed tasks *of* a project's protection groups: creating or deleting a group failed.
+
+    Their deletion is one call per project (sdrs_05_0903), which leaves alone the failed tasks inside the groups. A type
+    of its own, so that no target with an id missing can turn into it.
+    """
+
+    project_id: str
+
+    @property
+    def server_group_id(self) -> None:
+        """It has none."""
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """One page of a list to read, with a GET. `path` and `query` are percent-encoded; `at_iam`: a call to IAM.
+
+    An empty `project_id` is the account itself.
+    """
+
+    path: str
+    query: str = ""
+    project_id: str = ""
+    at_iam: bool = False
+
+    @property
+    def server_group_id(self) -> None:
+        """It is of no group."""
+        return None
+
+
+Call = Target | ProjectLevel | Listing
+"""What one request can be about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +173,17 @@ class RetryPolicy:
 
 @dataclass(slots=True)  # not frozen, as `Reply`: that alone costs a microsecond per request
 class Request:
-    """One request as it goes on the wire; `url` is percent-encoded already. Headers stay out of the repr: secrets."""
+    """One request as it goes on the wire. Headers stay out of the repr: secrets.
+
+    `url` is percent-encoded already; so are its parts: `host` with the port that is sent, `path`, and `query` without
+    its question mark.
+    """
 
     method: str
     url: str
+    host: str = ""
+    path: str = ""
+    query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
@@ -134,7 +195,8 @@ class Reply:
     length in seconds of the window that a 429 names; `elapsed`: seconds from sending to the answer;
     `retryable`: false for what no second try can mend (a bad certificate); `timed_out`: no answer within the time;
     `lost`: no answer to what was sent, so that its work may be done;
-    `sent`: false when nothing went out, because no credential could be had.
+    `sent`: false when nothing went out, because no credential could be had; `whole_account`: the refusal is one of the
+    whole account; `data`: the JSON of a list that was read; `date`: the server's clock.
     """
 
     verdict: Verdict
@@ -149,14 +211,17 @@ class Reply:
     timed_out: bool = False
     lost: bool = False
     sent: bool = True
+    whole_account: bool = False
     elapsed: float = 0.0
+    data: Any = None
+    date: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """What came of one target. `elapsed`: seconds from its first try to its end; `latency`: of its last answer."""
 
-    target: Target
+    target: Target | ProjectLevel
     verdict: Verdict
     status_code: int | None = None
     error_code: str | None = None

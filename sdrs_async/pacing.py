@@ -104,6 +104,11 @@ class Gate:
         self.held_until = 0.0
         self.refusals = 0
 
+    @property
+    def limited(self) -> bool:
+        """Whether it has a rate; without one only a hold makes it wait."""
+        return self._window is not None
+
     def due(self) -> float:
         """Earliest time for the next start: in the past if at once, `inf` if only an answer can tell."""
         due = self.held_until

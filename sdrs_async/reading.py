@@ -7,16 +7,28 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import anyio
 import anyio.lowlevel
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Target
+from sdrs_async.lanes import User
+from sdrs_async.models import ProjectLevel, Target
 from sdrs_async.wire import check_id, check_target
 
-__all__ = ["DUPLICATE_WINDOW", "READ_AHEAD", "Budget", "Intake", "Items", "Source", "Targets", "sources"]
+__all__ = [
+    "DUPLICATE_WINDOW",
+    "READ_AHEAD",
+    "Budget",
+    "Intake",
+    "Items",
+    "Reader",
+    "Source",
+    "Targets",
+    "share",
+    "sources",
+]
 
 Items = Iterable[Any] | AsyncIterable[Any]
 Targets = Items | Mapping[str, Items]
@@ -64,11 +76,11 @@ class Intake:
     A duplicate is a target seen within the last `DUPLICATE_WINDOW` targets.
     """
 
-    def __init__(self, accept: Callable[[Target, Budget], None]) -> None:
+    def __init__(self, accept: Callable[[Target | ProjectLevel, Source], None]) -> None:
         self.accept = accept
         self.duplicates = 0
-        self._seen: set[Target] = set()
-        self._last: deque[Target] = deque()
+        self._seen: set[Target | ProjectLevel] = set()
+        self._last: deque[Target | ProjectLevel] = deque()
         self._paused: asyncio.Event | None = None
 
     def pause(self) -> None:
@@ -81,20 +93,21 @@ class Intake:
             self._paused.set()
             self._paused = None
 
-    async def add(self, item: object, project_id: str | None, budget: Budget) -> None:
+    async def add(self, item: object, source: Source) -> None:
         """Hand the target of an item to `accept` as soon as it may be held. Raises `ConfigError` for a bad item."""
-        target = check_target(_target(item, project_id))
+        target = check_target(_target(item, source.project_id))
         if self._is_duplicate(target):
             self.duplicates += 1
             return
+        budget = source.budget
         if budget.held >= budget.size:
             await budget.room()
         while self._paused is not None:
             await self._paused.wait()
         budget.held += 1
-        self.accept(target, budget)
+        self.accept(target, source)
 
-    def _is_duplicate(self, target: Target) -> bool:
+    def _is_duplicate(self, target: Target | ProjectLevel) -> bool:
         before = len(self._seen)
         self._seen.add(target)
         if len(self._seen) == before:
@@ -105,7 +118,9 @@ class Intake:
         return False
 
 
-def _target(item: object, project_id: str | None) -> Target:
+def _target(item: object, project_id: str | None) -> Target | ProjectLevel:
+    if isinstance(item, ProjectLevel) and project_id in (None, item.project_id):
+        return item
     if project_id is not None:
         # What is not a string is refused by the check of the id, which names it.
         return Target(project_id, item)  # type: ignore[arg-type]
@@ -116,12 +131,21 @@ def _target(item: object, project_id: str | None) -> Target:
     raise ConfigError(f"a target is a Target or a pair (project_id, server_group_id), not {item!r:.80}")
 
 
+class Reader(Protocol):
+    """Reads targets from somewhere and gives them to the intake."""
+
+    async def read(self, intake: Intake) -> None:
+        """Give each item to the intake. Raises `ConfigError` at a bad one."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Items to read lazily, at most `budget.size` of them held; group ids where `project_id` is given."""
+    """Items of one user to read lazily, at most `budget.size` of them held; group ids where `project_id` is given."""
 
     items: Items
     budget: Budget
+    user: User
     project_id: str | None = None
 
     async def read(self, intake: Intake) -> None:
@@ -132,13 +156,13 @@ class Source:
                 async with _closing(aiter(self.items)) as items:
                     async for item in items:
                         number += 1
-                        await intake.add(item, self.project_id, self.budget)
+                        await intake.add(item, self)
                         if number % _READS_PER_TURN == 0:  # it need not suspend by itself
                             await anyio.lowlevel.checkpoint()
                 return
             for item in self.items:
                 number += 1
-                await intake.add(item, self.project_id, self.budget)
+                await intake.add(item, self)
                 if number % _READS_PER_TURN == 0:
                     await anyio.lowlevel.checkpoint()
         except ConfigError as error:
@@ -157,17 +181,22 @@ async def _closing(items: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any
                 await items.aclose()
 
 
-def sources(targets: Targets, read_ahead: int) -> list[Source]:
+def sources(targets: Targets, read_ahead: int, user: User) -> list[Source]:
     """One source for a flat iterable, one per project for a mapping. Raises `ConfigError` for what is neither."""
     if read_ahead < 1:
         raise ConfigError(f"read_ahead must be at least 1, not {read_ahead}")
     if isinstance(targets, Mapping):
-        share = min(read_ahead, max(_PER_PROJECT, read_ahead // max(1, len(targets))))
+        size = share(read_ahead, len(targets))
         return [
-            Source(_readable(groups), Budget(share), check_id("project_id", project))
+            Source(_readable(groups), Budget(size), user, check_id("project_id", project))
             for project, groups in targets.items()
         ]
-    return [Source(_readable(targets), Budget(read_ahead))]
+    return [Source(_readable(targets), Budget(read_ahead), user)]
+
+
+def share(read_ahead: int, projects: int) -> int:
+    """How many targets of each project may be held, where each is read by itself."""
+    return min(read_ahead, max(_PER_PROJECT, read_ahead // max(1, projects)))
 
 
 def _readable(items: object) -> Items:

@@ -6,11 +6,14 @@ Decides and keeps the books; sends nothing and waits for nothing.
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from random import Random
 
-from sdrs_async.lanes import Fleet, Job, Lane
-from sdrs_async.models import Outcome, Reply, RetryPolicy, Verdict
+from sdrs_async.fleet import Fleet
+from sdrs_async.lanes import Job, Lane, User
+from sdrs_async.models import Listing, Outcome, Reply, RetryPolicy, Verdict
 from sdrs_async.pacing import Gate
 from sdrs_async.retry import delay_after, hold_after, last_start
 
@@ -23,19 +26,30 @@ _FORBIDDEN_STOP = 5
 _LOOK_AHEAD = 1.0
 _LOST = "nothing left to delete: an earlier try got no answer and had probably done the work"
 # These answers come from behind the sign-in: the credential was accepted.
-_SIGNED_IN = frozenset({Verdict.DELETED, Verdict.GONE, Verdict.REJECTED, Verdict.FORBIDDEN, Verdict.CONFLICT})
-_FINAL = frozenset({Verdict.DELETED, Verdict.GONE, Verdict.REJECTED})
+_SIGNED_IN = frozenset(
+    {Verdict.DELETED, Verdict.READ, Verdict.GONE, Verdict.REJECTED, Verdict.FORBIDDEN, Verdict.CONFLICT}
+)
+_PROOF = frozenset({Verdict.DELETED, Verdict.READ, Verdict.FORBIDDEN})
+_NO_PROOF = frozenset(
+    {Verdict.UNAUTHORIZED, Verdict.THROTTLED, Verdict.TRANSIENT, Verdict.UNREACHABLE, Verdict.CONFLICT}
+)
+_FINAL = frozenset({Verdict.DELETED, Verdict.READ, Verdict.GONE, Verdict.REJECTED})
 _NOT_SENT = frozenset({Verdict.SKIPPED, Verdict.UNSETTLED})
+# The gateway locks a key after more than five refusals in a row (vendor's FAQ on signing). While no answer has told
+# whether it is good, so many requests are out at most: with the one that got no answer they stay below that.
+_UNPROVEN = 4
 
 
 class Settlement:
-    """The books of one run. `open`: targets not settled yet; `emit` is called once for each as it settles."""
+    """The books of one run. `open`: targets and pages not settled yet; `reads`: pages asked for, and proofs of a key.
+
+    `emit` is called once for each target as it settles.
+    """
 
     def __init__(self, fleet: Fleet, policy: RetryPolicy, rng: Random, emit: Callable[[Outcome], None]) -> None:
         self.fleet = fleet
         self.open = 0
-        self.signed_in = False
-        self.refused: str | None = None
+        self.reads = 0
         self._policy = policy
         self._rng = rng
         self._emit = emit
@@ -43,8 +57,8 @@ class Settlement:
     def add(self, job: Job, now: float) -> None:
         """A new target was read."""
         self.open += 1
-        if job.lane.stopped is not None:
-            self._settle(job, now, Verdict.SKIPPED, job.lane.stopped)
+        if (stopped := job.lane.user.stopped or job.lane.stopped) is not None:
+            self._settle(job, now, Verdict.SKIPPED, stopped)
         elif self.fleet.closed:
             self.interrupt([job], now)
         else:
@@ -73,6 +87,21 @@ class Settlement:
             self._finish(job, now, reply)
             self._stop_forbidden(job.lane, reply, now)
 
+    def proof(self, job: Job, reply: Reply, now: float) -> None:
+        """A read was sent in place of this job, since it was not known whether its user's key is good.
+
+        A refusal, and what another try may mend, stand for the job's own reply; after any other answer it goes out.
+        """
+        if reply.verdict in _NO_PROOF:
+            self.reply(job, reply, now)
+            return
+        self.reads += 1
+        job.sent -= 1
+        self._note(job, reply, now)
+        job.last = job.last_answer = None
+        job.lane.user.proven = True
+        self.fleet.put_back(job)
+
     def look_ahead(self, lane: Lane, now: float) -> None:
         """Fail those at once that would wait past their time because the lane's window has just filled up."""
         due = self.fleet.earliest(lane, now)
@@ -98,7 +127,11 @@ class Settlement:
         """What it tells about the project and the account, whatever becomes of the target."""
         lane = job.lane
         job.last = reply
-        job.sent -= not reply.sent
+        if not reply.sent:
+            job.sent -= 1
+            job.unsigned += reply.verdict is not Verdict.THROTTLED
+        if lane.user.cap < math.inf or not lane.user.signed_in:
+            _note_user(lane.user, reply)
         if reply.status_code is None:
             job.lost = job.lost or reply.lost
             if reply.timed_out:
@@ -108,14 +141,13 @@ class Settlement:
         lane.answered, lane.timed_out = True, False
         lane.accepted = lane.accepted or reply.verdict is not Verdict.FORBIDDEN
         if reply.verdict in _SIGNED_IN:
-            self.signed_in = True
-            for gate in (lane.gate, self.fleet.user, self.fleet.endpoint):
+            for gate in (lane.gate, lane.user.gate, lane.user.endpoint):
                 if gate.refusals:
                     gate.accept(now)
 
     def _throttled(self, job: Job, reply: Reply, now: float) -> None:
         """The scope that a 429 names waits as a whole; targets with less time left than that fail at once."""
-        job.throttled += 1
+        job.throttled += reply.sent
         gate, lanes, name = self._scope(job.lane, reply)
         until = now + hold_after(self._policy, reply, gate.refuse(now), self._rng)
         if until > gate.held_until:
@@ -126,20 +158,38 @@ class Settlement:
         self._again(job, gate.held_until, now)
 
     def _scope(self, lane: Lane, reply: Reply) -> tuple[Gate, Iterable[Lane], str]:
+        user = lane.user
+        if reply.scope == "sign-in":
+            return user.sign_ins, (), f"every sign-in of {user.name}"
         if reply.scope == "user":
-            return self.fleet.user, self.fleet.lanes.values(), "the user"
+            return user.gate, self._lanes(lambda one: one.user is user), f"every project of {user.name}"
         if reply.scope == "endpoint":
-            return self.fleet.endpoint, self.fleet.lanes.values(), "the endpoint"
+            return user.endpoint, self._lanes(lambda one: one.user.endpoint is user.endpoint), "the endpoint"
         return lane.gate, (lane,), f"project {lane.project_id}"
 
+    def _lanes(self, fits: Callable[[Lane], bool]) -> list[Lane]:
+        return [lane for lane in self.fleet.lanes.values() if fits(lane)]
+
     def _unauthorized(self, job: Job, reply: Reply, now: float) -> None:
-        self.refused = reply.message or self.refused or ""
+        """The credential was refused: another try with a second one, else the project stops, or the whole account."""
+        lane = job.lane
+        lane.user.refused = reply.message or lane.user.refused or ""
         if reply.retryable and not job.renewed:
             job.renewed = True
+            lane.signed_until = min(lane.signed_until, now) if lane.user.sign_in else lane.signed_until
             self._again(job, now, now)
             return
         self._finish(job, now, reply)
-        self._stop(job.lane, f"not sent: the credential was refused for this project ({reply.message})", now)
+        if reply.whole_account or (lane.user.one_key and not _is_of_sdrs(reply)):
+            self._stop_user(lane.user, reply, now)
+        else:
+            self._stop(lane, f"not sent: the credential was refused for this project ({reply.message})", now)
+
+    def _stop_user(self, user: User, reply: Reply, now: float) -> None:
+        """Nothing more is sent for any of its projects; what is on the wire counts by its own answer."""
+        user.stopped = user.stopped or f"not sent: the credential of {user.name} was refused ({reply.message})"
+        for lane in self._lanes(lambda one: one.user is user):
+            self._stop(lane, user.stopped, now)
 
     def _stop_forbidden(self, lane: Lane, reply: Reply, now: float) -> None:
         lane.forbidden += reply.verdict is Verdict.FORBIDDEN
@@ -194,9 +244,12 @@ class Settlement:
         final = answer if verdict not in _NOT_SENT else None
         self.open -= 1
         job.slots.release()
+        if isinstance(job.call, Listing):
+            self._tell(job, verdict, message)
+            return
         self._emit(
             Outcome(
-                job.target,
+                job.call,
                 verdict,
                 final.status_code if final else None,
                 final.error_code if final else None,
@@ -208,3 +261,23 @@ class Settlement:
                 job.throttled,
             )
         )
+
+    def _tell(self, job: Job, verdict: Verdict, message: str) -> None:
+        """The reply of a page, to who asked for it; what was sent for it is no request of a target."""
+        self.reads += job.sent
+        if job.tell is not None:
+            job.tell(replace(job.last or Reply(verdict), verdict=verdict, message=message))
+
+
+def _is_of_sdrs(reply: Reply) -> bool:
+    """Whether the service itself said it, to which the gateway lets nobody through who has not signed in."""
+    return reply.error_code is not None and reply.error_code.upper().startswith("SDRS.")
+
+
+def _note_user(user: User, reply: Reply) -> None:
+    """What the first replies tell of the credential."""
+    if reply.verdict in _PROOF or _is_of_sdrs(reply):
+        user.prove()
+    else:
+        user.signed_in = user.signed_in or reply.verdict in _SIGNED_IN
+        user.cap = max(user.cap, _UNPROVEN)

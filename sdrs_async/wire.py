@@ -1,6 +1,7 @@
-"""What is true of the SDRS API: the path of the call, the ids it may carry, and what every answer means. No I/O.
+"""What is true of the SDRS API: the paths of the calls, the ids they may carry, and what every answer means. No I/O.
 
-Sources: vendor page sdrs_05_0904 (the call), sdrs_05_1101 (SDRS codes), the gateway's error table (APIGW/APIG codes).
+Sources: vendor pages sdrs_05_0901..0904 and 0402 (the calls), sdrs_05_1101 (SDRS codes), the gateway's error table
+(APIGW/APIG codes).
 """
 
 from __future__ import annotations
@@ -16,21 +17,29 @@ from typing import Any, Literal, TypeGuard
 from urllib.parse import quote
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Target, Verdict
+from sdrs_async.models import Call, Listing, ProjectLevel, Target, Verdict
 
 __all__ = [
+    "PAGE",
     "ErrorBody",
     "check_id",
     "check_target",
     "classify",
-    "group_failures_path",
+    "failures_page",
+    "groups_page",
     "one_line",
+    "parse_date",
     "parse_error",
     "parse_retry_after",
     "parse_throttle",
+    "path_of",
+    "projects_page",
 ]
 
 Scope = Literal["project", "user", "endpoint"]
+
+PAGE = 999
+"""Items of a page. The manual allows 1000, the text of its error SDRS.0221 only less than that."""
 
 _RESERVED = frozenset({"batch", "failure-jobs"})
 # Nearly every id: it needs neither a closer look nor an encoding.
@@ -76,17 +85,44 @@ def _is_plain(value: object) -> TypeGuard[str]:
     return isinstance(value, str) and _PLAIN_ID.fullmatch(value) is not None
 
 
-def check_target(target: Target) -> Target:
+def check_target(target: Target | ProjectLevel) -> Target | ProjectLevel:
     """The target unchanged, or `ConfigError` naming the id that is refused."""
     check_id("project_id", target.project_id)
-    check_id("server_group_id", target.server_group_id)
+    if not isinstance(target, ProjectLevel):
+        check_id("server_group_id", target.server_group_id)
     return target
 
 
-def group_failures_path(target: Target) -> str:
-    """Path of DeleteServerGroupFailureJobs (sdrs_05_0904), percent-encoded. Raises `ConfigError` on a refused id."""
-    project, group = _segment("project_id", target.project_id), _segment("server_group_id", target.server_group_id)
-    return f"/v1/{project}/task-center/{group}/failure-jobs/batch"
+def path_of(call: Call) -> str:
+    """The percent-encoded path of a call. Raises `ConfigError` on a refused id.
+
+    DeleteServerGroupFailureJobs (sdrs_05_0904) for a target, DeleteAllServerGroupFailureJobs (sdrs_05_0903) for a
+    project's own level.
+    """
+    if isinstance(call, Listing):
+        return call.path
+    project = _segment("project_id", call.project_id)
+    if isinstance(call, ProjectLevel):
+        return f"/v1/{project}/task-center/failure-jobs/batch"
+    return f"/v1/{project}/task-center/{_segment('server_group_id', call.server_group_id)}/failure-jobs/batch"
+
+
+def groups_page(project_id: str, offset: int = 0, limit: int = PAGE) -> Listing:
+    """One page of a project's protection groups (sdrs_05_0402)."""
+    path = f"/v1/{_segment('project_id', project_id)}/server-groups"
+    return Listing(path, f"limit={limit}&offset={offset}", project_id)
+
+
+def failures_page(project_id: str, server_group_id: str | None, offset: int = 0, limit: int = PAGE) -> Listing:
+    """One page of failed tasks (sdrs_05_0901): those inside a group, or without one those of the project's level."""
+    path = f"/v1/{_segment('project_id', project_id)}/task-center/failure-jobs"
+    group = "" if server_group_id is None else f"&server_group_id={_segment('server_group_id', server_group_id)}"
+    return Listing(path, f"limit={limit}&offset={offset}{group}", project_id)
+
+
+def projects_page(query: str = "") -> Listing:
+    """The projects that the account may use, at IAM: a call that needs no special permission."""
+    return Listing("/v3/auth/projects", query, at_iam=True)
 
 
 def _segment(name: str, value: str) -> str:
@@ -226,19 +262,23 @@ def one_line(text: str) -> str:
     return line if len(line) <= _MAX_MESSAGE else f"{line[: _MAX_MESSAGE - 3]}..."
 
 
+def parse_date(value: str | None) -> datetime | None:
+    """The time of a `Date` header; `None` when absent or unreadable."""
+    try:
+        date = parsedate_to_datetime(value or "")
+    except (ValueError, OverflowError):
+        return None
+    return date if date.tzinfo is not None else date.replace(tzinfo=UTC)
+
+
 def parse_retry_after(value: str | None, now: datetime | None = None) -> float | None:
     """Seconds a `Retry-After` header asks for, from its seconds or date form; `None` when absent or unreadable."""
     if value is None:
         return None
     if re.fullmatch(r"\s*\d{1,9}(\.\d*)?\s*", value, re.ASCII):
         return float(value)
-    try:
-        date = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    return max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
+    date = parse_date(value)
+    return None if date is None else max(0.0, (date - (now or datetime.now(UTC))).total_seconds())
 
 
 _POLICY = re.compile(

@@ -9,11 +9,13 @@ from dataclasses import dataclass, field
 from random import Random
 
 from sdrs_async.engine import Engine
-from sdrs_async.models import Limits, Outcome, Reply, RetryPolicy, Target, Verdict
+from sdrs_async.fleet import Fleet
+from sdrs_async.lanes import Send, SignIn, User
+from sdrs_async.models import Call, Limits, Listing, Outcome, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import READ_AHEAD, Targets, sources
 from tests.virtual_time import run_virtual
 
-__all__ = ["DELETED", "Answer", "Service", "fleet", "most_in_window", "settle"]
+__all__ = ["DELETED", "Answer", "Service", "engine_of", "fleet", "most_in_window", "settle", "user_of"]
 
 DELETED = Reply(Verdict.DELETED, 204)
 Answer = Callable[[Target, int], Reply | None]
@@ -45,8 +47,9 @@ class Service:
     in_flight: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     most_in_flight: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    async def send(self, target: Target, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
+    async def send(self, call: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
         """Answer one request as laid out."""
+        target = self.target_of(call)
         loop = asyncio.get_running_loop()
         if self.delay is not None:
             await asyncio.sleep(self.delay())
@@ -66,6 +69,12 @@ class Service:
         if reply is None:
             return Reply(Verdict.UNREACHABLE, message="no answer", timed_out=True, lost=True, elapsed=timeout)
         return reply
+
+    def target_of(self, call: Call) -> Target:
+        """What a request stands for here: a page of a list is a target with its path for a group."""
+        if isinstance(call, Listing):
+            return Target(call.project_id, call.path)
+        return Target(call.project_id, call.server_group_id or "project level")
 
     @property
     def times(self) -> list[float]:
@@ -93,6 +102,29 @@ class Settled:
         return [outcome for outcome in self.outcomes if outcome.target.project_id == project_id]
 
 
+def user_of(
+    limits: Limits, send: Send | None = None, *, sign_in: SignIn | None = None, one_key: bool = False
+) -> tuple[Fleet, User]:
+    """A fleet with one user."""
+    made = Fleet(limits.concurrency)
+    return made, made.user("user", "endpoint", send or Service().send, limits, sign_in=sign_in, one_key=one_key)
+
+
+def engine_of(
+    send: Send,
+    emit: Callable[[Outcome], None],
+    limits: Limits,
+    retry: RetryPolicy | None = None,
+    *,
+    rng: Random | None = None,
+    sign_in: SignIn | None = None,
+    one_key: bool = False,
+) -> tuple[Engine, User]:
+    """An engine with one user."""
+    made, user = user_of(limits, send, sign_in=sign_in, one_key=one_key)
+    return Engine(made, emit, retry or RetryPolicy(), rng=rng or Random(1)), user
+
+
 def fleet(projects: int, groups: int) -> list[tuple[str, str]]:
     """Targets in the order of a list sorted by group: the projects take turns."""
     return [(f"p{project}", f"g{group}") for group in range(groups) for project in range(projects)]
@@ -112,10 +144,10 @@ def settle(
     outcomes: list[Outcome] = []
 
     async def main() -> Settled:
-        engine = Engine(service.send, outcomes.append, limits, retry or RetryPolicy(), rng=Random(1))
+        engine, user = engine_of(service.send, outcomes.append, limits, retry)
         beside = asyncio.ensure_future(during(engine)) if during else None
         started = asyncio.get_running_loop().time()
-        await engine.run(sources(targets, read_ahead))
+        await engine.run(sources(targets, read_ahead, user))
         seconds = asyncio.get_running_loop().time() - started
         if beside is not None:
             beside.cancel()

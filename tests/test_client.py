@@ -15,9 +15,10 @@ import anyio
 import pytest
 
 from sdrs_async.auth import StaticToken
-from sdrs_async.client import Client, check_endpoint
+from sdrs_async.client import Client
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Limits, Reply, Request, RetryPolicy, Target, Verdict
+from sdrs_async.sites import check_endpoint
 from tests.aioresponses_compat import mocked
 from tests.raw_server import Connection, RawServer, answer, serving
 

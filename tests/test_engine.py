@@ -9,7 +9,7 @@ from sdrs_async.engine import Engine
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Limits, Outcome, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import sources
-from tests.engine_runs import DELETED, Service, fleet, most_in_window, settle
+from tests.engine_runs import DELETED, Service, engine_of, fleet, most_in_window, settle
 
 FREE = Limits(None, None, None, None, None)
 BUSY = Reply(Verdict.TRANSIENT, 503, "APIGW.0203", "backend timeout")
@@ -221,8 +221,8 @@ def test_a_refused_credential_stops_its_project_only() -> None:
     assert verdicts.count(Verdict.UNAUTHORIZED) == 1
     assert verdicts.count(Verdict.SKIPPED) == 49
     assert {outcome.verdict for outcome in settled.of("p1")} == {Verdict.DELETED}
-    assert settled.engine.settlement.signed_in
-    assert settled.engine.settlement.refused == "wrong token"
+    assert settled.engine.fleet.users[0].signed_in
+    assert settled.engine.fleet.users[0].refused == "wrong token"
 
 
 def test_a_renewable_credential_gets_one_more_try() -> None:
@@ -382,9 +382,9 @@ async def test_cancelling_the_run_leaves_nothing_behind() -> None:
         await asyncio.sleep(3600)
         return DELETED
 
-    engine = Engine(hang, outcomes.append, Limits(None, 2, None, None, None), RetryPolicy(), rng=Random(1))
+    engine, user = engine_of(hang, outcomes.append, Limits(None, 2, None, None, None))
     with anyio.move_on_after(0.05) as scope:
-        await engine.run(sources(fleet(2, 5), 100))
+        await engine.run(sources(fleet(2, 5), 100, user))
     assert scope.cancelled_caught
     assert sorted(outcome.attempts for outcome in outcomes) == [0] * 8 + [1] * 2
     assert {outcome.verdict for outcome in outcomes} == {Verdict.UNSETTLED}

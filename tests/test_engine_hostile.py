@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from random import Random
 
 import anyio
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from sdrs_async.engine import Engine
 from sdrs_async.models import Limits, Outcome, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import sources
-from tests.engine_runs import DELETED, Service, fleet, settle
+from tests.engine_runs import DELETED, Service, engine_of, fleet, settle
 from tests.virtual_time import run_virtual
 
 FREE = Limits(None, None, None, None, None)
@@ -47,12 +46,12 @@ def test_an_answer_in_the_turn_of_the_cancellation(by: str) -> None:
             wire[target] = asyncio.get_running_loop().create_future()
             return await wire[target]
 
-        engine = Engine(send, outcomes.append, FREE, RetryPolicy(), rng=Random(1))
+        engine, user = engine_of(send, outcomes.append, FREE)
         scope = anyio.CancelScope()
 
         async def drive() -> None:
             with scope:
-                await engine.run(sources([("a", "g"), *(("b", f"g{n}") for n in range(4))], 100))
+                await engine.run(sources([("a", "g"), *(("b", f"g{n}") for n in range(4))], 100, user))
 
         task = asyncio.create_task(drive())
         await asyncio.sleep(0.01)

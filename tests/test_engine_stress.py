@@ -9,9 +9,9 @@ from random import Random
 import pytest
 
 from sdrs_async.engine import Engine
-from sdrs_async.models import Limits, Outcome, Rate, Reply, RetryPolicy, Target, Verdict
-from sdrs_async.reading import Budget, sources
-from tests.engine_runs import DELETED, Service, most_in_window
+from sdrs_async.models import Limits, Outcome, ProjectLevel, Rate, Reply, RetryPolicy, Target, Verdict
+from sdrs_async.reading import Source, sources
+from tests.engine_runs import DELETED, Service, engine_of, most_in_window
 from tests.virtual_time import run_virtual
 
 RATES = (None, None, "1/s", "3/s", "10/s", "50/s", "20/5min", "500/s", Rate(7, 0.5))
@@ -73,18 +73,18 @@ def test_every_target_settles_once_and_no_limit_is_broken(seed: int) -> None:
     groups = range(rng.choice([0, 1, 5, 30]))
     targets = {f"p{project}": [f"g{group}" for group in groups] for project in range(rng.choice([1, 2, 5, 30]))}
     outcomes: list[Outcome] = []
-    accepted: list[Target] = []
+    accepted: list[Target | ProjectLevel] = []
 
     async def main() -> None:
-        engine = Engine(service.send, outcomes.append, limits, policy, rng=Random(seed))
+        engine, user = engine_of(service.send, outcomes.append, limits, policy, rng=Random(seed))
         take = engine.intake.accept
 
-        def accept(target: Target, budget: Budget) -> None:
+        def accept(target: Target | ProjectLevel, source: Source) -> None:
             accepted.append(target)
-            take(target, budget)
+            take(target, source)
 
         engine.intake.accept = accept
-        run = asyncio.create_task(engine.run(sources(targets, rng.choice([1, 10, 10_000]))))
+        run = asyncio.create_task(engine.run(sources(targets, rng.choice([1, 10, 10_000]), user)))
         beside = asyncio.create_task(_end(engine, run, ending, rng))
         await asyncio.wait([run])
         beside.cancel()

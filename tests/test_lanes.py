@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from sdrs_async.lanes import Fleet, Job
+from sdrs_async.fleet import Fleet
+from sdrs_async.lanes import Job
 from sdrs_async.models import Limits, Target
 from sdrs_async.reading import Budget
+from tests.engine_runs import user_of
 
 
 def fleet(concurrency: int | None, projects: int, groups: int = 3) -> Fleet:
     """A fleet whose projects p0, p1, ... have so many targets each, no rate, and have answered before."""
-    made = Fleet(Limits(None, None, None, None, concurrency))
+    made, user = user_of(Limits(None, None, None, None, concurrency))
     for group in range(groups):
         for number in range(projects):
-            lane = made.lane(f"p{number}")
+            lane = made.lane(f"p{number}", user)
             lane.answered = True
             made.push(Job(Target(lane.project_id, f"g{group}"), lane, Budget(99)), 0.0)
     return made
@@ -48,7 +50,7 @@ def test_no_project_holds_more_than_its_share_of_the_slots() -> None:
     for job in second:
         made.leave(job.lane, 2.0)
     for group in range(6):
-        made.push(Job(Target("p0", f"later{group}"), made.lane("p0"), Budget(99)), 2.0)
+        made.push(Job(Target("p0", f"later{group}"), made.lane("p0", made.users[0]), Budget(99)), 2.0)
     assert projects(take_all(made, 2.0)) == ["p0"] * 6
 
 
@@ -56,13 +58,13 @@ def test_projects_that_timed_out_fill_a_quarter_of_the_slots_at_most() -> None:
     """Of eight slots two are for them; the rest is parked, and comes in as those leave."""
     made = fleet(8, 6)
     for number in range(5):
-        made.lane(f"p{number}").answered = False
-        made.lane(f"p{number}").timed_out = True
+        made.lane(f"p{number}", made.users[0]).answered = False
+        made.lane(f"p{number}", made.users[0]).timed_out = True
     jobs = take_all(made)
     assert sorted(projects(jobs)) == ["p0", "p1", "p5", "p5"]
-    made.leave(made.lane("p0"), 1.0)
+    made.leave(made.lane("p0", made.users[0]), 1.0)
     assert projects(take_all(made, 1.0)) == ["p2"]
-    made.leave(made.lane("p1"), 1.0)
+    made.leave(made.lane("p1", made.users[0]), 1.0)
     assert projects(take_all(made, 1.0)) == ["p3"]
 
 
@@ -73,12 +75,12 @@ def test_a_parked_project_that_is_answered_comes_back() -> None:
     assert len(first) == 6, "the engine has but four workers; here nobody counts them"
     for lane in made.lanes.values():
         lane.answered, lane.timed_out = False, True
-    made.leave(made.lane("p0"), 1.0)
-    made.leave(made.lane("p0"), 1.0)
-    made.leave(made.lane("p1"), 1.0)
-    made.leave(made.lane("p1"), 1.0)
+    made.leave(made.lane("p0", made.users[0]), 1.0)
+    made.leave(made.lane("p0", made.users[0]), 1.0)
+    made.leave(made.lane("p1", made.users[0]), 1.0)
+    made.leave(made.lane("p1", made.users[0]), 1.0)
     assert projects(take_all(made, 1.0)) == ["p0"], "one of four slots is for those that hang; p1 is parked"
-    p1 = made.lane("p1")
+    p1 = made.lane("p1", made.users[0])
     p1.in_flight += 1  # as if one more of it had been on the wire all the time
     p1.answered, p1.timed_out = True, False
     made.leave(p1, 2.0)
@@ -91,9 +93,9 @@ def test_a_parked_project_does_not_wait_for_one_that_cannot_start() -> None:
     for lane in made.lanes.values():
         lane.answered, lane.timed_out = False, True
     assert projects(take_all(made)) == ["p0"]
-    made.lane("p1").gate.hold(500.0)
-    list(made.lane("p0").drain())
-    made.leave(made.lane("p0"), 1.0)
+    made.lane("p1", made.users[0]).gate.hold(500.0)
+    list(made.lane("p0", made.users[0]).drain())
+    made.leave(made.lane("p0", made.users[0]), 1.0)
     assert projects(take_all(made, 1.0)) == ["p2"]
 
 
@@ -108,7 +110,7 @@ def test_a_closed_fleet_gives_nothing_out() -> None:
 def test_retries_go_in_the_order_of_their_times() -> None:
     """Whatever order they were laid in, and after some of them were taken out."""
     made = fleet(None, 1, 4)
-    lane = made.lane("p0")
+    lane = made.lane("p0", made.users[0])
     jobs = take_all(made)
     for job, due, first_try in zip(jobs, (9.0, 7.0, 3.0, 5.0), (0.0, 0.0, -100.0, 0.0), strict=True):
         job.first_try = first_try
@@ -116,7 +118,7 @@ def test_retries_go_in_the_order_of_their_times() -> None:
         made.leave(lane, 1.0)
     assert lane.overdue(until=2.0, total=50.0) == [jobs[2]]
     assert take_all(made, 4.0) == []
-    assert [job.target.server_group_id for now in (5.0, 7.0, 9.0) for job in take_all(made, now)] == ["g3", "g1", "g0"]
+    assert [job.call.server_group_id for now in (5.0, 7.0, 9.0) for job in take_all(made, now)] == ["g3", "g1", "g0"]
 
 
 def test_a_new_target_does_not_wait_for_the_retry_of_another() -> None:
@@ -127,4 +129,4 @@ def test_a_new_target_does_not_wait_for_the_retry_of_another() -> None:
     made.leave(job.lane, 0.0)
     assert take_all(made, 1.0) == []
     made.push(Job(Target("p0", "new"), job.lane, Budget(9)), 1.0)
-    assert [job.target.server_group_id for job in take_all(made, 1.0)] == ["new"]
+    assert [job.call.server_group_id for job in take_all(made, 1.0)] == ["new"]

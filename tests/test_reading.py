@@ -6,15 +6,18 @@ import anyio
 import pytest
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Target
+from sdrs_async.models import Limits, ProjectLevel, Target
 from sdrs_async.reading import DUPLICATE_WINDOW, Budget, Intake, Targets, sources
+from tests.engine_runs import user_of
+
+USER = user_of(Limits())[1]
 
 
-async def read(targets: Targets, read_ahead: int = 10**9) -> tuple[list[Target], Intake]:
+async def read(targets: Targets, read_ahead: int = 10**9) -> tuple[list[Target | ProjectLevel], Intake]:
     """All targets of the sources, one source after the other."""
-    accepted: list[Target] = []
-    intake = Intake(lambda target, budget: accepted.append(target))
-    for source in sources(targets, read_ahead):
+    accepted: list[Target | ProjectLevel] = []
+    intake = Intake(lambda target, source: accepted.append(target))
+    for source in sources(targets, read_ahead, USER):
         await source.read(intake)
     return accepted, intake
 
@@ -105,11 +108,11 @@ async def test_duplicates_are_remembered_for_a_window_and_no_longer() -> None:
 
 async def test_a_full_budget_makes_its_reader_wait() -> None:
     """A reader goes on as soon as one of the targets that it holds is settled."""
-    accepted: list[Target] = []
-    intake = Intake(lambda target, budget: accepted.append(target))
+    accepted: list[Target | ProjectLevel] = []
+    intake = Intake(lambda target, source: accepted.append(target))
     budget: Budget | None = None
     async with anyio.create_task_group() as tasks:
-        for source in sources([("p", f"g{number}") for number in range(5)], read_ahead=2):
+        for source in sources([("p", f"g{number}") for number in range(5)], 2, USER):
             budget = source.budget
             tasks.start_soon(source.read, intake)
         for held in (2, 3, 4, 5, 5):
@@ -138,11 +141,11 @@ async def test_an_async_generator_is_closed_when_its_reader_is_cancelled() -> No
 def test_a_budget_holds_at_least_one() -> None:
     """Nothing could be read with less."""
     with pytest.raises(ConfigError, match="read_ahead must be at least 1, not 0"):
-        sources([], 0)
+        sources([], 0, USER)
 
 
 def test_the_projects_of_a_mapping_share_what_is_read_ahead() -> None:
     """One project may be read far ahead, many of them less each, and never more than `read_ahead`."""
-    assert [source.budget.size for source in sources({"p": []}, 10_000)] == [10_000]
-    assert {source.budget.size for source in sources({f"p{n}": [] for n in range(500)}, 10_000)} == {128}
-    assert {source.budget.size for source in sources({f"p{n}": [] for n in range(500)}, 10)} == {10}
+    assert [source.budget.size for source in sources({"p": []}, 10_000, USER)] == [10_000]
+    assert {source.budget.size for source in sources({f"p{n}": [] for n in range(500)}, 10_000, USER)} == {128}
+    assert {source.budget.size for source in sources({f"p{n}": [] for n in range(500)}, 10, USER)} == {10}

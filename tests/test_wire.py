@@ -20,11 +20,11 @@ from sdrs_async.wire import (
     check_id,
     check_target,
     classify,
-    group_failures_path,
     one_line,
     parse_error,
     parse_retry_after,
     parse_throttle,
+    path_of,
 )
 
 PROJECT = "0123456789abcdef0123456789abcdef"
@@ -35,7 +35,7 @@ GROUP = "decf224d-87fe-403a-8721-037a1a45c287"
 
 def test_the_path_is_that_of_the_vendors_page() -> None:
     """The call is DeleteServerGroupFailureJobs, one group's own failed tasks."""
-    path = group_failures_path(Target(PROJECT, GROUP))
+    path = path_of(Target(PROJECT, GROUP))
     assert path == f"/v1/{PROJECT}/task-center/{GROUP}/failure-jobs/batch"
 
 
@@ -78,7 +78,7 @@ DANGEROUS = [
 def test_an_id_that_could_lead_to_another_call_is_refused(name: str, value: Any) -> None:
     """Empty, reserved, with separators or unseen characters: refused under the name of the field, in one short line."""
     ids: dict[str, Any] = {"project_id": PROJECT, "server_group_id": GROUP, name: value}
-    for call in (check_target, group_failures_path):
+    for call in (check_target, path_of):
         with pytest.raises(ConfigError, match=f"^{name} ") as caught:
             call(Target(**ids))
         assert str(caught.value).isprintable()
@@ -110,7 +110,7 @@ NEAR = st.lists(
 def test_every_pair_of_ids_is_refused_or_addresses_its_own_group(project: str, group: str) -> None:
     """However two readers split and decode the path, it is the group's call with exactly these ids."""
     try:
-        path = group_failures_path(Target(project, group))
+        path = path_of(Target(project, group))
     except ConfigError:
         return
     raw = path.split("/")

@@ -1,0 +1,29 @@
+"""An account: one credential, where it is used, and how fast."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sdrs_async.auth import Auth
+from sdrs_async.models import Limits
+
+__all__ = ["Account"]
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """One credential at one endpoint of the service.
+
+    `name`: what messages and reports call it; `endpoint`: the service's URL; `iam_endpoint`: where its projects are
+    listed; `region`: its endpoint's, so that projects of other regions are left out; `limits`: its own rates and its
+    requests per project, the requests at a time in all are the session's; `ca_file` and `allow_http` as for `clean()`.
+    """
+
+    name: str
+    endpoint: str
+    auth: Auth
+    iam_endpoint: str | None = None
+    region: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    ca_file: str | None = None
+    allow_http: bool = False

@@ -1,0 +1,106 @@
+"""From what aiohttp received, or failed with, to a classified reply."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import replace
+
+import aiohttp
+
+from sdrs_async.auth import SignInFailed
+from sdrs_async.errors import AuthenticationError
+from sdrs_async.models import Reply, Verdict
+from sdrs_async.wire import classify, one_line, parse_date, parse_error, parse_retry_after, parse_throttle
+
+__all__ = ["read_page", "read_reply", "request_id", "sign_in_reply", "unreachable", "without_secrets"]
+
+_REQUEST_IDS = ("X-Request-Id", "X-IAM-Trace-Id")
+
+
+def sign_in_reply(error: AuthenticationError) -> Reply:
+    """What a failed sign-in means for the request that needed it; without a word about that it is final."""
+    if isinstance(error, SignInFailed):
+        return error.reply
+    return Reply(Verdict.UNAUTHORIZED, message=str(error), retryable=False, sent=False)
+
+
+def read_page(response: aiohttp.ClientResponse, body: bytes, elapsed: float) -> Reply:
+    """One page of a list, or what is none: as a fault of the service, which another try may mend."""
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError):
+        data = None
+    verdict, message = (
+        (Verdict.READ, "") if isinstance(data, dict) else (Verdict.TRANSIENT, "the answer is no JSON object")
+    )
+    return Reply(
+        verdict, response.status, message=message, request_id=request_id(response), elapsed=elapsed, data=data,
+        date=parse_date(response.headers.get("Date")),
+    )  # fmt: skip
+
+
+def read_reply(response: aiohttp.ClientResponse, body: bytes, elapsed: float) -> Reply:
+    """An answer that is not a 2xx, with what could be read of its body."""
+    error = parse_error(body)
+    scope, window = parse_throttle(error.message)
+    return Reply(
+        verdict=classify(response.status, error.code),
+        status_code=response.status,
+        error_code=error.code,
+        message=error.message or one_line(response.reason or ""),
+        request_id=request_id(response) or error.request_id,
+        retry_after=parse_retry_after(response.headers.get("Retry-After")),
+        scope=scope,
+        window=window,
+        elapsed=elapsed,
+        date=parse_date(response.headers.get("Date")),
+    )
+
+
+def request_id(response: aiohttp.ClientResponse) -> str | None:
+    """The id that the gateway, or IAM, gave the request."""
+    for name in _REQUEST_IDS:
+        if (value := response.headers.get(name)) and value.isprintable():
+            return value[:100]
+    return None
+
+
+def without_secrets(reply: Reply, secrets: Iterable[str]) -> Reply:
+    """A gateway may echo what it refused; the credential must not travel on in a message."""
+    message = reply.message
+    for secret in secrets:
+        for spelled in (secret, secret.replace("/", r"\/")) if len(secret) > 3 else ():
+            message = _without_end(message.replace(spelled, "***"), spelled)
+    return reply if message == reply.message else replace(reply, message=message)
+
+
+def _without_end(message: str, secret: str) -> str:
+    """A long token is longer than a message: what was cut off with the message, or with the body, is taken out too."""
+    text = message.removesuffix("...")
+    start = text.find(secret[:8])
+    while start >= 0 and not secret.startswith(text[start:]):
+        start = text.find(secret[:8], start + 1)
+    return message if start < 0 else f"{text[:start]}***"
+
+
+def unreachable(error: Exception, elapsed: float, *, sent: bool = True) -> Reply:
+    """No answer came; `sent`: the request had gone out, or tried to."""
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return _refused_by_proxy(error, elapsed)
+    bad_certificate = isinstance(error, aiohttp.ClientConnectorCertificateError)
+    timed_out = isinstance(error, TimeoutError)
+    text = f"no answer within {elapsed:.1f} s" if timed_out else one_line(str(error)) or type(error).__name__
+    never_sent = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    return Reply(
+        Verdict.UNREACHABLE, message=text, retryable=not bad_certificate, timed_out=timed_out,
+        lost=sent and not never_sent, sent=sent, elapsed=elapsed,
+    )  # fmt: skip
+
+
+def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, elapsed: float) -> Reply:
+    """The proxy opened no tunnel. Only its 407 is an answer: its 404 says nothing of a protection group."""
+    text = one_line(f"the proxy answered {error.status} {error.message}")
+    if error.status == 407:
+        return Reply(Verdict.REJECTED, 407, message=text, elapsed=elapsed)
+    return Reply(Verdict.UNREACHABLE, message=text, elapsed=elapsed)

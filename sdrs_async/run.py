@@ -1,0 +1,166 @@
+"""A run under way: what it hands out, how it is stopped, and its report."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable
+from typing import Generic, Self, TypeVar
+
+import anyio
+
+from sdrs_async.engine import GRACE, Engine
+from sdrs_async.errors import AuthenticationError, SdrsError
+from sdrs_async.lanes import User
+from sdrs_async.listing import Project
+from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, Target
+from sdrs_async.reading import Reader
+from sdrs_async.report import Report
+
+__all__ = ["Finding", "Run", "Running"]
+
+# The engine pauses while so many outcomes wait for their consumer, and goes on at half of it.
+_BUFFER = 1024
+
+T = TypeVar("T")
+
+
+class Running(Generic[T]):
+    """An async iterator of what a run brings forth. `report` counts live; an error that stopped the run is raised where
+    the iteration ends.
+    """
+
+    def __init__(self, engine: Engine, report: Report) -> None:
+        self.report = report
+        self._engine = engine
+        self._buffer: deque[T] = deque()
+        self._news = asyncio.Event()
+        self._paused = False
+        self._stopped = False
+        self._signal: int | None = None
+        self._ended = False
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> T:
+        """The next one. Raises what stopped the run: `ConfigError`, `AuthenticationError`."""
+        while not self._buffer:
+            if self._ended:
+                self.raise_error()
+                raise StopAsyncIteration
+            self._news.clear()
+            await self._news.wait()
+        if self._paused and len(self._buffer) <= _BUFFER // 2:
+            self._paused = False
+            self._engine.resume()
+        return self._buffer.popleft()
+
+    def stop(self, grace: float = GRACE, *, signal: int | None = None) -> None:
+        """Start nothing new; requests on the wire get `grace` seconds for their answer, the rest is unsettled.
+
+        The iteration then ends as it does otherwise, and the report says that it was interrupted (by `signal`, if one
+        is given). May be called again, with less grace.
+        """
+        if not self._ended:
+            self._stopped = True
+            self._signal = self._signal or signal
+            self._engine.stop(grace)
+
+    def ask(self, user: User, page: Listing) -> asyncio.Future[Reply]:
+        """The reply to one page of a list, asked for within the run."""
+        return self._engine.ask(user, page)
+
+    def held(self) -> tuple[int, float]:
+        """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
+        return self._engine.fleet.held(anyio.current_time())
+
+    async def drive(self, readers: Iterable[Reader]) -> None:
+        """Do the run; called once, by who made it."""
+        complete = False
+        try:
+            await self._engine.run(readers)
+            complete = self._engine.error is None
+        finally:
+            self._count()
+            self._close(complete)
+            self._ended = True
+            self._news.set()
+
+    def _count(self) -> None:
+        """What only the engine's books know."""
+        report, users = self.report, self._engine.fleet.users
+        report.reads += self._engine.settlement.reads
+        report.signed_in = any(user.signed_in for user in users)
+        report.refused = any(user.refused is not None for user in users)
+        for user in users:
+            if user.refused is not None and (user.stopped is not None or not user.signed_in):
+                report.refused_accounts[user.name] = user.refused
+        report.add_duplicate(self._engine.intake.duplicates)
+
+    def _close(self, complete: bool) -> None:
+        self.report.finish(self._signal, stopped=self._stopped or not complete)
+
+    def raise_error(self) -> None:
+        """Raise what stopped the run, with the report; nothing when nothing did, or when it was told to stop."""
+        error = self._engine.error
+        if error is None and not self._stopped:
+            error = _no_account(self._engine.fleet.users)
+        if isinstance(error, SdrsError):
+            error.report = self.report
+        if error is not None:
+            raise error
+
+    def hand_out(self, item: T) -> None:
+        """Keep one for the consumer."""
+        self._buffer.append(item)
+        self._news.set()
+        if len(self._buffer) >= _BUFFER and not self._paused:
+            self._paused = True
+            self._engine.pause()
+
+
+def _no_account(users: Iterable[User]) -> AuthenticationError | None:
+    refused = {user.name: user for user in users if user.refused is not None}
+    if not refused or any(user.signed_in for user in users):
+        return None
+    reasons = "; ".join(f"{name}: {_reason(user)}" for name, user in refused.items())
+    remedies = " ".join(dict.fromkeys(_remedy(user) for user in refused.values()))
+    return AuthenticationError(f"no account could sign in ({reasons}); nothing was deleted. {remedies}")
+
+
+def _reason(user: User) -> str:
+    return (user.refused or "").rstrip(". ") or "the credential was refused"
+
+
+def _remedy(user: User) -> str:
+    if user.one_key:
+        return (
+            "Check access key, secret key and this machine's clock before the next try: more than 5 refusals lock the "
+            "key for 5 minutes"
+        )
+    if user.sign_in is not None:
+        return "Check user, password and the project or domain that is signed in to, before the next try"
+    return "Get a new token for these projects"
+
+
+class Run(Running[Outcome]):
+    """One run that is under way: an async iterator of its outcomes. `report` is complete at the end.
+
+    Comes from `stream()`.
+    """
+
+
+class Finding(Running[Target | ProjectLevel]):
+    """Targets as they are found; nothing is deleted. `projects`: those of each account's name, as far as known by now.
+
+    Comes from `Session.find()`. Its report goes on with the run that deletes them.
+    """
+
+    def __init__(self, engine: Engine, report: Report) -> None:
+        super().__init__(engine, report)
+        self.projects: dict[str, list[Project]] = {}
+
+    def _close(self, complete: bool) -> None:
+        if self._stopped or not complete:
+            super()._close(complete)

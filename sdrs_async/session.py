@@ -1,0 +1,253 @@
+"""Accounts that work together: their HTTP sessions, credentials and limits, shared by all that is done with them.
+
+The only module that knows all the parts: it puts clients, fleet, engine and report together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from dataclasses import replace
+from functools import partial
+from types import TracebackType
+from typing import Any, Self, cast
+
+import anyio
+
+from sdrs_async import listing
+from sdrs_async.accounts import Account
+from sdrs_async.client import Client
+from sdrs_async.discovery import Discovery, Selection
+from sdrs_async.engine import Engine
+from sdrs_async.errors import ConfigError
+from sdrs_async.fleet import Fleet
+from sdrs_async.lanes import User
+from sdrs_async.listing import Ask, FailedTask, Group, Project
+from sdrs_async.models import Limits, Outcome, ProjectLevel, RetryPolicy, Target
+from sdrs_async.reading import READ_AHEAD, Intake, Reader, Targets, sources
+from sdrs_async.report import Report
+from sdrs_async.run import Finding, Run, Running
+
+__all__ = ["Lists", "Selected", "Session", "connect", "single_error"]
+
+Selected = Targets | Selection | Mapping[Account, Targets | Selection]
+"""Targets, or what to look for; of several accounts with the account of each."""
+
+
+def connect(
+    accounts: Account | Iterable[Account],
+    *,
+    concurrency: int | None = Limits().concurrency,
+    retry: RetryPolicy | None = None,
+    read_ahead: int = READ_AHEAD,
+) -> Session:
+    """A session of these accounts, to be entered with `async with`.
+
+    `concurrency`: requests at a time over all of them, `None` for no cap; `retry` defaults to `RetryPolicy()`;
+    `read_ahead`: targets held of a flat iterable. Raises `ConfigError` for what cannot be used; nothing is sent.
+    """
+    given = (accounts,) if isinstance(accounts, Account) else tuple(accounts)
+    return Session(given, Limits(concurrency=concurrency).concurrency, retry or RetryPolicy(), read_ahead)
+
+
+class Session:
+    """Everything that several runs over the same accounts share; the limits hold over all of them together.
+
+    One run at a time. Comes from `connect()`.
+    """
+
+    def __init__(
+        self, accounts: tuple[Account, ...], concurrency: int | None, retry: RetryPolicy, read_ahead: int
+    ) -> None:
+        names = [account.name for account in accounts]
+        if not names or len(set(names)) < len(names):
+            raise ConfigError("a session needs one account or more, each with a name of its own")
+        if read_ahead < 1:
+            raise ConfigError(f"read_ahead must be at least 1, not {read_ahead}")
+        self.accounts = accounts
+        self._limits = _limits_of(accounts, concurrency)
+        self._retry = retry
+        self._read_ahead = read_ahead
+        self._fleet = Fleet(concurrency)
+        self._clients = [_client(account, concurrency, retry) for account in accounts]
+        pairs = zip(accounts, self._clients, strict=True)
+        self._users = {account.name: self._user(account, client) for account, client in pairs}
+        self._stack = AsyncExitStack()
+
+    def _user(self, account: Account, client: Client) -> User:
+        return self._fleet.user(
+            account.name, client.endpoint, client.send, account.limits,
+            sign_in=client.sign_in if client.signs_in else None,
+            one_key=getattr(account.auth, "one_key", False),
+        )  # fmt: skip
+
+    async def __aenter__(self) -> Self:
+        async with AsyncExitStack() as stack:
+            for client in self._clients:
+                await stack.enter_async_context(client)
+            self._stack = stack.pop_all()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    # ---- deleting
+
+    async def clean(self, targets: Selected) -> Report:
+        """Like `sdrs_async.clean()`, over the accounts of this session."""
+        report = self._report()
+        run = Run(Engine(self._fleet, report.add, self._retry), report)
+        with single_error():
+            await run.drive(self._readers(targets, run))
+        run.raise_error()
+        return report
+
+    @asynccontextmanager
+    async def stream(self, targets: Selected, *, report: Report | None = None) -> AsyncGenerator[Run]:
+        """Like `sdrs_async.stream()`, over the accounts of this session. `report`: that of a finding, to go on with."""
+        counted = self._report() if report is None else report
+
+        def deliver(outcome: Outcome) -> None:
+            counted.add(outcome)
+            run.hand_out(outcome)
+
+        run = Run(Engine(self._fleet, deliver, self._retry), counted)
+        async with self._driving(run, targets):
+            yield run
+
+    # ---- reading
+
+    @asynccontextmanager
+    async def find(self, targets: Selected) -> AsyncGenerator[Finding]:
+        """The targets of a selection as they are found, and nothing deleted: `async with ... as f: async for ...`."""
+        report = self._report()
+
+        def hand_out(target: Target | ProjectLevel) -> None:
+            finding.hand_out(target)
+
+        finding = Finding(Engine(self._fleet, report.add, self._retry, accept=hand_out), report)
+        async with self._driving(finding, targets):
+            yield finding
+
+    @asynccontextmanager
+    async def lists(self) -> AsyncGenerator[Lists]:
+        """The lists of the service one by one, within the limits of this session."""
+        report, ready = self._report(), _Open()
+        engine = Engine(self._fleet, report.add, self._retry)
+        with single_error():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(engine.run, [ready])
+                await ready.started.wait()
+                yield Lists(engine, self._users)
+                tasks.cancel_scope.cancel()
+
+    # ---- putting a run together
+
+    def _report(self) -> Report:
+        return Report(self._limits, clock=asyncio.get_running_loop().time)
+
+    @asynccontextmanager
+    async def _driving(self, run: Running[Any], targets: Selected) -> AsyncIterator[None]:
+        readers = self._readers(targets, run)
+        with single_error():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(run.drive, readers)
+                yield
+                tasks.cancel_scope.cancel()
+
+    def _readers(self, targets: Selected, run: Running[Any]) -> list[Reader]:
+        return [
+            reader
+            for account, its in self._by_account(targets).items()
+            for reader in self._readers_of(account, its, run)
+        ]
+
+    def _by_account(self, targets: Selected) -> Mapping[Account, Targets | Selection]:
+        if isinstance(targets, Mapping) and targets and all(isinstance(key, Account) for key in targets):
+            return cast(Mapping[Account, Targets | Selection], targets)
+        if len(self.accounts) > 1:
+            raise ConfigError("with several accounts, targets are a mapping from each Account to its targets")
+        return {self.accounts[0]: targets}
+
+    def _readers_of(self, account: Account, targets: Targets | Selection, run: Running[Any]) -> Iterable[Reader]:
+        user = self._users.get(account.name)
+        if user is None:
+            raise ConfigError(f"account {account.name} is not one of this session")
+        if not isinstance(targets, Selection):
+            return sources(targets, self._read_ahead, user)
+        discovery = Discovery(
+            account, user, targets, ask=partial(run.ask, user), report=run.report, read_ahead=self._read_ahead
+        )
+        if isinstance(run, Finding):
+            run.projects[account.name] = discovery.found
+        return [discovery]
+
+
+class _Open:
+    """Keeps an engine running for whoever asks it, until it is cancelled."""
+
+    def __init__(self) -> None:
+        self.started = asyncio.Event()
+
+    async def read(self, intake: Intake) -> None:
+        self.started.set()
+        await anyio.sleep_forever()
+
+
+class Lists:
+    """The lists of a session's accounts, as async iterators that are a page ahead at most.
+
+    Each raises `ListingError` where the list cannot be read, or not to its end. Comes from `Session.lists()`.
+    """
+
+    def __init__(self, engine: Engine, users: Mapping[str, User]) -> None:
+        self._engine = engine
+        self._users = users
+
+    def projects(self, account: Account) -> AsyncGenerator[Project]:
+        """The projects that an account may use, those included that have no SDRS."""
+        return listing.projects(self._ask(account))
+
+    def groups(self, account: Account, project_id: str) -> AsyncGenerator[Group]:
+        """The protection groups of a project."""
+        return listing.groups(self._ask(account), project_id)
+
+    def failed_tasks(
+        self, account: Account, project_id: str, server_group_id: str | None = None
+    ) -> AsyncGenerator[FailedTask]:
+        """The failed tasks inside a group; without one those of the project's own level."""
+        return listing.failed_tasks(self._ask(account), project_id, server_group_id)
+
+    def _ask(self, account: Account) -> Ask:
+        return partial(self._engine.ask, self._users[account.name])
+
+
+def _client(account: Account, concurrency: int | None, retry: RetryPolicy) -> Client:
+    return Client(
+        account.endpoint, account.auth, limits=replace(account.limits, concurrency=concurrency), retry=retry,
+        iam_endpoint=account.iam_endpoint, ca_file=account.ca_file, allow_http=account.allow_http,
+    )  # fmt: skip
+
+
+def _limits_of(accounts: tuple[Account, ...], concurrency: int | None) -> Limits:
+    """Those that bound the time of a run; rates that accounts do not share bound nothing in common."""
+    if len(accounts) == 1:
+        return replace(accounts[0].limits, concurrency=concurrency)
+    return Limits(None, None, None, None, concurrency)
+
+
+@contextmanager
+def single_error() -> Iterator[None]:
+    """Let an exception group of one member out as that member: callers catch `ConfigError`, not a group of it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if error is group:
+            raise
+        raise error from error.__cause__

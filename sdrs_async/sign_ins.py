@@ -1,0 +1,65 @@
+"""Signing in to projects beside the sending of requests: it takes long, and holds no slot of theirs."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import anyio
+import anyio.abc
+
+from sdrs_async.lanes import Lane, User
+from sdrs_async.models import Reply
+from sdrs_async.settlement import Settlement
+
+__all__ = ["SignIns"]
+
+# Of one user at a time: IAM is throttled too.
+_AT_ONCE = 4
+# Seconds for which any sign-in is used, so that one that is over at once cannot turn into an endless row of them.
+_LEAST = 1.0
+
+
+class SignIns:
+    """The sign-ins of one run. `timeout`: seconds for each; `signed`: called whenever one has ended."""
+
+    def __init__(self, settlement: Settlement, timeout: float, signed: Callable[[], None]) -> None:
+        self._settlement = settlement
+        self._timeout = timeout
+        self._signed = signed
+
+    def start(self, lane: Lane, tasks: anyio.abc.TaskGroup) -> None:
+        """Sign in to the project of a lane that is due, as soon as its user may."""
+        user = lane.user
+        user.unsigned.append(lane)
+        if user.signing < _AT_ONCE:
+            user.signing += 1
+            tasks.start_soon(self._sign_in_all, user)
+
+    async def _sign_in_all(self, user: User) -> None:
+        try:
+            while user.unsigned:
+                await anyio.sleep_until(user.sign_ins.held_until)
+                if user.unsigned:
+                    await self._sign_in(user.unsigned.popleft())
+        finally:
+            user.signing -= 1
+
+    async def _sign_in(self, lane: Lane) -> None:
+        fleet, sign_in = self._settlement.fleet, lane.user.sign_in
+        loop = asyncio.get_running_loop()
+        try:
+            if sign_in is not None and lane.has_waiting():  # what waited may have been given up meanwhile
+                self._note(lane, await sign_in(lane.project_id, self._timeout), loop.time())
+        finally:
+            fleet.signed(lane, loop.time())
+        self._signed()
+
+    def _note(self, lane: Lane, result: float | Reply, now: float) -> None:
+        if not isinstance(result, Reply):
+            lane.signed_until = now + max(result, _LEAST)
+        elif lane.has_waiting():
+            job = lane.next_job(now)
+            job.first_try = min(job.first_try, now - result.elapsed)
+            job.sent += 1  # taken back when the reply is counted: nothing went out
+            self._settlement.reply(job, result, now)

@@ -1,0 +1,94 @@
+"""Where requests go: endpoints that may be used, the proxy on the way, and the certificates that are trusted."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import ssl
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+from yarl import URL
+
+from sdrs_async.errors import ConfigError
+
+__all__ = ["Site", "check_endpoint", "tls_context"]
+
+_URL = re.compile(r"https?://[\w.:\[\]/~-]+", re.IGNORECASE | re.ASCII)
+# The service catalog's URL of the service ends in its version and the project id; both are added to each request. An
+# IAM endpoint is given with its version or without.
+_API_ROOT = re.compile(r"/*(?:/v1(?:/[0-9a-f]{32})?|/v3)?/*$")
+
+
+def check_endpoint(endpoint: str, *, allow_http: bool = False) -> str:
+    """The endpoint as `scheme://host[:port][/prefix]`, or `ConfigError`.
+
+    Plain http is for this machine only: elsewhere a credential would cross the network in the clear.
+    """
+    if {"@", "?", "#"} & set(endpoint):  # not shown: a password may be in it
+        raise ConfigError("the endpoint is scheme, host and port only: no user, query or fragment in it")
+    try:
+        parts = urlsplit(endpoint)
+        host, _ = parts.hostname, parts.port
+        (host or "").encode("idna")  # what looking it up does, and fails at
+    except ValueError as error:
+        raise ConfigError(f"endpoint {endpoint!r} is not a URL: {error}") from None
+    if not host or not _URL.fullmatch(endpoint):
+        raise ConfigError(f"endpoint {endpoint!r} is not a URL like https://sdrs.eu-de.otc.t-systems.com")
+    if parts.scheme == "http" and not allow_http and not _is_loopback(host):
+        raise ConfigError(f"endpoint {endpoint!r} would send the credential unencrypted: use https, or --allow-http")
+    return f"{parts.scheme}://{parts.netloc}{_API_ROOT.sub('', parts.path, count=1)}"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+class Site:
+    """One endpoint, checked and taken apart once. `host` goes out as it is here, with the port if it needs one.
+
+    Raises `ConfigError` like `check_endpoint`, and for a proxy in the environment that is none.
+    """
+
+    __slots__ = ("base", "endpoint", "host", "is_https", "proxy", "root")
+
+    def __init__(self, endpoint: str, *, allow_http: bool = False) -> None:
+        self.endpoint = check_endpoint(endpoint, allow_http=allow_http)
+        self.base = URL(self.endpoint, encoded=True)
+        self.root = self.base.raw_path.rstrip("/")
+        self.host = self.base.host_port_subcomponent or ""
+        self.is_https = self.base.scheme == "https"
+        proxy = _proxy_of(self.endpoint)
+        self.proxy = URL(proxy) if proxy else None
+
+
+def tls_context(ca_file: str | None) -> ssl.SSLContext:
+    """What certificates are checked with: those of this PEM file, or the system's. Raises `ConfigError`."""
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        raise ConfigError(f"the CA file {ca_file!r} cannot be used: {error}") from None
+
+
+def _proxy_of(endpoint: str) -> str | None:
+    """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this endpoint; never one for this machine itself.
+
+    Plain http is allowed on loopback because it stays here: through a proxy it would not. Raises `ConfigError`.
+    """
+    parts = urlsplit(endpoint)
+    if _is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
+        return None
+    proxy = getproxies().get(parts.scheme)
+    if proxy is None:
+        return None
+    proxy = proxy if "://" in proxy else f"http://{proxy}"
+    try:
+        usable = URL(proxy).scheme in ("http", "https") and URL(proxy).host
+    except ValueError:
+        usable = None
+    if not usable:  # not shown: a password may be in it
+        raise ConfigError(f"{parts.scheme.upper()}_PROXY is not the URL of a proxy, like http://proxy.example.com:3128")
+    return proxy

@@ -21,7 +21,7 @@ __all__ = ["Job", "Lane", "Send", "SignIn", "Slots", "User"]
 class Send(Protocol):
     """One request on the wire, one classified reply within `timeout` seconds."""
 
-    async def __call__(self, call: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the HTTP client enforces it
+    async def __call__(self, call: Call, timeout: float, /) -> Reply:  # noqa: ASYNC109 - the HTTP client enforces it
         """Never raises for what a server or network does: that is data."""
         ...
 

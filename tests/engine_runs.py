@@ -47,7 +47,7 @@ class Service:
     in_flight: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     most_in_flight: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
-    async def send(self, call: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
+    async def send(self, call: Call, timeout: float, /) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
         """Answer one request as laid out."""
         target = self.target_of(call)
         loop = asyncio.get_running_loop()

@@ -7,7 +7,7 @@ import pytest
 
 from sdrs_async.engine import Engine
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Limits, Outcome, Reply, RetryPolicy, Target, Verdict
+from sdrs_async.models import Call, Limits, Outcome, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import sources
 from tests.engine_runs import DELETED, Service, engine_of, fleet, most_in_window, settle
 
@@ -378,7 +378,7 @@ async def test_cancelling_the_run_leaves_nothing_behind() -> None:
     """Cancelled in the middle, a run gives no grace, and every target it has read has one outcome."""
     outcomes: list[Outcome] = []
 
-    async def hang(target: Target, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
+    async def hang(target: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
         await asyncio.sleep(3600)
         return DELETED
 

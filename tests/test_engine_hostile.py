@@ -7,7 +7,7 @@ import anyio
 import pytest
 
 from sdrs_async.engine import Engine
-from sdrs_async.models import Limits, Outcome, Reply, RetryPolicy, Target, Verdict
+from sdrs_async.models import Call, Limits, Outcome, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import sources
 from tests.engine_runs import DELETED, Service, engine_of, fleet, settle
 from tests.virtual_time import run_virtual
@@ -25,7 +25,7 @@ def late(service: Service, group: str, seconds: float) -> Service:
     """Requests of this group take `seconds` longer."""
     send = service.send
 
-    async def slow(target: Target, timeout: float) -> Reply:  # noqa: ASYNC109
+    async def slow(target: Call, timeout: float) -> Reply:  # noqa: ASYNC109
         if target.server_group_id == group:
             await asyncio.sleep(seconds)
         return await send(target, timeout)
@@ -40,9 +40,9 @@ def test_an_answer_in_the_turn_of_the_cancellation(by: str) -> None:
 
     async def main() -> list[Outcome]:
         outcomes: list[Outcome] = []
-        wire: dict[Target, asyncio.Future[Reply]] = {}
+        wire: dict[Call, asyncio.Future[Reply]] = {}
 
-        async def send(target: Target, timeout: float) -> Reply:  # noqa: ASYNC109
+        async def send(target: Call, timeout: float) -> Reply:  # noqa: ASYNC109
             wire[target] = asyncio.get_running_loop().create_future()
             return await wire[target]
 
@@ -144,7 +144,7 @@ def test_slow_projects_leave_slots_to_the_others() -> None:
     service = Service()
     send = service.send
 
-    async def slow(target: Target, timeout: float) -> Reply:  # noqa: ASYNC109
+    async def slow(target: Call, timeout: float) -> Reply:  # noqa: ASYNC109
         if target.project_id.startswith("slow"):
             await asyncio.sleep(25)
         return await send(target, timeout)
@@ -177,7 +177,7 @@ def test_an_async_source_that_never_suspends_stops_too() -> None:
 def test_the_last_moments_of_a_target_are_no_try() -> None:
     """A try that starts with milliseconds left hides the 503 behind 'no answer within 0.0 s'."""
 
-    async def send(target: Target, timeout: float) -> Reply:  # noqa: ASYNC109
+    async def send(target: Call, timeout: float) -> Reply:  # noqa: ASYNC109
         await asyncio.sleep(min(timeout, 0.5))
         if timeout < 0.5:
             return Reply(Verdict.UNREACHABLE, message=f"no answer within {timeout:.3f} s", timed_out=True)

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from sdrs_async.models import Limits, Outcome, Target, Verdict
+from sdrs_async.models import Limits, Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.render import html
-from sdrs_async.report import Report
+from sdrs_async.report import Report, Unlisted
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}\x1b\u202e\ud800"
 VOID = {"meta", "br"}
@@ -197,3 +197,62 @@ def test_an_empty_run_is_a_page_too() -> None:
 def test_a_merged_report_says_of_how_many_runs() -> None:
     """The page of several runs names their number."""
     assert "(2 runs merged)" in _page(Report(run_id="a").merge(Report(run_id="b")))
+
+
+def test_the_project_level_is_a_row_of_its_own() -> None:
+    """The table of projects counts groups alone, with one row and bar for the project level; failures name it."""
+    report = Report()
+    report.add(_outcome(Verdict.DELETED, "p1", "g1", status_code=204))
+    for project, verdict in (("p1", Verdict.DELETED), ("p2", Verdict.REJECTED)):
+        report.add(Outcome(ProjectLevel(project), verdict, 204, attempts=1))
+    page = _page(report)
+    for expected in (
+        "1 group in 2 projects: 1 deleted; project level of 2 projects: 1 deleted, 1 failed",
+        "Code Targets Meaning 204 3 deleted",
+        "p1 1 1 0 0 0 0",
+        "Project level: failed creations and deletions of groups themselves 2 1 0 1 0 0",
+        "Failed groups and project levels",
+        "p2 project level rejected 204 1",
+    ):
+        assert expected in page
+    assert "p2 0" not in page
+    assert page.count("div", **{"class": "bar"}) == 3
+
+
+def test_a_project_level_alone_is_a_page_too() -> None:
+    """Without any group, the table has the row of the project level alone."""
+    report = Report()
+    report.add(Outcome(ProjectLevel("p1"), Verdict.DELETED, 204, attempts=1))
+    assert "Project level: failed creations and deletions of groups themselves 1 1 0 0 0 0" in _page(report)
+
+
+def test_what_could_not_be_used_or_listed_is_on_the_page() -> None:
+    """Refused accounts and unlisted projects: what happened, what to do, and a bounded number of names."""
+    report = _mixed()
+    report.refused_accounts = {"prod": "wrong key"}
+    for number in range(17):
+        report.add_unlisted(Unlisted(f"p{number:02}", "prod", Verdict.FORBIDDEN, 403, message="no"))
+    page = _page(report)
+    for expected in (
+        "Refused accounts account prod: the credential was refused (wrong key) Check access key",
+        "Not (wholly) listed forbidden 403: no Give the account the role SDRS Administrator",
+        "project p14 of account prod and 2 more: 2 forbidden; a JSON report (--json) lists every one.",
+    ):
+        assert expected in page
+    assert "project p15" not in page
+    assert page.count("h2") == page.count("section") == 7
+
+
+@pytest.mark.parametrize("field", ["project", "account", "code", "message", "refused"])
+def test_hostile_text_of_lists_stays_text(field: str) -> None:
+    """Whatever a server or a file put into a name or message: no tag and no template code comes of it."""
+    fields = dict.fromkeys(("project", "account", "code", "message", "refused"), "x") | {field: HOSTILE}
+    report = Report()
+    unlisted = fields["project"], fields["account"], Verdict.FORBIDDEN, 403, fields["code"], fields["message"]
+    report.add_unlisted(Unlisted(*unlisted))
+    report.refused_accounts = {fields["refused"]: fields["refused"]}
+    source = html.render(report)
+    page = Page(source)
+    assert not {"script", "img"} & {tag for tag, _ in page.tags}
+    assert "{{ 7 * 7 }}???" in page
+    assert source.encode()

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sdrs_async.models import Limits, Outcome, Target, Verdict
+from sdrs_async.models import Limits, Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.render import wording
 from sdrs_async.render.text import print_summary, write_json
-from sdrs_async.report import Report, failure_line
+from sdrs_async.report import Report, Unlisted, failure_line
 
 HOSTILE = "[red]not[/red] [link=http://x]markup[/] :smile: \x1b[31m\x07\u202e"
 
@@ -227,6 +227,135 @@ def test_examples_are_those_of_their_cause() -> None:
     assert [[_group(group) in part for group in (1, 2)] for part in parts[1:]] == [[True, False], [False, True]]
 
 
+# ---- the project level, what was not listed, accounts
+
+
+def _level(verdict: Verdict, project: int = 1, **fields: Any) -> Outcome:
+    return Outcome(ProjectLevel(_project(project)), verdict, attempts=1, elapsed=0.02, latency=0.02, **fields)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_project_level_is_a_row_of_its_own(width: int) -> None:
+    """Groups are counted without it, in the totals and in the projects; its name says what it cleans."""
+    report = Report(Limits(), clock=lambda: 0.0)
+    for group in range(3):
+        _add(report, Verdict.DELETED, group=group, status_code=204)
+    for project in (1, 2):
+        report.add(_level(Verdict.DELETED, project, status_code=204))
+    report.add(_level(Verdict.CONFLICT, 3, status_code=409, request_id="req-9"))
+    text = _shown(report, width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    for expected in (
+        "3 groups in 3 projects: 3 deleted; project level of 3 projects: 2 deleted, 1 failed",
+        "code targets meaning 204 5 deleted",
+        f"{_project(1)} 3 3 0 0",
+        f"{_project(3)} (project level) (request req-9)",
+        "some groups or project levels failed, all for reasons that may pass",
+    ):
+        assert expected in " ".join(text.split())
+    assert f"{_project(2)} " not in text  # it has no groups
+    row = text[text.index("  project level: ") : text.index("What is not clean")]
+    name = " ".join(re.sub(r"3 +2 +0 +1", "", row).replace("0.02 s", "").split())
+    assert name == "project level: failed creations and deletions of groups themselves"
+
+
+@pytest.mark.parametrize(
+    ("verdict", "result"),
+    [(Verdict.DELETED, "every group and project level is clean"), (Verdict.REJECTED, "not every group and project")],
+)
+def test_the_result_speaks_of_the_project_level_where_it_was_asked_for(verdict: Verdict, result: str) -> None:
+    """Whether the failed creations and deletions of groups are gone is part of the result."""
+    report = Report()
+    report.add(_level(verdict, status_code=204))
+    assert f"Result {result}" in " ".join(_shown(report).split())
+
+
+def _unlisted(number: int, verdict: Verdict = Verdict.FORBIDDEN) -> Unlisted:
+    return Unlisted(_project(number), "prod", verdict, 400, "SDRS.0004", "no permission")
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_what_was_not_listed_is_shown_with_what_to_do(width: int) -> None:
+    """What happened and its remedy once for all that share it, each with its account; the result is no clean one."""
+    report = Report()
+    _add(report, Verdict.DELETED, status_code=204)
+    report.add_unlisted(_unlisted(2))
+    report.add_unlisted(_unlisted(3))
+    report.add_unlisted(
+        Unlisted(_project(4), "the account", Verdict.INCOMPLETE, 200, message="no new id after 999 groups")
+    )
+    report.add_unlisted(Unlisted(None, "test", Verdict.TRANSIENT, 503))
+    report.add_unlisted(Unlisted(None, "", Verdict.UNREACHABLE, message="no such host"))
+    text = _shown(report, width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    text = " ".join(text.split())
+    for expected in (
+        "Not (wholly) listed unreachable: no such host Check --iam-endpoint",
+        "then run again. the account forbidden SDRS.0004: no permission Give",
+        f"then run again. project {_project(2)} of account prod project {_project(3)} of account prod transient 503",
+        "name the request ids. account test incomplete: no new id after 999 groups",
+        f"delete the rest by hand with --targets. project {_project(4)} Requests",
+        "Result what was seen is clean, but 3 projects and 2 accounts were not (wholly) listed (exit code 1)",
+    ):
+        assert expected in text
+    assert "every group is clean" not in text
+
+
+def test_the_first_15_that_were_not_listed_are_named() -> None:
+    """A fleet without permission does not flood the terminal; of the rest, the kinds are counted."""
+    report = Report()
+    for number in range(18):
+        report.add_unlisted(_unlisted(number))
+    for number in range(18, 20):
+        report.add_unlisted(_unlisted(number, Verdict.INCOMPLETE))
+    text = _shown(report)
+    assert text.count("of account prod") == 15
+    assert "and 5 more: 3 forbidden, 2 incomplete" in text
+    assert "nothing was cleaned: 20 projects were not (wholly) listed" in " ".join(text.split())
+
+
+def test_a_refused_account_is_shown_with_what_to_do() -> None:
+    """Each by its name and reason, the first 15 of them; an account is not counted as unlisted besides."""
+    report = Report()
+    report.signed_in = True
+    _add(report, Verdict.SKIPPED, attempts=0, latency=None)
+    report.refused_accounts = {"prod": "signature failed"}
+    report.add_unlisted(Unlisted(None, "prod", Verdict.UNAUTHORIZED, 401, "APIGW.0301", "signature failed"))
+    report.add_unlisted(_unlisted(1))
+    text = " ".join(_shown(report).split())
+    assert "account prod: the credential was refused (signature failed) Check access key" in text
+    assert "Its projects were skipped." in text
+    assert "not every group is clean; 1 project was not (wholly) listed; 1 account was refused (exit code 1)" in text
+    report.refused_accounts = {f"a{number:02}": "" for number in range(17)}
+    text = " ".join(_shown(report).split())
+    assert "account a14: the credential was refused Check" in text
+    assert "account a15" not in text
+    assert "Its projects were skipped. and 2 more" in text
+    assert "17 accounts were refused" in text
+
+
+def test_names_from_outside_are_never_markup_here_either() -> None:
+    """Accounts, projects and messages of lists are shown, not obeyed."""
+    report = Report()
+    report.refused_accounts = {HOSTILE: HOSTILE}
+    report.add_unlisted(Unlisted(HOSTILE, HOSTILE, Verdict.FORBIDDEN, 403, HOSTILE, HOSTILE))
+    shown = _shown(report, 1000)
+    assert "\x1b" not in shown
+    assert shown.count("[red]not[/red] [link=http://x]markup[/] :smile: ?[31m??") == 6
+
+
+def test_reads_and_lists_are_among_the_facts() -> None:
+    """What was listed, and how many requests only read, are said where there are any."""
+    report = Report()
+    assert "read" not in _shown(report)
+    assert "Listed" not in _shown(report)
+    report.reads = 1
+    report.add_listed(0, projects=2)
+    text = " ".join(_shown(report, 120).split())
+    assert "Listed 0 groups in 2 projects Requests 0 sent, 0 of them repeats; 0 throttled; 1 read (lists" in text
+    assert "no group was found, so nothing was done (exit code 0)" in text
+
+
 # ---- words
 
 
@@ -275,7 +404,19 @@ def _written(report: Report, failures: Any = None) -> dict[str, Any]:
     return document
 
 
-@pytest.mark.parametrize("report", [Report(clock=lambda: 0.0), _mixed()], ids=["empty", "mixed"])
+def _discovered() -> Report:
+    report = _mixed()
+    report.add(_level(Verdict.REJECTED, status_code=400))
+    report.add_listed(1239, projects=20)
+    report.add_unlisted(_unlisted(30))
+    report.refused_accounts = {"prod": "signature failed"}
+    report.reads = 60
+    return report
+
+
+@pytest.mark.parametrize(
+    "report", [Report(clock=lambda: 0.0), _mixed(), _discovered()], ids=["empty", "mixed", "discovered"]
+)
 def test_the_file_holds_the_report(report: Report) -> None:
     """What is written is the report as it is, and can be read back."""
     document = _written(report)

@@ -13,14 +13,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Limits, Outcome, Target, Verdict
-from sdrs_async.report import Report, failure_line
+from sdrs_async.models import Limits, Outcome, ProjectLevel, Target, Verdict
+from sdrs_async.report import Report, Unlisted, failure_line
+from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import remedy
-from sdrs_async.report.tally import GROUPS
 
 START = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 ANSWERED = (Verdict.DELETED, Verdict.GONE)
 UNSENT = (Verdict.SKIPPED, Verdict.UNSETTLED)
+OF_LISTS = (Verdict.READ, Verdict.INCOMPLETE)
+OF_TARGETS = [verdict for verdict in Verdict if verdict not in OF_LISTS]
 
 
 class Clock:
@@ -56,11 +58,12 @@ def _reread(report: Report) -> Report:
 
 @st.composite
 def _outcomes(draw: st.DrawFn) -> Outcome:
-    verdict = draw(st.sampled_from(list(Verdict)))
+    verdict = draw(st.sampled_from(OF_TARGETS))
+    project, group = draw(st.sampled_from(["p1", "p2", "p3"])), draw(st.sampled_from([None, *"abcdefgh"]))
     answered = verdict in ANSWERED or (verdict not in UNSENT and draw(st.booleans()))
     attempts = draw(st.integers(1 if answered else 0, 1 if verdict in UNSENT else 6))
     return Outcome(
-        target=Target(draw(st.sampled_from(["p1", "p2", "p3"])), draw(st.sampled_from("abcdefgh"))),
+        target=ProjectLevel(project) if group is None else Target(project, group),
         verdict=verdict,
         status_code=draw(st.sampled_from([204, 400, 404, 429, 503])) if answered else None,
         error_code=draw(st.sampled_from([None, "SDRS.1002", "APIGW.0308"])) if answered else None,
@@ -73,6 +76,26 @@ def _outcomes(draw: st.DrawFn) -> Outcome:
     )
 
 
+TEXTS = st.sampled_from(["", "one", "ü\u202e\ud800"])
+UNLISTED = st.builds(
+    Unlisted,
+    project_id=st.sampled_from([None, "p1", "p2"]),
+    account=st.sampled_from(["", "prod", "test"]),
+    verdict=st.sampled_from([Verdict.FORBIDDEN, Verdict.INCOMPLETE, Verdict.UNREACHABLE]),
+    status_code=st.sampled_from([None, 200, 403]),
+    error_code=st.sampled_from([None, "SDRS.0004"]),
+    message=TEXTS,
+)
+
+
+def _discover(draw: st.DrawFn, report: Report) -> None:
+    report.add_listed(draw(st.integers(0, 5)), draw(st.integers(0, 5)))
+    for unlisted in draw(st.lists(UNLISTED, max_size=5)):
+        report.add_unlisted(unlisted)
+    report.reads = draw(st.integers(0, 9))
+    report.refused_accounts = draw(st.dictionaries(st.sampled_from(["prod", "test"]), TEXTS))
+
+
 @st.composite
 def _reports(draw: st.DrawFn, run_id: str) -> Report:
     clock = Clock()
@@ -82,7 +105,9 @@ def _reports(draw: st.DrawFn, run_id: str) -> Report:
     for outcome in draw(st.lists(_outcomes(), max_size=20)):
         clock.now += draw(st.floats(0, 10))
         report.add(outcome)
-    report.add_unsettled(draw(st.sampled_from(["p1", "p9"])), draw(st.integers(0, 3)))
+    unsettled = draw(st.integers(0, 3))
+    report.add_unsettled(draw(st.sampled_from(["p1", "p9"])), unsettled, project_level=draw(st.booleans()))
+    _discover(draw, report)
     report.add_duplicate(draw(st.integers(0, 3)))
     clean = report.targets["done"] + report.targets["gone"]
     report.signed_in, report.refused = clean > 0 or draw(st.booleans()), draw(st.booleans())
@@ -105,6 +130,9 @@ def test_every_sum_holds(report: Report) -> None:
         assert sum(part["status_codes"].values()) == targets["done"] + targets["gone"] + targets["failed"]
     for group in ("planned", *GROUPS):
         assert document["targets"][group] == sum(project["targets"][group] for project in document["projects"])
+        levels = [project["project_level"] for project in document["projects"] if "project_level" in project]
+        assert document["project_level"][group] == sum(level[group] for level in levels)
+        assert document["project_level"][group] <= document["targets"][group]
     targets = document["targets"]
     assert sum(document["verdicts"].values()) == targets["planned"]
     assert sum(cause["count"] for cause in document["causes"]) == targets["failed"] + targets["skipped"]
@@ -143,8 +171,11 @@ def test_the_document_is_that_of_the_contract() -> None:
         "interrupted": True,
         "status_codes": {"204": 7, "404": 1, "503": 1},
         "verdicts": {"deleted": 7, "gone": 1, "transient": 1, "unsettled": 1},
-        "requests": {"sent": 12, "retries": 3, "throttled": 2},
-        "failures": [{"project_id": "p1", "server_group_id": "g8", "verdict": "transient"} | failure],
+        "requests": {"sent": 12, "retries": 3, "throttled": 2, "reads": 0},
+        "failures": [{"project_id": "p1", "server_group_id": "g8", "level": "group", "verdict": "transient"} | failure],
+        "discovery": {"projects": 0, "groups": 0, "failed": []},
+        "project_level": dict.fromkeys(("planned", *GROUPS), 0),
+        "accounts": {"signed_in": False, "refused": False, "failed": []},
     }
     found = report.to_dict()
     assert {key: found[key] for key in expected} == expected
@@ -177,7 +208,7 @@ def test_a_failed_target_without_any_answer_counts_as_none() -> None:
 def test_targets_that_were_never_tried_send_nothing_and_take_no_time() -> None:
     """Skipped and unsettled ones are planned, and neither requests nor status codes nor time of their project."""
     document = _report(_outcome(Verdict.SKIPPED, message="why"), _outcome(Verdict.UNSETTLED, group="g2")).to_dict()
-    assert document["requests"] == {"sent": 0, "retries": 0, "throttled": 0}
+    assert document["requests"] == {"sent": 0, "retries": 0, "throttled": 0, "reads": 0}
     assert document["status_codes"] == {}
     assert document["projects"][0]["duration_s"] == 0
     assert document["speed"] == {"floor_s": None, "efficiency": None, "bottleneck": None}
@@ -275,7 +306,8 @@ def test_a_negative_bound_is_refused() -> None:
         ("unauthorized", "SDRS.0002", "", "scoped"),
         ("unauthorized", "SDRS.0001", "", "project id"),
         ("unauthorized", "SDRS.0001", "", "scoped"),
-        ("unauthorized", "apigw.0301", "", "clock"),
+        ("unauthorized", "apigw.0301", "", "clock; more than 5 refusals lock the key for 5 minutes"),
+        ("unauthorized", None, "", "clouds.yaml"),
         ("forbidden", None, "", "SDRS Administrator"),
         ("forbidden", "APIGW.0802", "", "region"),
         ("conflict", "SDRS.1002", "", "busy"),
@@ -284,7 +316,7 @@ def test_a_negative_bound_is_refused() -> None:
         ("transient", "SDRS.9999", "", "later"),
         ("unreachable", None, "reset by peer", "proxy"),
         ("unreachable", None, "[SSL: CERTIFICATE_VERIFY_FAILED]", "--ca-file"),
-        ("skipped", None, "", "project was stopped"),
+        ("skipped", None, "", "project or account was stopped"),
         ("still_there", None, "", "message"),
     ],
 )
@@ -298,7 +330,7 @@ def test_every_cause_says_what_to_do(verdict: str, code: str | None, message: st
 def test_every_failure_of_the_contract_has_a_remedy_of_its_own() -> None:
     """A verdict that is new in the model must not fall through to the general sentence."""
     clean = (Verdict.DELETED, Verdict.GONE, Verdict.UNSETTLED)
-    assert all(remedy(verdict, None) != remedy("unknown", None) for verdict in Verdict if verdict not in clean)
+    assert all(remedy(verdict, None) != remedy("unknown", None) for verdict in OF_TARGETS if verdict not in clean)
 
 
 def test_causes_are_counted_by_verdict_and_code_the_most_frequent_first() -> None:
@@ -465,7 +497,10 @@ def _document() -> dict[str, Any]:
 MISSING = [(key,) for key in _document()] + [
     ("targets", "planned"),
     ("targets", "duplicates"),
+    ("project_level", "done"),
+    ("discovery", "failed"),
     ("requests", "sent"),
+    ("requests", "reads"),
     ("speed", "floor_s"),
     ("speed", "bottleneck"),
     ("accounts", "refused"),
@@ -478,7 +513,10 @@ MISSING = [(key,) for key in _document()] + [
 ]
 # What is worked out anew when a report is read, and what the contract does not ask for.
 DERIVED = {("duration_s",)}
-EXTRA = {(key,) for key in ("runs", "interrupted_by", "error", "accounts", "failures_omitted", "latency_buckets")}
+EXTRA = {
+    *((key,) for key in ("runs", "interrupted_by", "error", "accounts", "failures_omitted", "latency_buckets")),
+    *(("discovery",), ("project_level",), ("requests", "reads")),  # older reports lack them
+}
 
 
 def _change(document: dict[str, Any], path: tuple[str | int, ...], value: object) -> str:
@@ -530,6 +568,7 @@ def test_a_missing_key_is_named(path: tuple[str | int, ...]) -> None:
         (("targets", "duplicates"), 10**400),
         (("status_codes",), {"204": 2}),
         (("verdicts",), {"deleted": 2}),
+        (("verdicts",), {"deleted": 1, "incomplete": 1}),
         (("requests", "retries"), 3),
         (("requests", "sent"), 1),
         (("accounts", "signed_in"), False),
@@ -538,6 +577,15 @@ def test_a_missing_key_is_named(path: tuple[str | int, ...]) -> None:
         (("projects",), {}),
         (("projects", 0), "p1"),
         (("projects", 0, "targets", "planned"), 1),
+        (("project_level", "planned"), 1),
+        (("project_level",), {**dict.fromkeys(GROUPS, 0), "planned": 1, "done": 1}),
+        (("projects", 0, "project_level"), {**dict.fromkeys(GROUPS, 0), "planned": 2, "done": 2}),
+        (("discovery",), []),
+        (("discovery", "projects"), -1),
+        (("discovery", "failed"), [{"account": "a", "project_id": 1, "verdict": "gone"}]),
+        (("discovery", "failed"), [{"project_id": "p", "verdict": "read", "status_code": 200, "message": ""}]),
+        (("accounts", "failed"), [{"account": "a"}]),
+        (("requests", "reads"), -1),
         (("projects", 0, "status_codes"), {"204": 1}),
         (("projects", 0, "status_codes"), {"204": 1, "many": 1}),
         (("projects", 0, "status_codes"), {"0204": 1, "400": 1}),
@@ -546,6 +594,7 @@ def test_a_missing_key_is_named(path: tuple[str | int, ...]) -> None:
         (("failures",), []),
         (("failures",), _document()["failures"] * 2),
         (("failures", 0, "verdict"), "gone"),
+        (("failures", 0, "level"), "project"),
         (("failures", 0, "message"), None),
         (("failures_omitted",), 1),
         (("causes",), []),
@@ -611,14 +660,15 @@ def test_the_document_of_the_contract_can_be_read() -> None:
     """What the contract does not ask for may be missing: runs, accounts, omitted failures and messages follow."""
     report = Report.from_dict(CONTRACT)
     document = report.to_dict()
-    assert {key: document[key] for key in ("targets", "requests", "failures")} == {
-        key: CONTRACT[key] for key in ("targets", "requests", "failures")
-    }
+    assert document["targets"] == CONTRACT["targets"]
+    assert document["requests"] == CONTRACT["requests"] | {"reads": 0}
+    assert document["failures"] == [CONTRACT["failures"][0] | {"level": "group"}]
     assert (document["runs"], document["interrupted_by"], document["error"], report.exit_code) == (
         ["run"], None, None, 130
     )  # fmt: skip
     assert document["speed"] == {"floor_s": 1.4, "efficiency": 0.9333, "bottleneck": "project rate"}
-    assert (document["accounts"], document["failures_omitted"]) == ({"signed_in": True, "refused": False}, 0)
+    accounts = {"signed_in": True, "refused": False, "failed": []}
+    assert (document["accounts"], document["failures_omitted"]) == (accounts, 0)
     assert (document["causes"][0]["message"], set(document["latency_ms"].values())) == ("", {None})
     assert report.merge(_report(_outcome(), run_id="other")).targets["planned"] == 11
 
@@ -638,7 +688,7 @@ def test_a_document_without_accounts_shows_whether_one_was_let_in() -> None:
         document = _report(outcome).to_dict()
         del document["accounts"]
         report = Report.from_dict(document)
-        assert (report.to_dict()["accounts"], report.exit_code) == (accounts, code)
+        assert (report.to_dict()["accounts"], report.exit_code) == (accounts | {"failed": []}, code)
 
 
 def test_a_project_that_is_there_twice_is_refused() -> None:
@@ -651,7 +701,7 @@ def test_a_project_that_is_there_twice_is_refused() -> None:
 
 def test_unknown_keys_are_left_alone() -> None:
     """A report of a later version that only adds keys can be read."""
-    document = _document() | {"discovery": {"projects": 1}}
+    document = _document() | {"costs": {"projects": 1}}
     assert Report.from_dict(document).to_dict() == _document() | {"finished_at": document["finished_at"]}
 
 

@@ -22,7 +22,7 @@ import anyio
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Outcome, Verdict
 from sdrs_async.report import failure_line
-from sdrs_async.report.tally import GROUP_OF
+from sdrs_async.report.projects import GROUP_OF
 
 __all__ = ["FailureFile", "Outputs", "ResultsFile", "need_jinja", "written_whole"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sdrs_async.render import wording
 from sdrs_async.report import Report
-from sdrs_async.report.tally import GROUPS
+from sdrs_async.report.projects import GROUPS
 
 __all__ = ["render"]
 
@@ -37,7 +37,12 @@ def _view(report: Report) -> dict[str, Any]:
     return {
         **document,
         "groups": GROUPS,
-        "projects": wording.worst_first(document["projects"]),
+        "projects": wording.worst_first(document),
+        "project_level_name": wording.PROJECT_LEVEL,
+        "gaps": {
+            "Refused accounts": wording.refused_accounts(document),
+            "Not (wholly) listed": wording.unlisted(document),
+        },
         "clean": exit_code == 0,
         "exit_code": exit_code,
         "result": wording.exit_meaning(exit_code, document),

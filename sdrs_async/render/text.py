@@ -28,6 +28,7 @@ _MAX_EXAMPLES = 3
 _MAX_MESSAGE = 200
 _WIDE = 100
 """Columns from which the table of projects also has room for their times."""
+_ALWAYS = ("done", "gone", "failed")
 _COLOR = {"done": "green", "gone": "cyan", "failed": "red", "skipped": "yellow", "unsettled": "yellow"}
 
 
@@ -45,12 +46,18 @@ def print_summary(report: Report, console: Console, *, exit_code: int | None = N
 def _parts(document: Mapping[str, Any], exit_code: int, width: int) -> Iterator[RenderableType]:
     yield Text(wording.totals_sentence(document), style="bold", overflow="fold")
     if document["status_codes"]:
-        yield from _section("Status codes", [_status_table(document["status_codes"])])
+        yield from _section("Status codes", [_status_table(document)])
     if document["projects"]:
         heading = "Projects, the worst first" if len(document["projects"]) > 1 else "Project"
-        yield from _section(heading, [_project_table(document["projects"], width)])
+        yield from _section(heading, [_project_table(document, width)])
     if document["causes"]:
         yield from _section("What is not clean, and what to do about it", _causes(document))
+    for heading, (gaps, more) in (
+        ("Refused accounts", wording.refused_accounts(document)),
+        ("Not (wholly) listed", wording.unlisted(document)),
+    ):
+        if gaps:
+            yield from _section(heading, _gaps(gaps, more))
     yield Text()
     yield _facts(document, exit_code)
 
@@ -71,26 +78,27 @@ def _table() -> Table:
     return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
 
 
-def _status_table(status_codes: Mapping[str, int]) -> Table:
+def _status_table(document: Mapping[str, Any]) -> Table:
     table = _table()
-    for name in ("code", "groups"):
+    for name in ("code", "targets" if document["project_level"]["planned"] else "groups"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("meaning", overflow="fold")
-    for key, count in status_codes.items():
+    for key, count in document["status_codes"].items():
         table.add_row(Text(key), f"{count:,}", Text(wording.status_meaning(key)))
     return table
 
 
-def _project_table(projects: list[dict[str, Any]], width: int) -> Table:
-    groups = ["planned", *(group for group in _COLOR if group in ("done", "gone", "failed") or _any(projects, group))]
+def _project_table(document: Mapping[str, Any], width: int) -> Table:
+    """The projects with their groups; the project level of all of them is a row of its own."""
+    level, wide = document["project_level"], width >= _WIDE
+    groups = ["planned", *(group for group in _COLOR if group in _ALWAYS or document["targets"][group])]
     table = _table()
     table.add_column("project", overflow="fold")
     for group in groups:
         table.add_column("groups" if group == "planned" else group, justify="right", no_wrap=True)
-    wide = width >= _WIDE
     if wide:
         table.add_column("time", justify="right", no_wrap=True)
-    order = wording.worst_first(projects)
+    order = wording.worst_first(document)
     for project in order[:_MAX_PROJECTS]:
         times = [wording.duration(project["duration_s"])] if wide else []
         name = Text(printable(project["project_id"]))
@@ -98,11 +106,9 @@ def _project_table(projects: list[dict[str, Any]], width: int) -> Table:
     if rest := order[_MAX_PROJECTS:]:
         sums = {group: sum(project["targets"][group] for project in rest) for group in groups}
         table.add_row(Text(f"and {len(rest):,} more", style="italic"), *_counts(sums, groups))
+    if level["planned"]:
+        table.add_row(Text(wording.PROJECT_LEVEL, style="italic"), *_counts(level, groups))
     return table
-
-
-def _any(projects: list[dict[str, Any]], group: str) -> bool:
-    return any(project["targets"][group] for project in projects)
 
 
 def _counts(targets: Mapping[str, int], groups: Iterable[str]) -> list[Text]:
@@ -141,13 +147,25 @@ def _is_of(failure: Mapping[str, Any], cause: Mapping[str, Any]) -> bool:
     return same and remedy(verdict, code, failure["message"]) == str(cause["remedy"])
 
 
+def _gaps(gaps: list[wording.Gap], more: str) -> Iterator[RenderableType]:
+    for number, gap in enumerate(gaps):
+        head = Text(_shortened(printable(gap.happened)), style="red", overflow="fold")
+        yield Padding(head, (1 if number else 0, 0, 0, 0), expand=False)
+        yield _indented(Text(gap.remedy, style="bold"))
+        for name in gap.names:
+            yield _indented(Text(printable(name), overflow="fold"))
+    if more:
+        yield Padding(Text(printable(more), style="italic"), (1, 0, 0, 0), expand=False)
+
+
 def _shortened(message: str) -> str:
     return message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 3]}..."
 
 
 def _example(failure: Mapping[str, Any]) -> str:
     request = f" (request {failure['request_id']})" if failure["request_id"] else ""
-    return printable(f"{failure['project_id']}/{failure['server_group_id']}{request}")
+    group = failure["server_group_id"]
+    return printable(f"{failure['project_id']}{' (project level)' if group is None else f'/{group}'}{request}")
 
 
 def _facts(document: Mapping[str, Any], exit_code: int) -> Table:

@@ -2,20 +2,36 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
+
+from sdrs_async.report.projects import GROUPS
+from sdrs_async.report.remedies import ACCOUNT_REMEDY, listing_remedy
 
 __all__ = [
+    "PROJECT_LEVEL",
+    "Gap",
     "duration",
     "exit_meaning",
     "facts",
+    "many",
     "moment",
+    "of_groups",
     "printable",
+    "refused_accounts",
     "status_meaning",
     "totals_sentence",
+    "unlisted",
     "worst_first",
 ]
 
+PROJECT_LEVEL = "project level: failed creations and deletions of groups themselves"
+"""What a project-level deletion is called: it leaves alone the failed tasks inside the groups."""
+
+_MAX_GAPS = 15
+_NAMELESS = ("", "the account")  # the second is what the only account of `clean()` and `stream()` is called
 _STATUS = {
     "400": "bad request (with code SDRS.1013: the group is gone)",
     "401": "not signed in: the credential was refused",
@@ -36,11 +52,11 @@ _STATUS = {
 }
 _STATUS_CLASS = {"2": "deleted", "3": "redirect, not followed", "4": "refused", "5": "fault of the service"}
 _EXIT = {
-    0: "every group is clean",
-    1: "not every group is clean",
+    0: "every {one} is clean",
+    1: "not every {one} is clean",
     2: "stopped by an error",
     3: "no account could sign in",
-    5: "some groups failed, all for reasons that may pass: run the same again",
+    5: "some {several} failed, all for reasons that may pass: run the same again",
     129: "hung up before the end",
     130: "interrupted before the end",
     143: "terminated before the end",
@@ -68,10 +84,35 @@ def status_meaning(key: str) -> str:
 def exit_meaning(code: int, document: Mapping[str, Any]) -> str:
     """What an exit code says about the run."""
     if code == 0 and not document["targets"]["planned"]:
-        return "nothing was selected, so nothing was done"
+        found = document["discovery"]["projects"]
+        return f"{'no group was found' if found else 'nothing was selected'}, so nothing was done"
     if code == 2 and document["error"] is None:
         return "an output could not be written"
-    return _EXIT.get(code, f"ended by signal {code - 128}")
+    level = document["project_level"]["planned"]
+    one, several = ("group and project level", "groups or project levels") if level else ("group", "groups")
+    if code == 1 and (gaps := _gaps(document)):
+        return f"{_seen(document['targets'], one)} {gaps}"
+    return _EXIT.get(code, f"ended by signal {code - 128}").format(one=one, several=several)
+
+
+def _gaps(document: Mapping[str, Any]) -> str:
+    """What a run could not even see, beside what it did; empty where it saw all that was selected."""
+    refused = {one["account"] for one in document["accounts"]["failed"]}
+    failed = document["discovery"]["failed"]
+    blind = {one["account"] for one in failed if one["project_id"] is None} - refused
+    projects = sum(one["project_id"] is not None for one in failed)
+    unlisted = [many(count, noun) for count, noun in ((projects, "project"), (len(blind), "account")) if count]
+    were = "was" if projects + len(blind) == 1 else "were"
+    gaps = [f"{' and '.join(unlisted)} {were} not (wholly) listed"] if unlisted else []
+    if refused:
+        gaps.append(f"{many(len(refused), 'account')} {'was' if len(refused) == 1 else 'were'} refused")
+    return "; ".join(gaps)
+
+
+def _seen(targets: Mapping[str, int], one: str) -> str:
+    if targets["done"] + targets["gone"] < targets["planned"]:
+        return f"not every {one} is clean;"
+    return "what was seen is clean, but" if targets["planned"] else "nothing was cleaned:"
 
 
 def duration(seconds: float) -> str:
@@ -88,27 +129,49 @@ def moment(rfc3339: str) -> str:
 
 
 def totals_sentence(document: Mapping[str, Any]) -> str:
-    """What became of the groups, in one sentence; groups of zero are left out."""
-    targets, projects = document["targets"], len(document["projects"])
+    """What became of the groups, and apart from them of the projects' own level; what is zero is left out."""
+    targets, projects = document["targets"], document["projects"]
+    groups = of_groups(document)
+    doubles = f" ({many(targets['duplicates'], 'duplicate')} left out)" if targets["duplicates"] else ""
+    sentence = f"{many(groups['planned'], 'group')} in {many(len(projects), 'project')}: {_became(groups)}{doubles}"
+    if not document["project_level"]["planned"]:
+        return sentence
+    own = sum("project_level" in project for project in projects)
+    return f"{sentence}; project level of {many(own, 'project')}: {_became(document['project_level'])}"
+
+
+def _became(targets: Mapping[str, int]) -> str:
     words = {"done": "deleted", "gone": "already gone"}
-    groups = ("done", "gone", "failed", "skipped", "unsettled")
-    parts = [f"{targets[group]:,} {words.get(group, group)}" for group in groups if targets[group] or group == "done"]
-    doubles = f" ({_many(targets['duplicates'], 'duplicate')} left out)" if targets["duplicates"] else ""
-    return f"{_many(targets['planned'], 'group')} in {_many(projects, 'project')}: {', '.join(parts)}{doubles}"
+    shown = (group for group in GROUPS if targets[group] or group == "done")
+    return ", ".join(f"{targets[group]:,} {words.get(group, group)}" for group in shown)
+
+
+def of_groups(part: Mapping[str, Any]) -> dict[str, int]:
+    """The targets of a report, or of one project in it, without those of the project level."""
+    level = part.get("project_level", {})
+    return {name: part["targets"][name] - level.get(name, 0) for name in ("planned", *GROUPS)}
 
 
 def facts(document: Mapping[str, Any]) -> dict[str, str]:
     """The facts of a run by their names; of its speed only where something was answered."""
     speed = {"Speed": _speed_sentence(document)} if document["speed"]["bottleneck"] is not None else {}
     return {
+        **_listed(document["discovery"]),
         "Requests": _requests_sentence(document["requests"]),
         "Latency": _latency_sentence(document),
         **speed,
     }
 
 
+def _listed(discovery: Mapping[str, Any]) -> dict[str, str]:
+    projects, groups = discovery["projects"], discovery["groups"]
+    return {"Listed": f"{many(groups, 'group')} in {many(projects, 'project')}"} if projects or groups else {}
+
+
 def _requests_sentence(requests: Mapping[str, int]) -> str:
-    return f"{requests['sent']:,} sent, {requests['retries']:,} of them repeats; {requests['throttled']:,} throttled"
+    reads = f"; {many(requests['reads'], 'read')} (lists, sign-in checks)" if requests["reads"] else ""
+    sent, retries, throttled = (requests[name] for name in ("sent", "retries", "throttled"))
+    return f"{sent:,} sent, {retries:,} of them repeats; {throttled:,} throttled{reads}"
 
 
 def _speed_sentence(document: Mapping[str, Any]) -> str:
@@ -128,15 +191,77 @@ def _latency_sentence(document: Mapping[str, Any]) -> str:
     return f"half within {p50:,.1f} ms, 90% within {p90:,.1f} ms, 99% within {p99:,.1f} ms, longest {longest:,.1f} ms"
 
 
-def worst_first(projects: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The projects by what is not clean in them: failed ones before skipped and unsettled ones, then by id."""
+def worst_first(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The projects that have groups, with these alone for `targets`, by what is not clean in them.
+
+    Failed ones come before skipped and unsettled ones; then the id decides.
+    """
 
     def badness(project: dict[str, Any]) -> tuple[int, int, str]:
         targets = project["targets"]
         return -targets["failed"], -targets["skipped"] - targets["unsettled"], project["project_id"]
 
-    return sorted(projects, key=badness)
+    projects = [{**project, "targets": of_groups(project)} for project in document["projects"]]
+    return sorted((project for project in projects if project["targets"]["planned"]), key=badness)
 
 
-def _many(count: int, noun: str) -> str:
+class Gap(NamedTuple):
+    """Something that could not be used or seen, what to do about it, and to whom it happened; not escaped."""
+
+    happened: str
+    remedy: str
+    names: list[str]
+
+
+def refused_accounts(document: Mapping[str, Any]) -> tuple[list[Gap], str]:
+    """The accounts whose credential was refused: the first 15, and a word about the others."""
+    failed = document["accounts"]["failed"]
+    remedy = f"{ACCOUNT_REMEDY} Its projects were skipped."
+    gaps = [Gap(_refused(one), remedy, []) for one in failed[:_MAX_GAPS]]
+    rest = len(failed) - len(gaps)
+    return gaps, f"and {rest:,} more" if rest else ""
+
+
+def _refused(line: Mapping[str, Any]) -> str:
+    reason = f" ({line['message']})" if line["message"] else ""
+    return f"{_account(line)}: the credential was refused{reason}"
+
+
+def unlisted(document: Mapping[str, Any]) -> tuple[list[Gap], str]:
+    """What was not (wholly) listed: the first 15 by account and project, grouped; and a word about the others."""
+    failed = document["discovery"]["failed"]
+    gaps: dict[tuple[str, str], Gap] = {}
+    for line in failed[:_MAX_GAPS]:
+        gap = Gap(_happened(line), _remedy(line), [])
+        gaps.setdefault((gap.happened, gap.remedy), gap).names.append(_name(line))
+    others = Counter(one["verdict"] for one in islice(failed, _MAX_GAPS, None))
+    kinds = ", ".join(f"{others[verdict]:,} {verdict}" for verdict in sorted(others))
+    return list(gaps.values()), f"and {others.total():,} more: {kinds}" if others else ""
+
+
+def _happened(line: Mapping[str, Any]) -> str:
+    status = line["status_code"]
+    refusal = str(status) if status is not None and status >= 300 else None
+    what = " ".join(part for part in (line["verdict"], line["error_code"] or refusal) if part)
+    return f"{what}: {line['message']}" if line["message"] else what
+
+
+def _remedy(line: Mapping[str, Any]) -> str:
+    of_account = line["project_id"] is None
+    return listing_remedy(line["verdict"], line["error_code"], line["message"], of_account=of_account)
+
+
+def _name(line: Mapping[str, Any]) -> str:
+    if line["project_id"] is None:
+        return _account(line)
+    owner = "" if line["account"] in _NAMELESS else f" of {_account(line)}"
+    return f"project {line['project_id']}{owner}"
+
+
+def _account(line: Mapping[str, Any]) -> str:
+    return "the account" if line["account"] in _NAMELESS else f"account {line['account']}"
+
+
+def many(count: int, noun: str) -> str:
+    """A count with its noun."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

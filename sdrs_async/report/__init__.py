@@ -1,6 +1,7 @@
 """What a run comes to: counts that always add up, failures, causes, latency and speed, as data that merges."""
 
+from sdrs_async.report.discovery import Unlisted
 from sdrs_async.report.failures import failure_line
 from sdrs_async.report.report import SCHEMA, Report
 
-__all__ = ["SCHEMA", "Report", "failure_line"]
+__all__ = ["SCHEMA", "Report", "Unlisted", "failure_line"]

@@ -14,7 +14,10 @@ _SLACK = 64
 
 
 class Failure(NamedTuple):
-    """One failed target, in the order of its fields; -1 and "" stand for what JSON spells null."""
+    """One failed target, in the order of its fields; -1 and "" stand for what JSON spells null.
+
+    A project's own level has no `server_group_id`, and so comes before the groups of its project.
+    """
 
     project_id: str
     server_group_id: str
@@ -31,7 +34,7 @@ class Failure(NamedTuple):
         target = outcome.target
         return cls(
             target.project_id,
-            target.server_group_id,
+            target.server_group_id or "",
             str(outcome.verdict),
             -1 if outcome.status_code is None else outcome.status_code,
             outcome.error_code or "",
@@ -42,11 +45,14 @@ class Failure(NamedTuple):
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Self:
-        """Read back `line`; `ConfigError` naming the key."""
+        """Read back `line`; `ConfigError` naming the key. Without a `level`, as it once was, it follows from the id."""
+        group_id = fields.optional_text("server_group_id") or ""
+        if "level" in fields and fields.text("level") != _level(group_id):
+            raise fields.wrong("level", f"must be {_level(group_id)!r} with this server_group_id")
         status_code = fields.optional_integer("status_code")
         return cls(
             fields.text("project_id"),
-            fields.text("server_group_id"),
+            group_id,
             fields.text("verdict"),
             -1 if status_code is None else status_code,
             fields.optional_text("error_code") or "",
@@ -58,16 +64,25 @@ class Failure(NamedTuple):
     def line(self) -> dict[str, Any]:
         """The failure fields of the report (contract, section 6)."""
         return {
-            **self._asdict(),
+            "project_id": self.project_id,
+            "server_group_id": self.server_group_id or None,
+            "level": _level(self.server_group_id),
+            "verdict": self.verdict,
             "status_code": None if self.status_code < 0 else self.status_code,
             "error_code": self.error_code or None,
+            "message": self.message,
             "request_id": self.request_id or None,
+            "attempts": self.attempts,
         }
 
 
 def failure_line(outcome: Outcome) -> dict[str, Any]:
     """The failure fields of the report for one outcome, JSON-serialisable; also the start of a results line."""
     return Failure.of(outcome).line()
+
+
+def _level(group_id: str) -> str:
+    return "group" if group_id else "project"
 
 
 class Failures:

@@ -1,4 +1,4 @@
-"""What to do about a failure, by verdict and error code; and whether another run alone may mend it.
+"""What to do about a failure, a list or a sign-in, by verdict and error code; and whether another run may mend it.
 
 Sources of the codes: vendor page sdrs_05_1101 (SDRS), the gateway's error table (APIGW/APIG: only the number counts).
 """
@@ -7,18 +7,19 @@ from __future__ import annotations
 
 from sdrs_async.models import Verdict
 
-__all__ = ["is_certificate", "remedy", "worth_retrying"]
+__all__ = ["ACCOUNT_REMEDY", "is_certificate", "listing_remedy", "remedy", "worth_retrying"]
 
 _BY_VERDICT: dict[str, str] = {
     Verdict.REJECTED: "The service does not take this request: read its message, then check --endpoint and the ids.",
-    Verdict.UNAUTHORIZED: "Get a new token or key, check that it is for this project and its region, then run again.",
+    Verdict.UNAUTHORIZED: "Get a new token or key, or correct what signs in for it (clouds.yaml, OS_*); check that "
+    "it is for this project and its region, then run again.",
     Verdict.FORBIDDEN: "Give the account the role SDRS Administrator in this project, then run again.",
     Verdict.CONFLICT: "The group is busy with another operation: run again once that has ended.",
     Verdict.THROTTLED: "Lower --project-rate or --user-rate, or give more time with --retry-time; then run again.",
     Verdict.TRANSIENT: "The service had a fault that usually passes: run again later; if it stays, ask the cloud's "
     "support and name the request ids.",
     Verdict.UNREACHABLE: "Check --endpoint, DNS, proxy and firewall, or give a longer --timeout; then run again.",
-    Verdict.SKIPPED: "Not sent, since its project was stopped: settle what stopped it, then run again.",
+    Verdict.SKIPPED: "Not sent, since its project or account was stopped: settle what stopped it, then run again.",
 }
 _OTHER = "Read the message, settle what it names, then run again."
 
@@ -35,7 +36,8 @@ _BY_CODE: dict[str, str] = {
 }
 _BY_GATEWAY_NUMBER: dict[str, str] = {
     **dict.fromkeys(("0101", "0103"), _WRONG_HOST),
-    "0301": "The credential was refused: get a new token, or check access key, secret key and this machine's clock.",
+    "0301": "The credential was refused: get a new token, or check access key, secret key and this machine's clock; "
+    "more than 5 refusals lock the key for 5 minutes.",
     "0307": "The token has expired or belongs to another region: get a new one where this endpoint is, then run again.",
     **dict.fromkeys(
         ("0310", "0401", "0402", "0404"),
@@ -45,16 +47,45 @@ _BY_GATEWAY_NUMBER: dict[str, str] = {
     "0802": "The account may not use this region: check the region in --endpoint, or have the account let in.",
 }
 _CERTIFICATE = "The server's certificate is not trusted: give its CA with --ca-file, or correct the host in --endpoint."
+_OF_LISTS: dict[str, str] = {
+    Verdict.GONE: "There is no such project here: check its id, and that it is of this region and account.",
+    Verdict.INCOMPLETE: "The service repeated a page: what was seen was cleaned; list again, or delete the rest by "
+    "hand with --targets.",
+}
+_OF_PROJECT_LISTS: dict[str, str] = {
+    **dict.fromkeys(
+        (Verdict.REJECTED, Verdict.GONE), "IAM does not take this request: check --iam-endpoint and --region."
+    ),
+    Verdict.FORBIDDEN: "The account may not list its projects: name them with --project, or have it permitted in IAM.",
+    Verdict.THROTTLED: "IAM itself throttles: wait a minute, then run again.",
+    Verdict.UNREACHABLE: "Check --iam-endpoint, DNS, proxy and firewall, or give a longer --timeout; then run again.",
+    Verdict.INCOMPLETE: "IAM repeated a page: what was seen was cleaned; name the projects that are missing with "
+    "--project.",
+}
+ACCOUNT_REMEDY = (
+    "Check access key, secret key and this machine's clock (more than 5 refusals lock the key for 5 minutes), or the "
+    "token, or the user and password it signs in with; then run again."
+)
+"""What to do about an account that was refused as a whole."""
 _MAY_PASS = frozenset({Verdict.THROTTLED, Verdict.TRANSIENT, Verdict.UNREACHABLE, Verdict.CONFLICT})
 
 
 def remedy(verdict: str, error_code: str | None, message: str = "") -> str:
     """One sentence on what to do. A certificate error has no code of its own and is known by its message."""
+    return _by_cause(verdict, error_code, message) or _BY_VERDICT.get(verdict, _OTHER)
+
+
+def listing_remedy(verdict: str, error_code: str | None, message: str, *, of_account: bool) -> str:
+    """The same for a list that could not be read; `of_account`: the list of the account's projects, at IAM."""
+    by_verdict = _OF_PROJECT_LISTS if of_account else _OF_LISTS
+    return _by_cause(verdict, error_code, message) or by_verdict.get(verdict) or remedy(verdict, None)
+
+
+def _by_cause(verdict: str, error_code: str | None, message: str) -> str | None:
     if is_certificate(verdict, message):
         return _CERTIFICATE
     prefix, _, number = (error_code or "").upper().partition(".")
-    by_code = _BY_GATEWAY_NUMBER.get(number) if prefix in ("APIGW", "APIG") else _BY_CODE.get(f"{prefix}.{number}")
-    return by_code or _BY_VERDICT.get(verdict, _OTHER)
+    return _BY_GATEWAY_NUMBER.get(number) if prefix in ("APIGW", "APIG") else _BY_CODE.get(f"{prefix}.{number}")
 
 
 def worth_retrying(verdict: str, message: str = "") -> bool:

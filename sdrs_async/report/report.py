@@ -10,18 +10,18 @@ import hashlib
 import json
 import time
 import uuid
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Limits, Outcome, Verdict
-from sdrs_async.report.failures import Failure, failure_line
+from sdrs_async.report.discovery import Discovery, Unlisted
+from sdrs_async.report.failures import failure_line
 from sdrs_async.report.fields import Fields
-from sdrs_async.report.latency import Latency
+from sdrs_async.report.projects import targets_dict
 from sdrs_async.report.speed import Floor, floor
-from sdrs_async.report.tally import GROUP_OF, GROUPS, ProjectTally, Tally, read_targets, status_key, targets_dict
+from sdrs_async.report.tally import Tally, read_tally
 
 __all__ = ["SCHEMA", "Report", "failure_line"]
 
@@ -37,8 +37,10 @@ class Report:
 
     `limits`: those of the run, for its time floor; `None`: it had none. `clock`: seconds that only go forward, the same
     that outcomes are timed by. `max_failures`: how many failures to hold in memory, the first in their order; `None`
-    holds all. `signed_in` and `refused` are set by the run: an account was let in, an account was refused. `error`:
-    what stopped it beside signals and refused accounts, set by who runs it, who then exits with 2.
+    holds all. Set by the run: `signed_in` and `refused`: an account was let in, an account was refused;
+    `refused_accounts`: by name, why each of them was; `reads`: requests that only read, which are not among those that
+    the targets took. `error`: what stopped it beside signals and refused accounts, set by who runs it, who then exits
+    with 2.
     """
 
     def __init__(
@@ -52,6 +54,9 @@ class Report:
         self.runs: tuple[str, ...] = (run_id or uuid.uuid4().hex,)
         self.signed_in = False
         self.refused = False
+        self.refused_accounts: dict[str, str] = {}
+        self.reads = 0
+        self.discovery = Discovery()
         self.error: str | None = None
         self.interrupted = False
         self.signal: int | None = None
@@ -69,13 +74,26 @@ class Report:
         """Count one settled target, at the moment it settles."""
         self._tally.add(outcome, self._clock())
 
-    def add_unsettled(self, project_id: str, count: int) -> None:
-        """Count targets that were known, and not sent because the run was interrupted."""
-        self._tally.add_unsettled(project_id, count)
+    def add_unsettled(self, project_id: str, count: int, *, project_level: bool = False) -> None:
+        """Count targets that were known, and not sent because the run was interrupted: groups, or `project_level`."""
+        self._tally.add_unsettled(project_id, count, project_level)
 
     def add_duplicate(self, count: int = 1) -> None:
         """Count targets that were given more than once; they are not among the planned ones."""
         self._tally.duplicates += count
+
+    def add_listed(self, groups: int, projects: int = 0) -> None:
+        """Count groups, and projects, that were found by listing; whether they are planned is another matter."""
+        self.discovery.groups += groups
+        self.discovery.projects += projects
+
+    def add_unlisted(self, unlisted: Unlisted) -> None:
+        """Note a project, or an account, that could not be listed, or not to the end."""
+        self.discovery.add(unlisted)
+
+    def restart(self) -> None:
+        """The time of the run begins now, after a question that somebody had to answer; what was counted stays."""
+        self.started_at, self._start = datetime.now(UTC), self._clock()
 
     def finish(self, interrupted_by: int | None = None, stopped: bool = False) -> None:
         """The run has ended: by the signal `interrupted_by`, `stopped` without one, or by itself. Once is enough."""
@@ -105,18 +123,20 @@ class Report:
         """The exit code of contract section 5; where several hold: signal, 3, 2, 1, 5.
 
         A skipped target alone is a 1: it is not known to be clean, and what stopped it needs somebody. An unsettled one
-        without an interruption is a 1 too.
+        without an interruption is a 1 too, and so is a project that was not listed, or one account of several refused.
         """
         if self.signal is not None or (self.interrupted and self.error is None):
             return 128 + (self.signal or _SIGINT)
-        if self.refused and not self.signed_in:
+        if (self.refused or self.refused_accounts) and not self.signed_in:
             return 3
         if self.error is not None:
             return 2
         targets = self._tally.targets()
-        if not (targets["failed"] or targets["skipped"] or targets["unsettled"]):
+        if targets["unsettled"] or self.refused_accounts or not self.discovery.is_complete:
+            return 1
+        if not (targets["failed"] or targets["skipped"]):
             return 0
-        return 5 if not targets["unsettled"] and self._tally.only_worth_retrying() else 1
+        return 5 if self._tally.only_worth_retrying() else 1
 
     @property
     def floor(self) -> Floor:
@@ -134,6 +154,8 @@ class Report:
         """The report as contract section 6 has it, with what merging needs beside; all of it JSON-serialisable."""
         finished_at = self.finished_at
         duration = (finished_at - self.started_at).total_seconds()
+        counts = self._tally.to_dict()
+        counts["requests"]["reads"] = self.reads
         return {
             "schema": SCHEMA,
             "run_id": self.run_id,
@@ -144,8 +166,15 @@ class Report:
             "interrupted": self.interrupted,
             "interrupted_by": self.signal,
             "error": self.error,
-            "accounts": {"signed_in": self.signed_in, "refused": self.refused},
-            **self._tally.to_dict(),
+            "accounts": {
+                "signed_in": self.signed_in,
+                "refused": self.refused,
+                "failed": [
+                    {"account": name, "message": self.refused_accounts[name]} for name in sorted(self.refused_accounts)
+                ],
+            },
+            "discovery": self.discovery.to_dict(),
+            **counts,
             "speed": self.floor.to_dict(duration if len(self.runs) == 1 else None),
             "latency_ms": self._tally.latency.to_dict(),
             "latency_buckets": self._tally.latency.buckets(),
@@ -157,8 +186,9 @@ class Report:
         """A new report of both: associative and commutative. `ConfigError` if a run is in both: it would count twice.
 
         Counts add up. It lasts from the earliest start to the latest finish, while the time of a project is that of all
-        runs together. Of two signals the higher number stays, of two errors the first in order; an account that signed
-        in anywhere has signed in. Of two bounds on the failures in memory the smaller one stays.
+        runs together. Of two signals the higher number stays, of two errors, or reasons for the same gap, the first in
+        order; an account that signed in anywhere has signed in. Of two bounds on the failures in memory the smaller one
+        stays.
         """
         if shared := sorted(set(self.runs) & set(other.runs)):
             raise ConfigError(f"run {shared[0]} is in both reports: merging would count it twice")
@@ -166,6 +196,10 @@ class Report:
         merged = Report(max_failures=min((bound for bound in bounds if bound is not None), default=None))
         for one in (self, other):
             merged._tally.absorb(one._tally)
+            merged.discovery.absorb(one.discovery)
+            merged.reads += one.reads
+            for account, message in one.refused_accounts.items():
+                merged._add_refused(account, message)
         merged.runs = tuple(sorted(self.runs + other.runs))
         merged.signed_in = self.signed_in or other.signed_in
         merged.refused = self.refused or other.refused
@@ -189,8 +223,11 @@ class Report:
             raise fields.wrong("schema", f"is {schema[:60]!r}, and only {SCHEMA!r} can be read")
         report = cls(max_failures=None)
         report._read_run(fields)
-        report._tally = _read_tally(fields)
+        report._tally = read_tally(fields)
         report._read_accounts(fields)
+        report.reads = fields.fields("requests").integer_if_there("reads") or 0
+        if "discovery" in fields:
+            report.discovery = Discovery.from_fields(fields.fields("discovery"))
         return report
 
     def _read_run(self, fields: Fields) -> None:
@@ -216,6 +253,11 @@ class Report:
             self.signed_in, self.refused = accounts.flag("signed_in"), accounts.flag("refused")
             if groups["done"] + groups["gone"] and not self.signed_in:
                 raise accounts.wrong("signed_in", "must be true where targets are done or gone")
+            for account in accounts.each("failed") if "failed" in accounts else ():
+                self._add_refused(account.text("account"), account.text("message"))
+
+    def _add_refused(self, account: str, message: str) -> None:
+        self.refused_accounts[account] = min(self.refused_accounts.get(account, message), message)
 
 
 def _merged_id(runs: tuple[str, ...]) -> str:
@@ -224,56 +266,3 @@ def _merged_id(runs: tuple[str, ...]) -> str:
 
 def _rfc3339(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
-# ---- reading, where every sum is checked: a report that was edited or cut must not be merged in silence
-
-
-def _read_tally(fields: Fields) -> Tally:
-    tally = Tally(None)
-    for project in fields.each("projects"):
-        project_id = project.text("project_id")
-        if project_id in tally.projects:
-            raise project.wrong("project_id", f"{project_id!r} is there twice")
-        tally.projects[project_id] = ProjectTally.from_fields(project)
-    tally.verdicts = fields.counts("verdicts")
-    for cause in fields.each("causes"):
-        key = cause.text("verdict"), cause.optional_text("error_code")
-        tally.add_cause(*key, cause.integer("count"), cause.text_if_there("message") or "")
-    for failure in fields.each("failures"):
-        tally.failures.add(Failure.from_fields(failure))
-    latency_ms = fields.fields("latency_ms")
-    if "latency_buckets" in fields:  # else there is nothing that could be merged, and the latency is not known
-        tally.latency = Latency.from_fields(latency_ms, fields.fields("latency_buckets"))
-    requests = fields.fields("requests")
-    tally.sent, tally.retries = requests.integer("sent"), requests.integer("retries")
-    tally.throttled = requests.integer("throttled")
-    tally.duplicates = fields.fields("targets").integer("duplicates")
-    _check_sums(fields, tally)
-    return tally
-
-
-def _check_sums(fields: Fields, tally: Tally) -> None:
-    groups, codes = read_targets(fields), Counter[str]()
-    by_project: Counter[str] = Counter()
-    for project in tally.projects.values():
-        by_project.update(project.targets)
-        codes.update({status_key(code): count for code, count in project.status_codes.items()})
-    answered = sum(project.answered for project in tally.projects.values())
-    kept, caused = len(tally.failures.ordered()), sum(cause.count for cause in tally.causes.values())
-    wrong = {
-        "targets": any(groups[group] != by_project[group] for group in GROUPS),
-        "status_codes": fields.counts("status_codes") != codes,
-        "verdicts": tally.targets() != groups,
-        "failures": not _are_all(kept, fields.integer_if_there("failures_omitted"), groups["failed"]),
-        "causes": caused != groups["failed"] + groups["skipped"],
-        "requests": max(tally.retries, tally.throttled, answered) > tally.sent,
-    }
-    for key in (key for key, is_wrong in wrong.items() if is_wrong):
-        raise fields.wrong(key, "does not add up with the other numbers of the report")
-    if odd := [failure for failure in tally.failures.ordered() if failure.verdict in GROUP_OF]:
-        raise fields.wrong("failures", f"holds a target that is {odd[0].verdict}")
-
-
-def _are_all(kept: int, omitted: int | None, failed: int) -> bool:
-    return kept <= failed if omitted is None else kept + omitted == failed

@@ -5,92 +5,31 @@ Bounded by the numbers of projects, of distinct status and error codes, and of f
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Any
 
-from sdrs_async.models import Outcome, Verdict
+from sdrs_async.models import Outcome, ProjectLevel, Verdict
 from sdrs_async.report.failures import Failure, Failures
 from sdrs_async.report.fields import Fields
 from sdrs_async.report.latency import Latency
+from sdrs_async.report.projects import (
+    GROUP_OF,
+    GROUPS,
+    ProjectTally,
+    add_counts,
+    level_dict,
+    read_targets,
+    status_codes_dict,
+    status_key,
+    targets_dict,
+)  # fmt: skip
 from sdrs_async.report.remedies import is_certificate, remedy, worth_retrying
 
-__all__ = ["GROUPS", "GROUP_OF", "Cause", "ProjectTally", "Tally", "read_targets", "status_key", "targets_dict"]
+__all__ = ["Cause", "Tally", "read_tally"]
 
-GROUPS = ("done", "gone", "failed", "skipped", "unsettled")
-"""What a planned target ends as. Their sum is `planned`."""
-GROUP_OF: dict[str, str] = {
-    Verdict.DELETED: "done",
-    Verdict.GONE: "gone",
-    Verdict.SKIPPED: "skipped",
-    Verdict.UNSETTLED: "unsettled",
-}
-"""The group of a verdict; every other verdict is `failed`."""
 _CauseKey = tuple[str, str, bool]
-
-
-class ProjectTally:
-    """The counts of one project. Clock times are those handed in; durations are whole microseconds, exact to add."""
-
-    __slots__ = ("_busy_us", "_first", "_last", "status_codes", "targets")
-
-    def __init__(self, busy_us: int = 0) -> None:
-        self.targets = dict.fromkeys(GROUPS, 0)
-        self.status_codes: dict[int | None, int] = {}
-        self._busy_us = busy_us
-        self._first = math.inf
-        self._last = -math.inf
-
-    def tried(self, first: float, last: float) -> None:
-        """A target was tried from `first` to `last`."""
-        self._first = min(self._first, first)
-        self._last = max(self._last, last)
-
-    @property
-    def sent(self) -> int:
-        """Targets that were meant to be answered: done, gone and failed."""
-        return self.targets["done"] + self.targets["gone"] + self.targets["failed"]
-
-    @property
-    def answered(self) -> int:
-        """Those of them that were: they have a status."""
-        return self.sent - self.status_codes.get(None, 0)
-
-    @property
-    def busy_us(self) -> int:
-        """Microseconds from the first try to the last settlement, added up over the runs that were merged."""
-        own = round((self._last - self._first) * 1e6) if self._last > self._first else 0
-        return self._busy_us + own
-
-    def absorb(self, other: ProjectTally) -> None:
-        """Add another one's counts and time."""
-        self._busy_us += other.busy_us
-        _add_counts(self.targets, other.targets)
-        _add_counts(self.status_codes, other.status_codes)
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Self:
-        """Read back what `Tally.to_dict` makes of it; `ConfigError` naming the key that is at odds with the others."""
-        project = cls(round(fields.number("duration_s") * 1e6))
-        project.targets = read_targets(fields)
-        codes = fields.counts("status_codes")
-        for key in codes:
-            if key != "none" and not (key.isascii() and key.isdecimal() and len(key) <= 4 and str(int(key)) == key):
-                raise fields.wrong("status_codes", f"{key[:60]!r} is not a status code")
-        project.status_codes = {None if key == "none" else int(key): count for key, count in codes.items()}
-        if sum(codes.values()) != project.sent:
-            raise fields.wrong("status_codes", f"must add up to done, gone and failed ({project.sent})")
-        return project
-
-
-def read_targets(fields: Fields) -> dict[str, int]:
-    """Read back targets by group; `ConfigError` when `planned` is not their sum."""
-    targets = fields.fields("targets")
-    groups = {group: targets.integer(group) for group in GROUPS}
-    if targets.integer("planned") != sum(groups.values()):
-        raise targets.wrong("planned", f"must be the sum of the groups ({sum(groups.values())})")
-    return groups
+_OF_LISTS: frozenset[str] = frozenset({Verdict.READ, Verdict.INCOMPLETE})
 
 
 class Cause:
@@ -128,10 +67,12 @@ class Tally:
 
     def add(self, outcome: Outcome, now: float) -> None:
         """Count one settled target; `now` is the clock's time of its settlement."""
-        project = self.project(outcome.target.project_id)
-        verdict = outcome.verdict
+        target, verdict = outcome.target, outcome.verdict
+        project = self.project(target.project_id)
         group = GROUP_OF.get(verdict, "failed")
         project.targets[group] += 1
+        if isinstance(target, ProjectLevel):
+            add_counts(project.project_level, {group: 1})
         self.verdicts[verdict] = self.verdicts.get(verdict, 0) + 1
         if attempts := outcome.attempts:
             self.sent += attempts
@@ -164,17 +105,20 @@ class Tally:
         else:
             cause.add(count, message)
 
-    def add_unsettled(self, project_id: str, count: int) -> None:
-        """Count targets that were planned and never sent."""
+    def add_unsettled(self, project_id: str, count: int, project_level: bool) -> None:
+        """Count targets that were planned and never sent; `project_level`: they are no groups."""
         if count:
-            self.project(project_id).targets["unsettled"] += count
-            _add_counts(self.verdicts, {Verdict.UNSETTLED: count})
+            project = self.project(project_id)
+            project.targets["unsettled"] += count
+            if project_level:
+                add_counts(project.project_level, {"unsettled": count})
+            add_counts(self.verdicts, {Verdict.UNSETTLED: count})
 
     def absorb(self, other: Tally) -> None:
         """Add another one's counts to this one's."""
         for project_id, project in other.projects.items():
             self.project(project_id).absorb(project)
-        _add_counts(self.verdicts, other.verdicts)
+        add_counts(self.verdicts, other.verdicts)
         for (verdict, code, _), cause in other.causes.items():
             self.add_cause(verdict, code, cause.count, cause.message)
         for failure in other.failures.ordered():
@@ -200,44 +144,23 @@ class Tally:
     def to_dict(self) -> dict[str, Any]:
         """The counts as sections of the report (contract, section 6)."""
         targets = self.targets()
-        status_codes: Counter[int | None] = Counter()
+        status_codes: dict[int | None, int] = {}
+        project_level: dict[str, int] = {}
         for project in self.projects.values():
-            status_codes.update(project.status_codes)
+            add_counts(status_codes, project.status_codes)
+            add_counts(project_level, project.project_level)
         failures = [failure.line() for failure in self.failures.ordered()]
         return {
             "targets": targets_dict(targets) | {"duplicates": self.duplicates},
-            "status_codes": _status_codes(status_codes),
+            "project_level": level_dict(project_level),
+            "status_codes": status_codes_dict(status_codes),
             "verdicts": {str(verdict): self.verdicts[verdict] for verdict in sorted(self.verdicts)},
             "requests": {"sent": self.sent, "retries": self.retries, "throttled": self.throttled},
-            "projects": [_project_dict(name, self.projects[name]) for name in sorted(self.projects)],
+            "projects": [self.projects[name].to_dict(name) for name in sorted(self.projects)],
             "failures": failures,
             "failures_omitted": targets["failed"] - len(failures),
             "causes": _causes_list(self.causes),
         }
-
-
-def targets_dict(groups: Mapping[str, int]) -> dict[str, int]:
-    """The five groups with `planned`, their sum, in front."""
-    return {"planned": sum(groups.values()), **groups}
-
-
-def status_key(status_code: int | None) -> str:
-    """How JSON spells a status code as a key: `"none"` when no answer came."""
-    return "none" if status_code is None else str(status_code)
-
-
-def _status_codes(counts: Mapping[int | None, int]) -> dict[str, int]:
-    order = sorted(counts, key=lambda code: math.inf if code is None else code)
-    return {status_key(code): counts[code] for code in order}
-
-
-def _project_dict(project_id: str, project: ProjectTally) -> dict[str, Any]:
-    return {
-        "project_id": project_id,
-        "targets": targets_dict(project.targets),
-        "status_codes": _status_codes(project.status_codes),
-        "duration_s": project.busy_us / 1e6,
-    }
 
 
 def _causes_list(causes: Mapping[_CauseKey, Cause]) -> list[dict[str, Any]]:
@@ -255,6 +178,62 @@ def _causes_list(causes: Mapping[_CauseKey, Cause]) -> list[dict[str, Any]]:
     ]
 
 
-def _add_counts(counts: dict[Any, int], more: Mapping[Any, int]) -> None:
-    for key, count in more.items():
-        counts[key] = counts.get(key, 0) + count
+# ---- reading, where every sum is checked: a report that was edited or cut must not be merged in silence
+
+
+def read_tally(fields: Fields) -> Tally:
+    """Read back what `Tally.to_dict` made; `ConfigError` naming the key that is at odds with the others."""
+    tally = Tally(None)
+    for project in fields.each("projects"):
+        project_id = project.text("project_id")
+        if project_id in tally.projects:
+            raise project.wrong("project_id", f"{project_id!r} is there twice")
+        tally.projects[project_id] = ProjectTally.from_fields(project)
+    tally.verdicts = fields.counts("verdicts")
+    for cause in fields.each("causes"):
+        key = cause.text("verdict"), cause.optional_text("error_code")
+        tally.add_cause(*key, cause.integer("count"), cause.text_if_there("message") or "")
+    for failure in fields.each("failures"):
+        tally.failures.add(Failure.from_fields(failure))
+    latency_ms = fields.fields("latency_ms")
+    if "latency_buckets" in fields:  # else there is nothing that could be merged, and the latency is not known
+        tally.latency = Latency.from_fields(latency_ms, fields.fields("latency_buckets"))
+    requests = fields.fields("requests")
+    tally.sent, tally.retries = requests.integer("sent"), requests.integer("retries")
+    tally.throttled = requests.integer("throttled")
+    tally.duplicates = fields.fields("targets").integer("duplicates")
+    _check_sums(fields, tally)
+    return tally
+
+
+def _check_sums(fields: Fields, tally: Tally) -> None:
+    groups, codes = read_targets(fields, "targets"), Counter[str]()
+    by_project, by_level = Counter[str](), Counter[str]()
+    for project in tally.projects.values():
+        by_project.update(project.targets)
+        by_level.update(project.project_level)
+        codes.update({status_key(code): count for code, count in project.status_codes.items()})
+    level = read_targets(fields, "project_level") if "project_level" in fields else {}
+    failures = tally.failures.ordered()
+    answered = sum(project.answered for project in tally.projects.values())
+    kept, caused = len(failures), sum(cause.count for cause in tally.causes.values())
+    wrong = {
+        "targets": any(groups[group] != by_project[group] for group in GROUPS),
+        "project_level": any(level.get(group, 0) != by_level[group] for group in GROUPS)
+        or sum(not failure.server_group_id for failure in failures) > by_level["failed"],
+        "status_codes": fields.counts("status_codes") != codes,
+        "verdicts": tally.targets() != groups,
+        "failures": not _are_all(kept, fields.integer_if_there("failures_omitted"), groups["failed"]),
+        "causes": caused != groups["failed"] + groups["skipped"],
+        "requests": max(tally.retries, tally.throttled, answered) > tally.sent,
+    }
+    for key in (key for key, is_wrong in wrong.items() if is_wrong):
+        raise fields.wrong(key, "does not add up with the other numbers of the report")
+    if odd := [failure for failure in failures if failure.verdict in GROUP_OF]:
+        raise fields.wrong("failures", f"holds a target that is {odd[0].verdict}")
+    if odd_verdict := _OF_LISTS & tally.verdicts.keys():
+        raise fields.wrong("verdicts", f"holds {min(odd_verdict)}, which no target can be")
+
+
+def _are_all(kept: int, omitted: int | None, failed: int) -> bool:
+    return kept <= failed if omitted is None else kept + omitted == failed

@@ -106,6 +106,7 @@ async def test_a_project_delete_empties_the_project_s_own_layer_alone() -> None:
         project, group = caller.sim.targets[0]
         assert await caller.call("DELETE", f"/v1/{project}/task-center/failure-jobs/batch") == (204, None)
         assert await caller.listed(project) == []
+        assert [caller.sim.failed_tasks(one) for one in (project, caller.sim.targets[-1][0])] == [0, 2]
         assert len(await caller.listed(project, group)) == 2
         assert len(await caller.listed(caller.sim.targets[-1][0])) == 2
         assert caller.sim.remaining == 16
@@ -196,8 +197,9 @@ async def test_a_missing_group_is_a_bad_request(method: str, path: str) -> None:
         status, body = await caller.call(method, f"/v1/{'0' * 32}{path.format(g=UNKNOWN_GROUP)}")
         assert (status, body["error"]["code"]) == (400, "SDRS.0001")
         assert caller.sim.remaining == 16
-        with pytest.raises(LookupError):
-            caller.sim.failed_tasks("0" * 32, UNKNOWN_GROUP)
+        for missing in (("0" * 32, UNKNOWN_GROUP), ("0" * 32, None), (caller.sim.targets[0][0], UNKNOWN_GROUP)):
+            with pytest.raises(LookupError):
+                caller.sim.failed_tasks(*missing)
 
 
 # ---- lists -----------------------------------------------------------------------------------------------------------

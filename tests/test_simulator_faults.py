@@ -15,6 +15,7 @@ import pytest
 from sdrs_async.simulator import Fault, Simulator
 from sdrs_async.simulator.faults import KINDS, Faults
 from sdrs_async.simulator.routes import ROUTES, Call
+from tests.test_simulator_iam import sign_in
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
 
@@ -108,7 +109,7 @@ def test_the_draws_of_one_target_depend_on_the_seed() -> None:
     call = Call("delete_group_failures", "project", "group")
 
     def drawn(seed: int) -> list[bool]:
-        faults = Faults((Fault("status", 0.5),), seed, "")
+        faults = Faults((Fault("status", 0.5),), seed, "", "")
         return [faults.draw(call) is not None for _ in range(64)]
 
     assert drawn(1) == drawn(1) != drawn(2)
@@ -198,6 +199,35 @@ async def test_a_redirect_has_no_body() -> None:
         assert len(sim.log) == 1
 
 
+async def test_what_a_sign_in_meets_depends_on_the_project_it_is_for() -> None:
+    """Each project's sign-ins are counted by themselves, by id or name alike; one for no project is another target."""
+    plain = Simulator()
+    first, second = dict.fromkeys(project for project, _ in plain.targets[:8])
+    scopes = [{"id": first}, {"name": "eu-de"}, {"id": second}, None, {"id": first}, {"id": second}, None]
+    async with Simulator(faults=[Fault("status", route="create_token", times=2, only=[first])]) as sim:
+        async with aiohttp.ClientSession() as session:
+            for project in scopes:
+                body = sign_in(sim, {"project": project} if project else None)
+                async with session.post(sim.url + "/v3/auth/tokens", json=body):
+                    pass
+        assert [entry.status for entry in sim.log] == [503, 503, 201, 201, 201, 201, 201]
+        assert [entry.project_id for entry in sim.log] == [first, first, second, None, first, second, None]
+
+
+async def test_a_throttling_fault_of_iam_has_its_code() -> None:
+    """IAM.0012 in IAM's shape, naming the limit there is or a usual one."""
+    for rate, text in (None, "10 times per 1 seconds"), ("200/5min", "200 times per 300 seconds"):
+        fault = Fault("status", route="list_own_projects", status=429)
+        async with (
+            Simulator(faults=[fault], iam_rate=rate) as sim,
+            aiohttp.ClientSession(headers={"X-Auth-Token": sim.token}) as session,
+            session.get(sim.url + "/v3/auth/projects") as answer,
+        ):
+            error = (await answer.json())["error"]
+            assert (answer.status, error["code"]) == (429, "IAM.0012")
+            assert error["message"].endswith(text)
+
+
 async def test_iam_fails_in_its_own_shape() -> None:
     """A fault on signing in has IAM's integer code, and meets nobody else."""
     faults = (Fault("status", route="create_token", status=503),)
@@ -265,6 +295,7 @@ async def test_a_hanging_request_ends_when_its_client_goes_away() -> None:
         await writer.wait_closed()
         await until(lambda: not asyncio.all_tasks() - before)
         assert (sim.remaining, sim.log[0].status, sim.log[0].fault) == (24, None, "hang")
+        assert sim.log[0].answered_at is None
 
 
 async def test_hanging_requests_end_when_the_simulator_closes() -> None:

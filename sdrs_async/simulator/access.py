@@ -1,65 +1,52 @@
-"""Who may come in: the made-up account, its password, its key and the tokens that were issued to it."""
+"""Who sent a request: the account whose token it carries, or whose key has signed it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
-from aiohttp import web
+from sdrs_async.simulator.account import Account
+from sdrs_async.simulator.keys import Keys
+from sdrs_async.simulator.signature import ALGORITHM, SignedRequest, claim_of
+from sdrs_async.simulator.tokens import Token, Tokens
 
-from sdrs_async.simulator.ids import digest
-from sdrs_async.simulator.signature import ALGORITHM, SignedRequest, refusal
-
-__all__ = ["Access", "Account"]
+__all__ = ["Access", "Visitor"]
 
 
-class Account(NamedTuple):
-    """One user with all that it can sign in with; made up from the seed, so good for this server alone."""
+class Visitor(NamedTuple):
+    """Somebody with a request. `reason`: why its credential is refused, in the gateway's words; `None`: it is good.
 
-    user: str
-    user_id: str
-    password: str
-    domain: str
-    domain_id: str
-    access_key: str
-    secret_key: str
+    `credential`: which one it is, without being it: `token 17`, or the id of the access key; `None`: nothing that is
+    known. `token`: the token, where it is one and was issued here.
+    """
 
-    @classmethod
-    def from_seed(cls, seed: int) -> Account:
-        """The account of a server with this seed."""
-        return cls(
-            user="simulated-operator",
-            user_id=digest(seed, "user"),
-            password=f"Simulated-{digest(seed, 'password', 8)}",
-            domain="simulated-domain",
-            domain_id=digest(seed, "domain"),
-            access_key=f"SIM{digest(seed, 'access key', 8).upper()}0",
-            secret_key=f"Simulated{digest(seed, 'secret key')}",
-        )
+    reason: str | None
+    credential: str | None = None
+    token: Token | None = None
 
 
 class Access:
-    """Tells who sent a request, by its token or its signature."""
+    """Tells who sent a request, by its token or its signature. `clock`: POSIX seconds now."""
 
-    def __init__(self, account: Account, seed: int) -> None:
+    def __init__(self, account: Account, seed: int, token_life: float, clock: Callable[[], float]) -> None:
         self.account = account
-        self.token = f"SIM-{digest(seed, 'fleet token')}"
-        self._seed = seed
-        self._users = {self.token: account.user}
+        self.clock = clock
+        self.tokens = Tokens(seed, token_life, clock)
+        self.keys = Keys((account.key, account.temporary_key), clock)
 
-    def issue(self) -> str:
-        """A new token of the account; those before it stay good."""
-        token = f"SIM-{digest(self._seed, f'token {len(self._users)}')}"
-        self._users[token] = self.account.user
-        return token
+    def visitor(self, request: SignedRequest) -> Visitor:
+        """Judge the credential of a request; a wrong signature is counted against its key."""
+        text = request.headers.get("X-Auth-Token")
+        if text is None:
+            return self._signer(request)
+        token = self.tokens.find(text)
+        return Visitor(self.tokens.refusal(token), f"token {token.number}" if token else None, token)
 
-    async def user_of(self, request: web.BaseRequest, path: str, query: str) -> tuple[str | None, str]:
-        """The user whose credential a request carries; else `None` and the reason, in the words of the gateway."""
-        token = request.headers.get("X-Auth-Token")
-        if token is not None:
-            user = self._users.get(token)
-            return user, "" if user else "decrypt token fail"
-        if not request.headers.get("Authorization", "").startswith(ALGORITHM):
-            return None, "Get token from header failed"
-        signed = SignedRequest(request.method, path, query, request.headers, await request.read())
-        reason = refusal(signed, self.account.access_key, self.account.secret_key)
-        return (self.account.user, "") if reason is None else (None, reason)
+    def _signer(self, request: SignedRequest) -> Visitor:
+        authorization = request.headers.get("Authorization", "")
+        if not authorization.startswith(ALGORITHM):
+            return Visitor("Get token from header failed")
+        claim = claim_of(authorization)
+        if claim is None:
+            return Visitor("the Authorization header has a wrong form")
+        return Visitor(self.keys.refusal(request, claim), claim.access_key)

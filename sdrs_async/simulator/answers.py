@@ -7,7 +7,17 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
 
-__all__ = ["Answer", "document", "gateway_error", "iam_error", "sdrs_error", "status_error", "throttled", "title_of"]
+__all__ = [
+    "Answer",
+    "document",
+    "gateway_error",
+    "iam_error",
+    "iam_throttled",
+    "sdrs_error",
+    "status_error",
+    "throttled",
+    "title_of",
+]
 
 
 class Answer(NamedTuple):
@@ -47,6 +57,12 @@ def iam_error(status: int, message: str) -> Answer:
 def throttled(policy: str, request_id: str) -> Answer:
     """The gateway's 429; `policy` as in `app over ratelimit,limit:10,time:1 second`."""
     return gateway_error(429, "0308", f"The throttling threshold has been reached: policy {policy}", request_id)
+
+
+def iam_throttled(threshold: str) -> Answer:
+    """IAM's 429, whose code is a name; `threshold` as in `10 times per 1 seconds`."""
+    message = f"The throttling threshold has been reached. Threshold: {threshold}"
+    return document({"error": {"code": "IAM.0012", "message": message, "title": title_of(429)}}, 429)
 
 
 def title_of(status: int) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import struct
 import time
+from email.utils import formatdate
 
 from aiohttp import web
 
@@ -42,9 +43,9 @@ async def deliver(request: web.BaseRequest, answer: Answer, due: float) -> None:
         await asyncio.get_running_loop().create_future()
 
 
-def response(answer: Answer, request_id: str) -> web.Response:
-    """The answer as it goes out. One that lies about its length closes its connection."""
-    headers = {"X-Request-Id": request_id}
+def response(answer: Answer, request_id: str, now: float) -> web.Response:
+    """The answer as it goes out, dated `now` in POSIX seconds. One that lies about its length closes its connection."""
+    headers = {"X-Request-Id": request_id, "Date": formatdate(now, usegmt=True)}
     if answer.body:
         headers["Content-Type"] = "application/json"
     headers.update(answer.headers)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Self
 
-from sdrs_async.simulator.answers import Answer, iam_error, status_error, throttled
+from sdrs_async.simulator.answers import Answer, iam_error, iam_throttled, status_error, throttled
 from sdrs_async.simulator.routes import IAM_ROUTES, ROUTES, Call
 
 __all__ = ["KINDS", "Fault", "Faults"]
@@ -84,13 +84,16 @@ class Fault:
 class Faults:
     """The faults of one server. Which one an arrival meets depends on the seed, its route, its target and its count.
 
+    The target of a sign-in is the project that it is for. `policy` and `iam_threshold`: the limits that a 429 names.
+
     Faults of one route exclude each other: their shares are added up in their order, and what exceeds 1 is never drawn.
     """
 
-    def __init__(self, faults: Collection[Fault], seed: int, policy: str) -> None:
+    def __init__(self, faults: Collection[Fault], seed: int, policy: str, iam_threshold: str) -> None:
         self._by_route = {route: [fault for fault in faults if fault.route == route] for route in ROUTES}
         self._seed = seed
         self._policy = policy
+        self._iam_threshold = iam_threshold
         self._arrivals: Counter[Call] = Counter()
 
     def forget(self) -> None:
@@ -139,10 +142,11 @@ class Faults:
     def _status(self, fault: Fault, call: Call, request_id: str) -> Answer:
         if fault.body is not None:
             answer = Answer(fault.status, _encoded(fault.body))
+        elif fault.status == 429:
+            in_iam = call.route in IAM_ROUTES
+            answer = iam_throttled(self._iam_threshold) if in_iam else throttled(self._policy, request_id)
         elif call.route in IAM_ROUTES:
             answer = iam_error(fault.status, "The request could not be served.")
-        elif fault.status == 429:
-            answer = throttled(self._policy, request_id)
         else:
             answer = status_error(fault.status, request_id)
         return answer._replace(headers=fault.headers or {})

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Limiter", "Rate", "parse_rate"]
+__all__ = ["Limiter", "Rate", "parse_rate", "policy_text", "threshold_text"]
 
 _FORM = re.compile(r"([1-9]\d*)/([1-9]\d*)?(s|min|h)", re.ASCII)
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
@@ -37,6 +37,11 @@ def policy_text(name: str, rate: Rate) -> str:
     units = ((3600, "hour"), (60, "minute"), (1, "second"))
     length, unit = next((length, unit) for length, unit in units if rate.per % length == 0)
     return f"{name} over ratelimit,limit:{rate.count},time:{rate.per // length} {unit}"
+
+
+def threshold_text(name: str, rate: Rate) -> str:
+    """How IAM names a limit: `200 times per 300 seconds`."""
+    return f"{rate.count} times per {rate.per} seconds"
 
 
 class _Window(Protocol):
@@ -85,7 +90,7 @@ class Limiter:
     """Refuses what is above a rate. A request needs room in each of its windows, and is counted in all or none.
 
     `window`: `sliding` or `fixed` (starting at multiples of its length); `count_refused`: a refused request takes
-    room too. Arrivals are given in order of time.
+    room too; `text`: how a refusal names a limit. Arrivals are given in order of time.
     """
 
     def __init__(
@@ -96,6 +101,7 @@ class Limiter:
         endpoint: str | None = None,
         window: str = "sliding",
         count_refused: bool = False,
+        text: Callable[[str, Rate], str] = policy_text,
     ) -> None:
         if window not in _WINDOWS:
             raise ValueError(f"window {window!r} is not known: use sliding or fixed")
@@ -103,19 +109,20 @@ class Limiter:
         self._policies = [(name, rate) for name, rate in rates if rate is not None]
         self._new_window = _WINDOWS[window]
         self._count_refused = count_refused
+        self._text = text
         self._windows: dict[tuple[str, str], _Window] = {}
 
     @property
     def first_policy(self) -> str:
         """The text of the first limit there is; the usual one per project where there is none."""
-        return policy_text(*(self._policies[0] if self._policies else ("app", Rate(10, 1))))
+        return self._text(*(self._policies[0] if self._policies else ("app", Rate(10, 1))))
 
     def forget(self) -> None:
         """As if nothing had arrived yet."""
         self._windows.clear()
 
     def refuse(self, at: float, project_id: str, user: str) -> str | None:
-        """Judge and count one arrival: `None` admits it, else the policy it is over, as the gateway names it."""
+        """Judge and count one arrival: `None` admits it, else the limit it is over, by its text."""
         if not self._policies:
             return None
         keys = {"app": project_id, "user": user, "api": ""}
@@ -125,7 +132,7 @@ class Limiter:
         if not over or self._count_refused:
             for window in windows:
                 window.count(at)
-        return policy_text(*self._policies[full.index(True)]) if over else None
+        return self._text(*self._policies[full.index(True)]) if over else None
 
     def _window(self, name: str, key: str, rate: Rate) -> _Window:
         window = self._windows.get((name, key))

@@ -17,11 +17,13 @@ _GROUPINGS = ("project_id", "server_group_id", "user", "route", "endpoint")
 
 @dataclass(slots=True)
 class Entry:
-    """One request. Everything but `status`, `fault` and `user` is known when it arrives.
+    """One request. What has a default is not known before it is judged or answered.
 
     `at`: monotonic seconds at its arrival; `status`: `None` while it has no answer, and for ever if it never gets one;
     `fault`: the kind of the fault it met; `user`: whose credential it carried, `None` if nobody's; `path` and `query`:
-    as sent, undecoded.
+    as sent, undecoded; `project_id`: of a sign-in the project that it is for. `credential`: which one it carried, good
+    or not: the number of a token in the order of issue, as in `token 17`, or the id of an access key; `answered_at`:
+    monotonic seconds when its answer was given out.
     """
 
     at: float
@@ -35,6 +37,8 @@ class Entry:
     status: int | None = None
     fault: str | None = None
     user: str | None = None
+    credential: str | None = None
+    answered_at: float | None = None
 
 
 def most_in_window(entries: Iterable[Entry], per: float, route: str | None = None, by: str = "project_id") -> int:

@@ -47,6 +47,7 @@ def _compiled(method: str) -> list[tuple[str, re.Pattern[str]]]:
 
 
 _BY_METHOD = {method: _compiled(method) for method in ("DELETE", "GET", "POST")}
+_BY_METHOD["HEAD"] = [(route, pattern) for route, pattern in _BY_METHOD["GET"] if route in IAM_ROUTES]
 
 
 def call_of(method: str, path: str) -> Call:

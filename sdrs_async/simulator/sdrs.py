@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl
 
 from sdrs_async.simulator.answers import Answer, document, sdrs_error
 from sdrs_async.simulator.ids import dashed, digest
+from sdrs_async.simulator.paging import Paging
 from sdrs_async.simulator.routes import Call
 from sdrs_async.simulator.state import Fleet
 
@@ -18,8 +21,6 @@ _NO_CONTENT = Answer(204)
 _NO_GROUP = sdrs_error("SDRS.1013", "The protection group does not exist.")
 _NO_PROJECT = sdrs_error("SDRS.0001", "The tenant id is not valid.")
 _NO_JOB = sdrs_error("SDRS.0408", "The job is null.", 500)
-_BAD_LIMIT = sdrs_error("SDRS.0221", "The value of limit must be more than 0 and less than 1000.")
-_BAD_OFFSET = sdrs_error("SDRS.0222", "The value of offset must be 0 or more.")
 
 _FAILURE_FILTERS = ("failure_status", "resource_name", "resource_type")
 _GROUP_FILTERS = {"status": "status", "availability_zone": "source_availability_zone"}
@@ -36,8 +37,9 @@ _EPOCH = datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC)
 class Sdrs:
     """Answers the SDRS calls from the state of a fleet. The work is done at once, before the answer is given."""
 
-    def __init__(self, fleet: Fleet) -> None:
+    def __init__(self, fleet: Fleet, paging: Paging) -> None:
         self._fleet = fleet
+        self._paging = paging
         self._calls = {
             "delete_group_failures": self._delete_group_failures,
             "delete_project_failures": self._delete_project_failures,
@@ -69,75 +71,78 @@ class Sdrs:
     def _list_failures(self, project: int, call: Call, query: str) -> Answer:
         """One layer: a group's where `server_group_id` names it, else the project's own. `count` is the page's."""
         wanted = dict(parse_qsl(query, keep_blank_values=True))
-        window = _window(wanted)
+        window = self._paging.window(wanted)
         if isinstance(window, Answer):
             return window
         group_id = wanted.get("server_group_id")
-        cell = self._fleet.own_layer(project) if group_id is None else self._fleet.group(project, group_id)
+        cell = self._fleet.cell(project, group_id)
         if cell is None:
             return _NO_GROUP
+        inner, jobs = group_id is not None, self._fleet.jobs(cell)
         filters = {name: wanted[name] for name in _FAILURE_FILTERS if name in wanted}
-        found = [failure for failure in self._failures(cell, inner=group_id is not None) if _fits(failure, filters)]
-        return document({"count": len(found[window]), "failure_jobs": found[window]})
+        if filters:
+            jobs = [job for job in jobs if _fits(self._failure(job, inner=inner), filters)]
+        page = [self._failure(job, inner=inner) for job in jobs[window]]
+        return document({"count": self._paging.count(len(page)), "failure_jobs": page})
 
-    def _failures(self, cell: int, *, inner: bool) -> Iterator[dict[str, Any]]:
-        for job in self._fleet.jobs(cell):
-            kind = _INNER_KINDS[job % len(_INNER_KINDS)] if inner else _OWN_KIND
-            job_type, failure_status, resource_type, error_code = kind
-            job_id = self._fleet.job_id(job)
-            yield {
-                "job_id": job_id,
-                "job_type": job_type,
-                "job_status": "FAIL",
-                "failure_status": failure_status,
-                "resource_id": dashed(digest(0, f"resource {job_id}")),
-                "resource_name": f"{resource_type}-{job:06d}",
-                "resource_type": resource_type,
-                "begin_time": f"{_EPOCH + timedelta(minutes=job):%Y-%m-%dT%H:%M:%S}.000Z",
-                "error_code": error_code,
-                "fail_reason": "The operation failed.",
-            }
+    def _failure(self, job: int, *, inner: bool) -> dict[str, Any]:
+        kind = _INNER_KINDS[job % len(_INNER_KINDS)] if inner else _OWN_KIND
+        job_type, failure_status, resource_type, error_code = kind
+        job_id = self._fleet.job_id(job)
+        return {
+            "job_id": job_id,
+            "job_type": job_type,
+            "job_status": "FAIL",
+            "failure_status": failure_status,
+            "resource_id": dashed(digest(0, f"resource {job_id}")),
+            "resource_name": f"{resource_type}-{job:06d}",
+            "resource_type": resource_type,
+            "begin_time": f"{_EPOCH + timedelta(minutes=job):%Y-%m-%dT%H:%M:%S}.000Z",
+            "error_code": error_code,
+            "fail_reason": "The operation failed.",
+        }
 
     def _list_groups(self, project: int, call: Call, query: str) -> Answer:
         """The groups that match, a page of them; `count` is that of all that match."""
         wanted = dict(parse_qsl(query, keep_blank_values=True))
-        window = _window(wanted)
+        window = self._paging.window(wanted)
         if isinstance(window, Answer):
             return window
         filters = {field: wanted[name] for name, field in _GROUP_FILTERS.items() if name in wanted}
-        named = wanted.get("name", "")
-        ids = self._fleet.group_ids(self._fleet.project_ids[project])
-        groups = (_group(group_id, number) for number, group_id in enumerate(ids))
-        found = [group for group in groups if named in group["name"] and _fits(group, filters)]
-        return document({"count": len(found), "server_groups": found[window]})
+        found: Sequence[int] = range(self._fleet.groups)
+        if filters or wanted.get("name"):
+            found = [number for number in found if _matches(_group(number), wanted.get("name", ""), filters)]
+        # Put together from texts that all projects share: a large fleet is listed by the hundred thousand.
+        page = ", ".join(
+            f'{{"id": "{self._fleet.group_id(project, number)}", {_tail(number)}' for number in found[window]
+        )
+        return Answer(200, f'{{"count": {self._paging.count(len(found))}, "server_groups": [{page}]}}'.encode())
 
     def _get_group(self, project: int, call: Call, query: str) -> Answer:
         group_id = call.server_group_id or ""
         cell = self._fleet.group(project, group_id)
         if cell is None:
             return _NO_GROUP
-        return document({"server_group": _group(group_id, cell % self._fleet.groups)})
+        return document({"server_group": {"id": group_id, **_group(cell % self._fleet.groups)}})
 
 
 def _fits(item: dict[str, Any], filters: dict[str, str]) -> bool:
     return all(item[name] == value for name, value in filters.items())
 
 
-def _window(wanted: dict[str, str]) -> slice | Answer:
-    """The page asked for. A limit of 1000 is taken as the text of the manual does, not as its error message."""
-    limit, offset = _number(wanted.get("limit", "1000")), _number(wanted.get("offset", "0"))
-    if limit is None or not 1 <= limit <= 1000:
-        return _BAD_LIMIT
-    return _BAD_OFFSET if offset is None else slice(offset, offset + limit)
+def _matches(group: dict[str, Any], name: str, filters: dict[str, str]) -> bool:
+    return name in group["name"] and _fits(group, filters)
 
 
-def _number(text: str) -> int | None:
-    return int(text) if text.isascii() and text.isdecimal() else None
+@lru_cache(maxsize=8192)
+def _tail(number: int) -> str:
+    """A group's JSON after its id."""
+    return json.dumps(_group(number)).removeprefix("{")
 
 
-def _group(group_id: str, number: int) -> dict[str, Any]:
+def _group(number: int) -> dict[str, Any]:
+    """All of a group but its id: the same in every project."""
     return {
-        "id": group_id,
         "name": f"group-{number:04d}",
         "description": "",
         "status": "protected" if number % 4 == 3 else "available",

@@ -1,6 +1,7 @@
-"""Checking `SDK-HMAC-SHA256` signatures in their `Access=` form, written from the vendor's signing guide.
+"""Checking `SDK-HMAC-SHA256` signatures, written from the vendor's signing guide.
 
-Nothing here is shared with the code that signs: an error in both would go unnoticed.
+There are two forms: `Access=`, and the older `Credential=` whose key is derived from a scope of date, region and
+service. Nothing here is shared with the code that signs: an error in both would go unnoticed.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
 
-__all__ = ["ALGORITHM", "SignedRequest", "canonical_request", "refusal", "sign"]
+__all__ = ["ALGORITHM", "Claim", "SignedRequest", "canonical_request", "claim_of", "refusal", "sign"]
 
 ALGORITHM = "SDK-HMAC-SHA256"
 _HEADER = re.compile(
-    rf"{ALGORITHM} Access=(?P<key>[^,\s]+), SignedHeaders=(?P<names>[^,\s]+), Signature=(?P<signature>[0-9a-f]{{64}})"
+    rf"{ALGORITHM} (?:Access=(?P<key>[^,/\s]+)|Credential=(?P<old_key>[^,/\s]+)/(?P<scope>[^,\s]+)), "
+    r"SignedHeaders=(?P<names>[^,\s]+), Signature=(?P<signature>[0-9a-f]{64})"
 )
+_SCOPE = re.compile(r"(?P<day>\d{8})/[^/]*/[^/]*/sdk_request", re.ASCII)
 _NEEDED = {"host", "x-sdk-date"}
 _UNSIGNED = "UNSIGNED-PAYLOAD"
 # The guide's limit for the difference of the two clocks.
@@ -33,6 +36,23 @@ class SignedRequest(NamedTuple):
     query: str
     headers: Mapping[str, str]
     body: bytes = b""
+
+
+class Claim(NamedTuple):
+    """What an Authorization header says. `scope`: that of the `Credential=` form, `None` in the other."""
+
+    access_key: str
+    signed_headers: list[str]
+    signature: str
+    scope: str | None = None
+
+
+def claim_of(authorization: str) -> Claim | None:
+    """Read the header; `None` when it has neither form."""
+    found = _HEADER.fullmatch(authorization)
+    if found is None:
+        return None
+    return Claim(found["key"] or found["old_key"], found["names"].split(";"), found["signature"], found["scope"])
 
 
 def canonical_request(request: SignedRequest, signed_headers: list[str]) -> str:
@@ -53,28 +73,37 @@ def canonical_request(request: SignedRequest, signed_headers: list[str]) -> str:
     return "\n".join(parts)
 
 
-def sign(request: SignedRequest, signed_headers: list[str], secret_key: str) -> str:
+def sign(request: SignedRequest, signed_headers: list[str], secret_key: str, scope: str | None = None) -> str:
     """The signature that such a request must carry: 64 lowercase hex digits. Raises `KeyError` as above."""
     canonical = hashlib.sha256(canonical_request(request, signed_headers).encode()).hexdigest()
-    text = f"{ALGORITHM}\n{request.headers['x-sdk-date']}\n{canonical}"
-    return hmac.new(secret_key.encode(), text.encode(), hashlib.sha256).hexdigest()
+    date = request.headers["x-sdk-date"]
+    if scope is None:
+        return _hmac(secret_key.encode(), f"{ALGORITHM}\n{date}\n{canonical}").hex()
+    key = f"SDK{secret_key}".encode()
+    for part in scope.split("/"):
+        key = _hmac(key, part)
+    return _hmac(key, f"{ALGORITHM}\n{date}\n{scope}\n{canonical}").hex()
 
 
-def refusal(request: SignedRequest, access_key: str, secret_key: str, now: datetime | None = None) -> str | None:
+def refusal(request: SignedRequest, claim: Claim, secret_key: str, now: datetime) -> str | None:
     """Why a signed request is refused, in the words of the gateway; `None` when its signature is right."""
-    found = _HEADER.fullmatch(request.headers["authorization"])
-    if found is None:
-        return "the Authorization header has a wrong form"
-    if found["key"] != access_key:
-        return "verify ak sk signature fail, AK not found"
-    names = found["names"].split(";")
+    names = claim.signed_headers
     absent = (_NEEDED - set(names)) | {name for name in names if name not in request.headers}
     if absent:
         return f"verify ak sk signature fail, not signed: {';'.join(sorted(absent))}"
-    if not hmac.compare_digest(sign(request, names, secret_key), found["signature"]):
+    date = request.headers["x-sdk-date"]
+    if claim.scope is not None and not _is_of_day(claim.scope, date[:8]):
+        return "verify ak sk signature fail, the scope of the credential is wrong"
+    if not hmac.compare_digest(sign(request, names, secret_key, claim.scope), claim.signature):
         echoed = canonical_request(request, names).replace("\n", "|")
         return f"verify ak sk signature fail, canonicalRequest:{echoed}"
-    return _expired(request.headers["x-sdk-date"], now or datetime.now(UTC))
+    return _expired(date, now)
+
+
+def _is_of_day(scope: str, day: str) -> bool:
+    """Region and service may be anything, also empty: that is how the form is used in production."""
+    found = _SCOPE.fullmatch(scope)
+    return found is not None and found["day"] == day
 
 
 def _expired(date: str, now: datetime) -> str | None:
@@ -85,6 +114,10 @@ def _expired(date: str, now: datetime) -> str | None:
     if abs(now - signed) <= _SKEW:
         return None
     return f"signature expired, the time in the request is {date}, the time here is {now:%Y%m%dT%H%M%SZ}"
+
+
+def _hmac(key: bytes, text: str) -> bytes:
+    return hmac.digest(key, text.encode(), "sha256")
 
 
 def _canonical_query(query: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import cached_property
 
 from sdrs_async.simulator.ids import Numbered, dashed
@@ -38,12 +37,15 @@ class Fleet:
     @cached_property
     def targets(self) -> list[tuple[str, str]]:
         """All pairs of project id and protection group id, in order."""
-        return [(project, group) for project in self.project_ids for group in self.group_ids(project)]
+        return [
+            (project_id, self.group_id(project, number))
+            for project, project_id in enumerate(self.project_ids)
+            for number in range(self.groups)
+        ]
 
-    def group_ids(self, project_id: str) -> Iterator[str]:
-        """The ids of a known project's groups, in order."""
-        first = self.project_ids.index(project_id) * self.groups
-        return (dashed(self._groups.id_of(number)) for number in range(first, first + self.groups))
+    def group_id(self, project: int, number: int) -> str:
+        """The id of a project's group, 0 <= `number` < `groups`."""
+        return dashed(self._groups.id_of(project * self.groups + number))
 
     def project(self, project_id: str) -> int | None:
         """The number of a project, `None` when there is none with this id."""
@@ -60,6 +62,10 @@ class Fleet:
     def own_layer(self, project: int) -> int:
         """The cell of the failures to create or delete a group of this project."""
         return self._groups.count + project
+
+    def cell(self, project: int, server_group_id: str | None) -> int | None:
+        """The cell of a group, or with `None` of the project's own layer."""
+        return self.own_layer(project) if server_group_id is None else self.group(project, server_group_id)
 
     def jobs(self, cell: int) -> list[int]:
         """The numbers of the failed tasks that are left in a cell."""

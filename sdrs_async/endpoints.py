@@ -1,0 +1,94 @@
+"""Which hosts a region has, and which region a host serves. No I/O: the environment is read by the caller.
+
+Hosts are built by their pattern, never from a list of regions: lists age, and the vendor's own (SDK, sdrs_region.py)
+has a wrong host for ap-southeast-2. https://developer.huaweicloud.com/intl/en-us/endpoint,
+https://docs.otc.t-systems.com/regions-and-endpoints/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from sdrs_async.errors import ConfigError
+
+__all__ = [
+    "check_region", "cloud_of", "iam_endpoint", "iam_root", "project_region", "region_of", "region_override",
+    "sdrs_endpoint",
+]  # fmt: skip
+
+_HUAWEI = "myhuaweicloud.com"
+_HUAWEI_EUROPE = "myhuaweicloud.eu"
+_OTC = "otc.t-systems.com"
+_OTC_SWISS = "sc.otc.t-systems.com"
+_CLOUDS = {"eu-de": _OTC, "eu-nl": _OTC, "eu-ch2": _OTC_SWISS, "eu-west-101": _HUAWEI_EUROPE}
+_LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_REGION = re.compile(_LABEL)
+_DOMAIN = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
+_SDRS_HOST = re.compile(
+    rf"sdrs\.({_LABEL})\.(?:{'|'.join(map(re.escape, (_HUAWEI, _HUAWEI_EUROPE, _OTC, _OTC_SWISS)))})"
+)
+_IAM_VERSION = re.compile(r"/*(?:/v3)?/*$")
+
+
+def check_region(region: str) -> str:
+    """The region, or `ConfigError` if it cannot be one: it becomes a part of a host. Any that could be one is taken."""
+    if not _REGION.fullmatch(region):
+        raise ConfigError(f"{ascii(region)[:80]} is not a region: write it like eu-de or cn-north-4")
+    return region
+
+
+def cloud_of(region: str, cloud: str | None = None) -> str:
+    """The domain of the cloud that a region belongs to; `cloud` (`HW_CLOUD`), where given, overrides.
+
+    Raises `ConfigError` for what can be no region or no domain.
+    """
+    check_region(region)
+    domain = cloud or _CLOUDS.get(region, _HUAWEI)
+    if not _DOMAIN.fullmatch(domain):
+        raise ConfigError(f"{ascii(domain)[:80]} is not the domain of a cloud: write it like myhuaweicloud.com")
+    return domain
+
+
+def sdrs_endpoint(region: str, cloud: str | None = None) -> str:
+    """The service's URL in a region. Raises `ConfigError` as `cloud_of`, and where no host follows from it."""
+    domain = cloud_of(region, cloud)
+    if domain == _OTC_SWISS:  # no page names it, and its IAM shows that this cloud's hosts keep to no pattern
+        raise ConfigError(f"the host of the service in {region} is not known: give it with --endpoint")
+    return f"https://sdrs.{region}.{domain}"
+
+
+def iam_endpoint(region: str, cloud: str | None = None) -> str:
+    """IAM's URL in a region, without its version. Raises `ConfigError` as `cloud_of`."""
+    domain = cloud_of(region, cloud)
+    return f"https://{'iam-pub' if domain == _OTC_SWISS else 'iam'}.{region}.{domain}"
+
+
+def region_of(endpoint: str) -> str | None:
+    """The region that a URL of the service names, by the pattern and in a known cloud; else `None`."""
+    try:
+        host = urlsplit(endpoint).hostname
+    except ValueError:
+        return None
+    match = _SDRS_HOST.fullmatch(host or "")
+    return match[1] if match else None
+
+
+def region_override(environ: Mapping[str, str], region: str) -> str | None:
+    """The URL that `HUAWEICLOUD_SDK_REGION_SDRS_...` sets for a region, `None` where it sets none.
+
+    The variable may hold several, parted by commas, of which the SDK turns to the first (SDK, region/provider.py).
+    """
+    value = environ.get(f"HUAWEICLOUD_SDK_REGION_SDRS_{region.replace('-', '_').upper()}", "")
+    return value.partition(",")[0].strip() or None
+
+
+def project_region(name: str) -> str:
+    """The region of a project, which its name begins with: `eu-de` of `eu-de`, and of its sub-project `eu-de_team`."""
+    return name.partition("_")[0]
+
+
+def iam_root(url: str) -> str:
+    """An IAM endpoint without the version and the slashes that it may end in."""
+    return _IAM_VERSION.sub("", url, count=1)

@@ -1,0 +1,139 @@
+"""Hosts from regions and regions from hosts, held to the pages of both clouds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sdrs_async.endpoints import (
+    check_region,
+    cloud_of,
+    iam_endpoint,
+    iam_root,
+    project_region,
+    region_of,
+    region_override,
+    sdrs_endpoint,
+)
+from sdrs_async.errors import ConfigError
+
+REGIONS = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
+
+
+@pytest.mark.parametrize(
+    ("region", "sdrs", "iam"),
+    [
+        ("eu-de", "sdrs.eu-de.otc.t-systems.com", "iam.eu-de.otc.t-systems.com"),
+        ("eu-nl", "sdrs.eu-nl.otc.t-systems.com", "iam.eu-nl.otc.t-systems.com"),
+        ("eu-west-101", "sdrs.eu-west-101.myhuaweicloud.eu", "iam.eu-west-101.myhuaweicloud.eu"),
+        ("cn-north-4", "sdrs.cn-north-4.myhuaweicloud.com", "iam.cn-north-4.myhuaweicloud.com"),
+        ("ap-southeast-2", "sdrs.ap-southeast-2.myhuaweicloud.com", "iam.ap-southeast-2.myhuaweicloud.com"),
+        ("mars-north-1", "sdrs.mars-north-1.myhuaweicloud.com", "iam.mars-north-1.myhuaweicloud.com"),
+    ],
+)
+def test_a_region_picks_the_cloud_and_its_hosts(region: str, sdrs: str, iam: str) -> None:
+    """Three regions belong to other clouds than the rest, and a region that no list knows is not refused."""
+    assert (sdrs_endpoint(region), iam_endpoint(region)) == (f"https://{sdrs}", f"https://{iam}")
+
+
+def test_the_cloud_can_be_overridden() -> None:
+    """`HW_CLOUD` wins over the region; an empty one is none."""
+    assert cloud_of("eu-de", "cloud.example.com") == "cloud.example.com"
+    assert sdrs_endpoint("cn-north-4", "myhuaweicloud.eu") == "https://sdrs.cn-north-4.myhuaweicloud.eu"
+    assert iam_endpoint("cn-north-4", "myhuaweicloud.eu") == "https://iam.cn-north-4.myhuaweicloud.eu"
+    assert cloud_of("eu-de", "") == "otc.t-systems.com"
+
+
+def test_the_swiss_cloud_has_a_known_iam_and_asks_for_the_endpoint() -> None:
+    """Nobody names its SDRS host, so none is guessed; its IAM host has a name of its own."""
+    assert iam_endpoint("eu-ch2") == "https://iam-pub.eu-ch2.sc.otc.t-systems.com"
+    with pytest.raises(ConfigError, match="the service in eu-ch2 is not known: give it with --endpoint"):
+        sdrs_endpoint("eu-ch2")
+    assert sdrs_endpoint("eu-ch2", "cloud.example.com") == "https://sdrs.eu-ch2.cloud.example.com"
+
+
+@pytest.mark.parametrize(
+    "region",
+    ["", "eu/de", "eu.de", "eu-de@evil", "EU-DE", "eu de", "eu_de", "eu-de\n", "-eu", "eu-", "a" * 64, "eü-de", "eu:1"],
+)
+def test_what_cannot_be_a_region_never_becomes_a_host(region: str) -> None:
+    """A slash, a dot or an @ would send the credential elsewhere."""
+    for host in (check_region, cloud_of, sdrs_endpoint, iam_endpoint):
+        with pytest.raises(ConfigError, match="is not a region: write it like eu-de"):
+            host(region)
+
+
+@pytest.mark.parametrize("cloud", ["com", "evil/com", "user@evil.com", "evil.com:80", ".com", "a..b", "A.com", "a.b\n"])
+def test_what_cannot_be_a_domain_never_becomes_a_host(cloud: str) -> None:
+    """The override is held to the form of a domain."""
+    for host in (cloud_of, sdrs_endpoint, iam_endpoint):
+        with pytest.raises(ConfigError, match="is not the domain of a cloud: write it like"):
+            host("eu-de", cloud)
+
+
+@given(REGIONS.filter(lambda region: region != "eu-ch2"))
+def test_the_region_comes_back_from_its_endpoint(region: str) -> None:
+    """Whatever the region, the host made of it names it."""
+    assert region_of(sdrs_endpoint(region)) == region
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "region"),
+    [
+        ("https://sdrs.eu-de.otc.t-systems.com/v1/0123456789abcdef0123456789abcdef", "eu-de"),
+        ("HTTPS://SDRS.EU-DE.OTC.T-SYSTEMS.COM:443", "eu-de"),
+        ("https://sdrs.eu-ch2.sc.otc.t-systems.com", "eu-ch2"),
+        ("https://sdrs.eu-west-101.myhuaweicloud.eu", "eu-west-101"),
+        ("https://sdrs.eu-de.otc.t-systems.com@evil.com", None),
+        ("https://sdrs.eu-de.otc.t-systems.com.evil.com", None),
+        ("https://sdrs.eu-de.otcxt-systems.com", None),
+        ("https://ecs.eu-de.otc.t-systems.com", None),
+        ("https://sdrs.otc.t-systems.com", None),
+        ("https://sdrs.eu.de.otc.t-systems.com", None),
+        ("http://127.0.0.1:8080", None),
+        ("sdrs.eu-de.otc.t-systems.com", None),
+        ("https://[broken", None),
+        ("", None),
+    ],
+)
+def test_only_a_host_of_the_pattern_names_a_region(endpoint: str, region: str | None) -> None:
+    """Path, port and case do not matter; another host, or none, names no region."""
+    assert region_of(endpoint) == region
+
+
+@given(st.text())
+def test_any_text_has_a_region_or_none(text: str) -> None:
+    """Nothing that is handed in makes these fail."""
+    region_of(text)
+    region_of(f"https://{text}")
+    assert not iam_root(text).endswith("/")
+    assert "_" not in project_region(text)
+
+
+def test_the_variable_of_the_vendor_overrides_one_region() -> None:
+    """The SDK's variable holds for its region alone; of several URLs the first is the one that the SDK turns to."""
+    environ = {
+        "HUAWEICLOUD_SDK_REGION_SDRS_CN_NORTH_4": "https://sdrs.example.com",
+        "HUAWEICLOUD_SDK_REGION_SDRS_EU_DE": " https://one.example.com , https://two.example.com",
+        "HUAWEICLOUD_SDK_REGION_SDRS_EU_NL": "",
+    }
+    assert region_override(environ, "cn-north-4") == "https://sdrs.example.com"
+    assert region_override(environ, "eu-de") == "https://one.example.com"
+    assert region_override(environ, "eu-nl") is None
+    assert region_override(environ, "af-south-1") is None
+
+
+def test_a_project_is_named_after_its_region() -> None:
+    """A region's own project has its name, a sub-project adds to it."""
+    assert [project_region(name) for name in ("eu-de", "eu-de_team", "eu-de_a_b", "MOS")] == ["eu-de"] * 3 + ["MOS"]
+
+
+@pytest.mark.parametrize("end", ["", "/", "/v3", "/v3/", "//v3//"])
+def test_an_iam_endpoint_is_taken_with_and_without_its_version(end: str) -> None:
+    """Both spellings are in use; only the version at the end is cut, and once."""
+    assert iam_root(f"https://iam.example.com{end}") == "https://iam.example.com"
+    assert iam_root(f"https://example.com/identity/v3{end}") == (
+        "https://example.com/identity/v3" if "v3" in end else "https://example.com/identity"
+    )
+    assert iam_root(f"https://example.com/xv3{end}") == "https://example.com/xv3"

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from sdrs_async.errors import ConfigError
-from sdrs_async.models import Request
+from sdrs_async.errors import AuthenticationError, ConfigError
+from sdrs_async.models import Reply, Request, Verdict
+from sdrs_async.signing import Signer
 
-__all__ = ["Auth", "StaticToken"]
+__all__ = ["AkSk", "Auth", "SignInFailed", "StaticToken", "check_secret"]
 
 
 class Auth(Protocol):
-    """Any object with these two methods can sign requests."""
+    """Any object with these two methods can sign requests. Three more attributes count where it has them.
+
+    `one_key` (`bool`): all projects share one key, which the gateway locks after more than five refusals; one read
+    proves it before anything else is sent, and its first refusal stops them all.
+    `async prepare(project_id) -> float`: sign in to a project; the seconds for which that is good. Called before a
+    project's first request, and again when they are over or `invalidate` was true; holds no slot. Raises like `sign`.
+    `verify` (`bool | str`): as clouds.yaml has it, whether certificates are checked, or the CA file to check them with.
+    """
 
     async def sign(self, request: Request, project_id: str) -> Mapping[str, str]:
-        """Headers to send with the request, fresh for every try. Raises `AuthenticationError` if sign-in fails."""
+        """Headers to send with the request, fresh for every try; an empty `project_id` is the account itself, at IAM.
+
+        Raises `AuthenticationError` if sign-in fails: `SignInFailed` says whether another try may do better.
+        """
         ...
 
     def invalidate(self, project_id: str, headers: Mapping[str, str]) -> bool:
@@ -23,12 +35,34 @@ class Auth(Protocol):
         ...
 
 
+class SignInFailed(AuthenticationError):
+    """No credential could be had. `reply`: what that means for the request that needed it.
+
+    `verdict`: `UNAUTHORIZED` is final, for the project or, with `whole_account`, for all of them; `THROTTLED`,
+    `TRANSIENT` and `UNREACHABLE` are worth another try. `retry_after`: seconds that the server asked for.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        verdict: Verdict = Verdict.UNAUTHORIZED,
+        whole_account: bool = False,
+        retry_after: float | None = None,
+        timed_out: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.reply = Reply(
+            verdict, message=message, retry_after=retry_after, scope="sign-in", timed_out=timed_out, sent=False,
+            retryable=verdict is not Verdict.UNAUTHORIZED, whole_account=whole_account,
+        )  # fmt: skip
+
+
 class StaticToken:
     """One token for every selected project; it cannot be renewed, so a refusal is final."""
 
     def __init__(self, token: str) -> None:
-        if not token or not token.isascii() or not token.isprintable() or " " in token:
-            raise ConfigError("the token is empty or holds characters that no token has (a line break, perhaps)")
+        check_secret("the token", token)
         self._headers = {"X-Auth-Token": token}
 
     def __repr__(self) -> str:
@@ -41,3 +75,62 @@ class StaticToken:
     def invalidate(self, project_id: str, headers: Mapping[str, str]) -> bool:
         """Always false: there is no other token."""
         return False
+
+
+class AkSk:
+    """An access key and its secret key, with `security_token` a temporary pair; every try is signed anew.
+
+    `scope`: region and service, for the older `Credential=` form of the signature. `iam_endpoint`: where the keys are
+    known, if their source says so. `clock`: seconds since the epoch; the gateway refuses 15 minutes of difference.
+    Raises `ConfigError` for what cannot be a key.
+    """
+
+    one_key = True
+
+    def __init__(
+        self,
+        access_key: str,
+        secret_key: str,
+        security_token: str | None = None,
+        *,
+        scope: tuple[str, str] | None = None,
+        iam_endpoint: str | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        check_secret("the access key", access_key)
+        check_secret("the secret key", secret_key)
+        if security_token is not None:
+            check_secret("the security token", security_token)
+        self.iam_endpoint = iam_endpoint
+        self._signer = Signer(access_key, secret_key, scope)
+        self._security_token = security_token
+        self._clock = clock
+        self._second = -1
+        self._date = ""
+
+    def __repr__(self) -> str:
+        return "AkSk(***)"
+
+    async def sign(self, request: Request, project_id: str) -> Mapping[str, str]:
+        """The signature and the headers it covers, `Host` among them, so that what is signed is what goes out."""
+        second = int(self._clock())
+        if second != self._second:
+            self._second, self._date = second, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
+        headers = {"Host": request.host, "X-Sdk-Date": self._date}
+        signed = {"host": request.host, "x-sdk-date": self._date}
+        if project_id:
+            headers["X-Project-Id"] = signed["x-project-id"] = project_id
+        if self._security_token is not None:
+            headers["X-Security-Token"] = signed["x-security-token"] = self._security_token
+        headers["Authorization"] = self._signer.authorization(request.method, request.path, request.query, signed)
+        return headers
+
+    def invalidate(self, project_id: str, headers: Mapping[str, str]) -> bool:
+        """Always false: the same key would be refused again, and locked after a few times."""
+        return False
+
+
+def check_secret(place: str, value: object) -> None:
+    """Raise `ConfigError`, which names the place and never shows the value, for what no token or key looks like."""
+    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ConfigError(f"{place} is empty or holds characters that no token or key has (a line break, perhaps)")

@@ -1,0 +1,300 @@
+"""The vendor's own ways to keys: its environment variables, its credentials file, and all that its SDK signs in with.
+
+Source: huaweicloudsdkcore, `auth/provider.py` and `auth/credentials.py`. It is the `huawei` extra; variables and file
+are read without it.
+"""
+
+from __future__ import annotations
+
+import calendar
+import configparser
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol, Self
+
+import anyio
+
+from sdrs_async.auth import AkSk, SignInFailed, check_secret
+from sdrs_async.errors import ConfigError
+from sdrs_async.models import Request, Verdict
+from sdrs_async.threads import in_daemon_thread
+from sdrs_async.wire import classify, one_line
+
+__all__ = ["HuaweiAuth", "VendorCredentials", "from_environment", "from_file"]
+
+log = logging.getLogger("sdrs_async")
+
+_SECTION = "basic"
+# Access key, secret key, security token, address of IAM.
+_VENDOR_NAMES = tuple(f"HUAWEICLOUD_SDK_{name}" for name in ("AK", "SK", "SECURITY_TOKEN", "IAM_ENDPOINT"))
+_OTC_NAMES = ("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", "")
+# All in seconds. The SDK gets new keys only in the last 40 minutes of the old ones: a little later it surely does.
+_RENEWED_AT = 40 * 60 - 5
+_AGAIN = 30.0  # until the next try, where keys that are still good could not be renewed
+_LEAST = 60.0  # for which keys have to be good to be used at all
+
+
+def from_environment(environ: Mapping[str, str]) -> AkSk | None:
+    """The keys of `HUAWEICLOUD_SDK_AK`, `_SK` and `_SECURITY_TOKEN`, or else of `OS_ACCESS_KEY`, `OS_SECRET_KEY` and
+    `OS_SECURITY_TOKEN`; `None` without. Raises `ConfigError` naming the variable that is missing or wrong.
+    """
+    return _keys(environ, _VENDOR_NAMES) or _keys(environ, _OTC_NAMES)
+
+
+def from_file(path: str | Path | None = None, *, environ: Mapping[str, str]) -> AkSk | None:
+    """The keys in section `[basic]` of the vendor's credentials file: `path`, or HUAWEICLOUD_SDK_CREDENTIALS_FILE, or
+    `~/.huaweicloud/credentials`; `None` if only the last is left, and not there.
+
+    Raises `ConfigError` naming file, section and key.
+    """
+    named = path or environ.get("HUAWEICLOUD_SDK_CREDENTIALS_FILE")
+    if not named and (home := environ.get("HOME") or environ.get("USERPROFILE")):
+        usual = Path(home, ".huaweicloud", "credentials")
+        named = usual if usual.exists() else None
+    if not named:
+        return None
+    place = Path(named)
+    try:
+        text = place.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"the credentials file {place} cannot be read: {reason}") from None
+    keys = _keys(_section(place, text), ("ak", "sk", "security_token", "iam_endpoint"), f"{place}, [{_SECTION}]: ")
+    if keys is None:
+        raise ConfigError(f"{place}, [{_SECTION}]: ak and sk are missing")
+    return keys
+
+
+def _keys(values: Mapping[str, str], names: tuple[str, ...], place: str = "") -> AkSk | None:
+    """Keys from the values of these names, in the order of `_VENDOR_NAMES`; `None` without any."""
+    access_key, secret_key, token, iam_endpoint = (values.get(name) or None for name in names)
+    if access_key is None and secret_key is None:
+        return None
+    if access_key is None or secret_key is None:
+        missing, other = names[:2] if access_key is None else names[1::-1]
+        raise ConfigError(f"{place}{missing} is missing, though {other} is there")
+    for name, value in zip(names, (access_key, secret_key, token), strict=False):
+        if value is not None:
+            check_secret(f"{place}{name}", value)
+    return AkSk(access_key, secret_key, token, iam_endpoint=iam_endpoint)
+
+
+def _section(place: Path, text: str) -> Mapping[str, str]:
+    parser = configparser.ConfigParser(interpolation=None)  # a security token may hold a percent sign
+    line = None
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        line = _line_of(error)
+    if line is not None:  # raised here: the error itself, and so a traceback with it, would show the line
+        raise ConfigError(f"the credentials file {place} is not understood: look at line {line}")
+    if not parser.has_section(_SECTION):
+        raise ConfigError(f"the credentials file {place} has no section [{_SECTION}]")
+    return parser[_SECTION]
+
+
+def _line_of(error: Any) -> int:
+    line: int | None = getattr(error, "lineno", None)
+    return error.errors[0][0] if line is None else line
+
+
+# ---- credentials of the vendor's SDK --------------------------------------------------------------------------------
+
+
+class VendorCredentials(Protocol):
+    """What counts of the SDK's `BasicCredentials`; `process_sts` gets temporary keys where they come to their end."""
+
+    ak: Any
+    sk: Any
+    security_token: Any
+    iam_endpoint: Any
+
+    def process_sts(self, http_client: Any) -> object:
+        """Get new keys if these are temporary and about to expire."""
+        ...
+
+
+class _Held(NamedTuple):
+    """What the SDK gave. `expires_at`: seconds since the epoch."""
+
+    credentials: VendorCredentials
+    keys: AkSk
+    expires_at: float
+
+
+class HuaweiAuth:
+    """Any credentials of the vendor's SDK, or a function that gets them; temporary keys are renewed in time.
+
+    The SDK signs in by blocking calls: here in threads of their own, at most `timeout` seconds long. `scope` as in
+    `AkSk`. `clock`: seconds since the epoch. Raises `ConfigError` without the `huawei` extra.
+    """
+
+    one_key = True
+
+    def __init__(
+        self,
+        credentials: VendorCredentials | Callable[[], VendorCredentials],
+        *,
+        scope: tuple[str, str] | None = None,
+        timeout: float = 30.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        _require_extra()
+        self._get: Callable[[], VendorCredentials] = credentials if callable(credentials) else lambda: credentials
+        self._scope = scope
+        self._timeout = timeout
+        self._clock = clock
+        self._held: _Held | None = None
+        self._failure: SignInFailed | None = None
+        self._renew_at = -math.inf
+        self._tries = 0
+        self._lock = anyio.Lock()
+
+    @classmethod
+    def from_chain(cls, *, scope: tuple[str, str] | None = None) -> Self:
+        """What the SDK finds by itself: OIDC, environment, credentials file, ECS metadata, pod identity, in this order.
+
+        Nothing is looked for before the first sign-in. Raises `ConfigError` without the `huawei` extra.
+        """
+        _require_extra()
+        from huaweicloudsdkcore.auth.provider import CredentialProviderChain
+
+        return cls(CredentialProviderChain.get_basic_credential_provider_chain().get_credentials, scope=scope)
+
+    def __repr__(self) -> str:
+        return "HuaweiAuth(***)"
+
+    @property
+    def iam_endpoint(self) -> str | None:
+        """Where the keys are known, if the SDK's credentials say so; `None` before the first sign-in."""
+        return self._held.keys.iam_endpoint if self._held is not None else None
+
+    async def prepare(self, project_id: str) -> float:
+        """Get keys, the same for all projects, or new ones in time; the seconds until this is needed again.
+
+        Raises `SignInFailed`, but not while the old keys are good.
+        """
+        tries = self._tries
+        async with self._lock:
+            # Whoever waited here takes what came of the other's try, a failure too.
+            if self._tries == tries and self._clock() >= self._renew_at:
+                self._settle(await self._sign_in())
+                self._tries += 1
+        if self._failure is not None:
+            raise self._failure
+        return self._renew_at - self._clock()
+
+    async def sign(self, request: Request, project_id: str) -> Mapping[str, str]:
+        """As `AkSk` does, with the keys of the last sign-in."""
+        while self._held is None:
+            await self.prepare(project_id)
+        return await self._held.keys.sign(request, project_id)
+
+    def invalidate(self, project_id: str, headers: Mapping[str, str]) -> bool:
+        """Always false: the same key would be refused again, and locked after a few times."""
+        return False
+
+    async def _sign_in(self) -> _Held | SignInFailed:
+        """A failure is returned, not raised, so that no traceback leads to what the SDK had in hand."""
+        from huaweicloudsdkcore.exceptions.exceptions import SdkException
+
+        # An answer that the SDK does not expect ends in whatever Python raises there.
+        unexpected = (ValueError, TypeError, LookupError, AttributeError)
+        try:
+            with anyio.fail_after(self._timeout):
+                held = await in_daemon_thread(self._read)
+        except TimeoutError:
+            text = f"the vendor's SDK got no keys within {self._timeout:g} s"
+            return SignInFailed(text, verdict=Verdict.UNREACHABLE, timed_out=True)
+        except (SdkException, ConfigError, configparser.Error, OSError, *unexpected) as error:
+            return _failed(error)
+        if held.expires_at - self._clock() > _LEAST:
+            return held
+        text = "the vendor's SDK got keys that are over, or nearly: is this machine's clock right?"
+        return SignInFailed(text, verdict=Verdict.TRANSIENT)
+
+    def _read(self) -> _Held:
+        """Let the SDK sign in if it has to. Blocks as long as its own time-outs allow."""
+        credentials = self._held.credentials if self._held is not None else self._get()
+        client = _http_client(self._timeout)
+        try:
+            credentials.process_sts(client)
+        finally:
+            client.close()
+        keys = AkSk(
+            credentials.ak, credentials.sk, credentials.security_token or None,
+            scope=self._scope, iam_endpoint=credentials.iam_endpoint, clock=self._clock,
+        )  # fmt: skip
+        return _Held(credentials, keys, _expires_at(credentials))
+
+    def _settle(self, result: _Held | SignInFailed) -> None:
+        now = self._clock()
+        self._failure = None
+        if isinstance(result, _Held):
+            self._held = result
+            left = result.expires_at - now
+            self._renew_at = now + max(left - _RENEWED_AT, left / 2)
+        elif self._held is not None and self._held.expires_at - now > _LEAST:
+            log.warning("keys not renewed, the old ones hold until %.0f: %s", self._held.expires_at, result)
+            self._renew_at = now + _AGAIN
+        else:
+            self._failure = result
+
+
+def _require_extra() -> None:
+    try:
+        import huaweicloudsdkcore.auth.provider  # noqa: F401 - only whether it is there
+    except ImportError:
+        raise ConfigError("the vendor's SDK is missing: pip install 'sdrs-async[huawei]'") from None
+
+
+def _http_client(timeout: float) -> Any:
+    """The SDK's own client, for the sign-ins that need one; it opens nothing before its first request."""
+    from huaweicloudsdkcore.exceptions.exception_handler import DefaultExceptionHandler
+    from huaweicloudsdkcore.http.http_client import HttpClient
+    from huaweicloudsdkcore.http.http_config import HttpConfig
+
+    silent = logging.Logger("huaweicloudsdkcore")  # what it logs as an error, it raises too
+    silent.addHandler(logging.NullHandler())
+    return HttpClient(HttpConfig(timeout=timeout), None, DefaultExceptionHandler(), silent)
+
+
+def _expires_at(credentials: VendorCredentials) -> float:
+    """Seconds since the epoch; infinite for keys that stay."""
+    # The SDK names no other way, and reads the time in UTC as if it were local: back through the same door.
+    stated: float | None = getattr(credentials, "_expire_at", None)
+    return float(calendar.timegm(time.localtime(stated))) if stated else math.inf
+
+
+def _failed(error: Exception) -> SignInFailed:
+    """What an error of the SDK means. Its text is shown where it is the SDK's own, or the network's."""
+    from huaweicloudsdkcore.exceptions import exceptions as sdk
+
+    if isinstance(error, sdk.ServiceResponseException):
+        return _refused(error)
+    if isinstance(error, (sdk.ConnectionException, sdk.RequestTimeoutException)):
+        return _sign_in_failed(error.error_msg, Verdict.UNREACHABLE)
+    if isinstance(error, (sdk.SdkException, sdk.ApiValueError, sdk.ApiTypeError, ConfigError)):
+        return _sign_in_failed(getattr(error, "error_msg", error), Verdict.UNAUTHORIZED)
+    if isinstance(error, configparser.Error):
+        return _sign_in_failed("the credentials file is not understood", Verdict.UNAUTHORIZED)
+    if isinstance(error, OSError):  # of a file, or else of the library below, whose errors are of this kind
+        verdict = Verdict.UNREACHABLE if error.filename is None else Verdict.UNAUTHORIZED
+        return _sign_in_failed(error, verdict)
+    return _sign_in_failed(f"an answer that it does not understand ({type(error).__name__})", Verdict.TRANSIENT)
+
+
+def _refused(error: Any) -> SignInFailed:
+    code = None if error.error_code is None else str(error.error_code)
+    verdict = classify(error.status_code, code)
+    if verdict not in (Verdict.THROTTLED, Verdict.TRANSIENT):
+        verdict = Verdict.UNAUTHORIZED
+    return _sign_in_failed(f"{error.status_code} {error.error_msg}", verdict)
+
+
+def _sign_in_failed(text: object, verdict: Verdict) -> SignInFailed:
+    message = one_line(f"the vendor's SDK got no keys: {text}")
+    return SignInFailed(message, verdict=verdict, whole_account=verdict is Verdict.UNAUTHORIZED)

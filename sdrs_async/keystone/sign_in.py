@@ -1,0 +1,208 @@
+"""One sign-in by keystoneauth, which blocks, and what its failures mean."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Literal
+
+from sdrs_async.auth import SignInFailed
+from sdrs_async.keystone.token import HEADER, Token
+from sdrs_async.models import Verdict
+from sdrs_async.wire import classify, one_line, parse_error, parse_retry_after
+
+if TYPE_CHECKING:
+    from keystoneauth1.access import AccessInfo
+    from keystoneauth1.identity.base import BaseIdentityPlugin
+    from keystoneauth1.session import Session
+    from requests import PreparedRequest, Response
+
+    from sdrs_async.keystone.cloud import Cloud
+
+__all__ = ["SignIn"]
+
+_SCOPE = {
+    *("project_id", "project_name", "project_domain_id", "project_domain_name", "domain_id", "domain_name"),
+    *("tenant_id", "tenant_name", "system_scope"),
+}
+# The credential itself belongs to one project, and IAM gives no token for another.
+_FIXED = {"v3applicationcredential", "v3oauth1", "v3oauth2clientcredential", "v3oauth2mtlsclientcredential"}
+# A code or a visit to a browser is good for one sign-in: the account's token is then exchanged for those of projects.
+_ONCE = {"v3totp", "v3multifactor", "v3oidcauthcode", "v3oidcdeviceauthz", "v3websso"}
+
+
+class SignIn:
+    """Signs in to a project of a cloud, or with an empty id to what is configured. Blocks; may be called by threads.
+
+    `timeout`: seconds for the connection and for each read.
+    """
+
+    def __init__(self, cloud: Cloud, timeout: float) -> None:
+        self._cloud = cloud
+        self._session = _session(cloud, timeout)
+
+    def __call__(self, project_id: str, base: Token | None) -> Token:
+        """A new token; `base`: that of the account, for a project's. Raises `SignInFailed`."""
+        from keystoneauth1.exceptions import ClientException
+
+        if base is not None and self._has_fixed_scope() and base.project_id != project_id:
+            raise SignInFailed(
+                f"{self._cloud.label}: this credential is for project {base.project_id} only, not for {project_id}"
+            )
+        try:
+            return _token(self._plugin(project_id, base).get_access(self._session), self._cloud)
+        except ClientException as error:
+            known = replace(self._cloud, secrets=(*self._cloud.secrets, *(base.headers.values() if base else ())))
+            raise _failure(error, known, project_id) from None
+        except OSError as error:  # a file that is needed, such as that of the certificates
+            raise SignInFailed(f"{self._cloud.label}: {error}", verdict=Verdict.UNREACHABLE) from None
+        except (AttributeError, LookupError, TypeError, ValueError):
+            raise _no_token(self._cloud, "what it answers is not what an identity service says") from None
+
+    def _has_fixed_scope(self) -> bool:
+        return self._cloud.kind in _FIXED or "trust_id" in self._cloud.auth
+
+    def _plugin(self, project_id: str, base: Token | None) -> BaseIdentityPlugin:
+        from keystoneauth1 import loading
+
+        kind, auth = self._cloud.kind, dict(self._cloud.auth)
+        if project_id and base is not None and not self._has_fixed_scope():
+            if kind in _ONCE:
+                kind, auth = "v3token", {"auth_url": auth["auth_url"], "token": base.headers[HEADER]}
+            auth = _scoped(auth, project_id)
+        plugin: BaseIdentityPlugin = loading.get_plugin_loader(kind).load_from_options(**auth)
+        return plugin
+
+
+def _scoped(auth: dict[str, Any], project_id: str) -> dict[str, Any]:
+    """The same sign-in for another project. An agency has a target of its own; its user's scope stays."""
+    if "target_agency_name" in auth:
+        rest = {key: value for key, value in auth.items() if key != "target_project_name"}
+        return {**rest, "target_project_id": project_id}
+    return {**{key: value for key, value in auth.items() if key not in _SCOPE}, "project_id": project_id}
+
+
+def _session(cloud: Cloud, timeout: float) -> Session:
+    from keystoneauth1.session import Session
+    from urllib3.exceptions import InsecureRequestWarning
+
+    # A redirect would take the password to another host. Federated sign-ins consist of redirects.
+    redirects = 30 if "identity_provider" in cloud.auth else False
+    session = Session(
+        verify=cloud.verify, cert=cloud.cert, timeout=timeout, user_agent="sdrs-async", redirect=redirects
+    )
+    session.session.auth = _unchanged
+    # Sign-ins come hours apart, and nobody closes this: an idle connection would be kept till the end, and found dead.
+    session.session.headers["Connection"] = "close"
+    if cloud.local:  # plain http is allowed because it stays here: through a proxy it would not
+        session.session.trust_env = False
+    if cloud.verify is False:  # said once, and loudly, instead of with each request
+        warnings.filterwarnings("ignore", category=InsecureRequestWarning)
+    return session
+
+
+def _unchanged(request: PreparedRequest) -> PreparedRequest:
+    """With any authentication of its own, requests adds none that it finds in ~/.netrc."""
+    return request
+
+
+# ---- what came back -------------------------------------------------------------------------------------------------
+
+
+def _token(access: AccessInfo, cloud: Cloud) -> Token:
+    value = access.auth_token
+    if not value or not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError("no token in the answer, or none that can be sent")
+    life = _life(access)
+    if life <= 0:
+        raise _no_token(cloud, "it had expired already when it was issued: is the clock right?")
+    urls = (
+        access.service_catalog.get_urls("sdrs", cloud.interface, cloud.region) if access.has_service_catalog() else ()
+    )
+    return Token({HEADER: value}, life, access.project_id, next(filter(None, urls), None))
+
+
+def _life(access: AccessInfo) -> float:
+    """Seconds from its issue to its end, both by the server's clock, so that ours may be wrong."""
+    expires = _moment(access, "expires")
+    if expires is None:
+        return float("inf")
+    return (expires - (_moment(access, "issued") or datetime.now(UTC))).total_seconds()
+
+
+def _moment(access: AccessInfo, name: Literal["expires", "issued"]) -> datetime | None:
+    try:
+        return access.expires if name == "expires" else access.issued
+    except KeyError:
+        return None
+
+
+def _no_token(cloud: Cloud, reason: str) -> SignInFailed:
+    return SignInFailed(f"{cloud.label}: no token from {cloud.auth['auth_url']}: {reason}", verdict=Verdict.TRANSIENT)
+
+
+def _failure(error: Exception, cloud: Cloud, project_id: str) -> SignInFailed:
+    from keystoneauth1 import exceptions
+
+    if isinstance(error, exceptions.MissingAuthMethods):
+        asked = ", or ".join("+".join(methods) for methods in error.required_auth_methods)
+        text = f"it asks for more at once ({asked}): auth_type v3multifactor"
+        return SignInFailed(
+            f"{cloud.label}: no token from {cloud.auth['auth_url']}: {text}", whole_account=not project_id
+        )
+    response: Response | None = getattr(error, "response", None)
+    if response is not None and response.status_code >= 300:
+        return _refusal(response, cloud, project_id)
+    text = one_line(_without_secrets(str(error), cloud))
+    if isinstance(error, exceptions.ConnectionError):
+        failure = SignInFailed(
+            f"{cloud.label}: {text}",
+            verdict=Verdict.UNREACHABLE,
+            timed_out=isinstance(error, exceptions.ConnectTimeout),
+        )
+        # No other try mends a certificate.
+        failure.reply.retryable = "certificate verify failed" not in text.lower()
+        return failure
+    if response is not None:
+        return _no_token(cloud, "what it answers is not what an identity service says")
+    return SignInFailed(f"{cloud.label}: {text}", whole_account=not project_id)
+
+
+def _refusal(response: Response, cloud: Cloud, project_id: str) -> SignInFailed:
+    # Before it is cut to the length of a message: the first half of a token would not be found any more.
+    said = parse_error(_without_secrets(response.content.decode("utf-8", "replace"), cloud).encode())
+    verdict = classify(response.status_code, said.code)
+    text = f"{response.status_code} {said.message or response.reason}".rstrip(".")
+    if response.is_redirect:
+        text = f"{response.status_code}, a redirect, which is not followed"
+    place = f"project {project_id}" if project_id else cloud.auth["auth_url"]
+    message = f"{cloud.label}: no token for {place}: {text}"
+    if verdict in (Verdict.THROTTLED, Verdict.TRANSIENT):
+        return SignInFailed(
+            message, verdict=verdict, retry_after=parse_retry_after(response.headers.get("Retry-After"))
+        )
+    if project_id:
+        return SignInFailed(message)
+    return SignInFailed(f"{message}. {_remedy(cloud, response.status_code)}", whole_account=True)
+
+
+def _remedy(cloud: Cloud, status: int) -> str:
+    """IAM answers alike to a wrong password and to a project that is not the user's."""
+    causes = ["auth_url is not that of IAM, or it does not know this sign-in method"]
+    if status in (401, 403):
+        causes = ["the user, its domain, or the password or key is wrong"]
+    scopes = ("project_name", "project_id", "domain_name", "domain_id")
+    causes += [
+        f"the user has no access to the configured {key} {cloud.auth[key]!r}" for key in scopes if key in cloud.auth
+    ]
+    return f"Perhaps {', or '.join(causes)}. It is not tried again: accounts lock"
+
+
+def _without_secrets(text: str, cloud: Cloud) -> str:
+    """Servers may echo what they refuse, as it is or as JSON spells it."""
+    for secret in cloud.secrets:
+        for spelled in (json.dumps(secret)[1:-1], secret) if len(secret) > 3 else ():
+            text = text.replace(spelled, "***")
+    return text

@@ -1,0 +1,132 @@
+"""One token per project: asked for when needed, by one for all that wait, renewed in time. No I/O, no keystoneauth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from copy import copy
+from dataclasses import replace
+
+import anyio
+
+from sdrs_async.auth import SignInFailed
+from sdrs_async.keystone.token import Token
+from sdrs_async.models import Verdict
+
+__all__ = ["Tokens"]
+
+# IAM is throttled too.
+_AT_ONCE = 4
+# A request that carries the token must have been read by the server before the token expires.
+_MARGIN = 120.0
+_MARGIN_SHARE = 0.2
+
+
+class _Flight:
+    """A sign-in under way, for all that wait for it; neither token nor error: whoever made it was cancelled."""
+
+    def __init__(self) -> None:
+        self.landed = anyio.Event()
+        self.token: Token | None = None
+        self.error: SignInFailed | None = None
+
+
+class Tokens:
+    """The tokens of one account. The empty project id is the account itself, in the scope that was configured.
+
+    `ask(project_id, base)` signs in once; `base` is the account's token, `None` where that itself is asked for. The
+    account comes first: accounts lock after some wrong passwords, so one sign-in proves the credential for all, and
+    what is refused there is remembered and never asked again.
+    """
+
+    def __init__(
+        self, ask: Callable[[str, Token | None], Awaitable[Token]], clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._ask = ask
+        self._clock = clock
+        self._room = anyio.Semaphore(_AT_ONCE)
+        self._held: dict[str, Token] = {}
+        self._flights: dict[str, _Flight] = {}
+        self._refused: SignInFailed | None = None
+
+    async def get(self, project_id: str) -> Token:
+        """A token that is good, signed in for if need be. Raises `SignInFailed`, to all that waited for the same."""
+        token = self._held.get(project_id)
+        if token is not None and self._clock() < token.good_until:
+            return token
+        while True:
+            flight = self._flights.get(project_id)
+            if flight is None:
+                return await self._fly(project_id)
+            await flight.landed.wait()
+            if flight.error is not None:
+                raise _again(flight.error)
+            if flight.token is not None:
+                return flight.token
+
+    def left(self, token: Token) -> float:
+        """Seconds until a token should be renewed."""
+        return max(0.0, token.good_until - self._clock())
+
+    def forget(self, project_id: str, headers: Mapping[str, str]) -> None:
+        """These headers were refused. A late answer to an old token leaves the new one alone."""
+        token = self._held.get(project_id)
+        if token is not None and token.headers.items() <= headers.items():
+            token.good_until = float("-inf")
+
+    async def _fly(self, project_id: str) -> Token:
+        flight = self._flights[project_id] = _Flight()
+        try:
+            flight.token = await (self._sign_in(project_id) if project_id else self._prove())
+        except SignInFailed as error:
+            flight.error = error
+            raise
+        finally:
+            del self._flights[project_id]
+            flight.landed.set()
+        return flight.token
+
+    async def _prove(self) -> Token:
+        async with self._room:
+            self._check()
+            try:
+                return await self._take("", None)
+            except SignInFailed as error:
+                if error.reply.whole_account:
+                    self._refused = error
+                raise
+
+    async def _sign_in(self, project_id: str) -> Token:
+        known = project_id in self._held
+        try:
+            while True:
+                base = await self.get("")
+                async with self._room:
+                    # The proof may have been withdrawn, by the next lines, while this one waited for room.
+                    if self._held.get("") is base:
+                        return await self._take(project_id, base)
+        except SignInFailed as error:
+            if not known or error.reply.verdict is not Verdict.UNAUTHORIZED or error.reply.whole_account:
+                raise
+            # It worked before: perhaps the password is another one now, and the next project would be refused too.
+            self._held.pop("", None)
+            await self.get("")
+            raise
+
+    async def _take(self, project_id: str, base: Token | None) -> Token:
+        started = self._clock()  # the token is issued later, so it is good a little longer than this counts
+        token = await self._ask(project_id, base)
+        token.good_until = started + token.life - min(_MARGIN, _MARGIN_SHARE * token.life)
+        self._held[project_id] = token
+        return token
+
+    def _check(self) -> None:
+        if self._refused is not None:
+            raise _again(self._refused)
+
+
+def _again(error: SignInFailed) -> SignInFailed:
+    """The same, for another task to raise: a traceback belongs to one, and so does a reply, which is not frozen."""
+    other = copy(error)
+    other.reply = replace(error.reply)
+    return other

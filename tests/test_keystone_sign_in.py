@@ -1,0 +1,363 @@
+"""One sign-in by keystoneauth: what goes out for each method, and what each answer means. Small servers play IAM."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sdrs_async.auth import SignInFailed
+from sdrs_async.keystone import KeystoneAuth
+from sdrs_async.models import Reply, Verdict
+from tests.raw_server import Connection, RawServer, answer, serving
+from tests.test_keystone import SECRET, Clouds, clouds, token
+
+__all__ = ["clouds"]  # a fixture
+
+pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
+
+# The client asks for it, and real servers do it.
+CLOSE = "Connection: close"
+JSON = f"Content-Type: application/json\r\n{CLOSE}"
+
+
+def stamp(seconds: float = 0.0) -> str:
+    """A moment as IAM writes it, so many seconds after one long ago, as on a server whose clock is wrong."""
+    return f"{datetime(2020, 1, 5, tzinfo=UTC) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S.%fZ}"
+
+
+def issued(value: str = "token-1", life: float = 1000.0, **changes: Any) -> bytes:
+    """IAM's answer to a sign-in; a change of `None` drops a key."""
+    body = {"issued_at": stamp(), "expires_at": stamp(life), "user": {}, "project": {"id": "p1"}} | changes
+    given = {key: one for key, one in body.items() if one is not None}
+    return answer(201, json.dumps({"token": given}).encode(), JSON, f"X-Subject-Token: {value}")
+
+
+def refused(status: int, message: str = "no", *headers: str, code: int | str | None = None) -> bytes:
+    """An error in IAM's shape."""
+    error = {"error": {"code": code or status, "message": message, "title": "t"}}
+    return answer(status, json.dumps(error).encode(), JSON, *headers)
+
+
+class Iam:
+    """Gives these answers one after the other, the last for ever; `bodies`: the `auth` of each sign-in."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = list(answers)
+        self.bodies: list[dict[str, Any]] = []
+        self.raw: RawServer
+
+    @property
+    def url(self) -> str:
+        return f"{self.raw.url}/v3"
+
+    async def handle(self, connection: Connection, head: bytes) -> bytes:
+        length = self.raw.header("Content-Length")
+        body = await connection.reader.readexactly(int(length or 0))
+        self.bodies.append(json.loads(body)["auth"])
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
+@asynccontextmanager
+async def playing(*answers: bytes, tls: ssl.SSLContext | None = None) -> AsyncIterator[Iam]:
+    """An IAM that gives these answers."""
+    iam = Iam(*answers)
+    async with serving(iam.handle, tls) as iam.raw:
+        yield iam
+
+
+async def failure(auth: KeystoneAuth, project_id: str = "") -> Reply:
+    """What a sign-in that fails counts as."""
+    with pytest.raises(SignInFailed) as caught:
+        await auth.prepare(project_id)
+    assert str(caught.value) == caught.value.reply.message
+    return caught.value.reply
+
+
+# ---- what goes out --------------------------------------------------------------------------------------------------
+
+
+async def test_a_project_s_scope_replaces_what_is_configured(clouds: Clouds) -> None:
+    """Project, domain and system scope go; the domain of the user stays. No version is asked."""
+    async with playing(issued()) as iam:
+        auth = clouds.auth({"auth_url": iam.raw.url, "project_name": "eu-de", "project_domain_name": "OTC2"})
+        await auth.prepare("p9")
+        assert [body["scope"] for body in iam.bodies] == [
+            {"project": {"name": "eu-de", "domain": {"name": "OTC2"}}},
+            {"project": {"id": "p9"}},
+        ]
+        user = {"name": "ann", "password": SECRET, "domain": {"name": "OTC1"}}
+        assert [body["identity"]["password"]["user"] for body in iam.bodies] == [user] * 2
+        assert [head.split()[1] for head in iam.raw.arrivals] == [b"/v3/auth/tokens"] * 2
+
+
+@pytest.mark.parametrize("auth_type", ["token", "v3token", None])
+async def test_a_token_is_exchanged_for_those_of_projects(clouds: Clouds, auth_type: str | None) -> None:
+    """What is left of a password sign-in does not get in the way."""
+    async with playing(issued()) as iam:
+        options = {"auth_url": iam.url, "username": None, "password": None, "token": SECRET, "domain_id": "d1"}
+        await clouds.auth(options, **({"auth_type": auth_type} if auth_type else {})).prepare("p1")
+        assert [body["identity"] for body in iam.bodies] == [{"methods": ["token"], "token": {"id": SECRET}}] * 2
+        assert [body["scope"] for body in iam.bodies] == [{"domain": {"id": "d1"}}, {"project": {"id": "p1"}}]
+
+
+@pytest.mark.parametrize(
+    ("auth_type", "options"),
+    [
+        ("v3applicationcredential", {"application_credential_id": "a", "application_credential_secret": SECRET}),
+        ("v3password", {"trust_id": "t"}),
+    ],
+)
+async def test_what_belongs_to_one_project_is_never_asked_for_another(
+    clouds: Clouds, auth_type: str, options: dict[str, str]
+) -> None:
+    """Its scope is left alone; which project that is stands in the account's own token."""
+    async with playing(issued()) as iam:
+        auth = clouds.auth({"auth_url": iam.url, **options}, auth_type=auth_type)
+        assert await auth.prepare("p1") > 0
+        reply = await failure(auth, "p2")
+        assert reply.message == "cloud 'prod': this credential is for project p1 only, not for p2"
+        assert (reply.verdict, reply.whole_account, reply.retryable) == (Verdict.UNAUTHORIZED, False, False)
+        assert len(iam.bodies) == 2
+        assert iam.bodies[0] == iam.bodies[1]
+        assert "project" not in iam.bodies[0].get("scope", {})
+
+
+@pytest.mark.parametrize("methods", [["v3password", "v3totp"], "v3password,v3totp"])
+async def test_a_passcode_is_used_once(clouds: Clouds, methods: str | list[str]) -> None:
+    """The token that it gives is exchanged for those of projects."""
+    async with playing(issued("account"), issued("project")) as iam:
+        options = {"auth_url": iam.url, "passcode": "123456", "auth_methods": methods}
+        auth = clouds.auth(options, auth_type="v3multifactor")
+        assert [await token(auth), await token(auth, "p1"), await token(auth, "p2")] == ["account", *["project"] * 2]
+        identities = [body["identity"] for body in iam.bodies]
+        assert identities[0]["methods"] == ["password", "totp"]
+        assert identities[0]["totp"]["user"]["passcode"] == "123456"
+        assert identities[1:] == [{"methods": ["token"], "token": {"id": "account"}}] * 2
+        assert [body.get("scope") for body in iam.bodies] == [
+            None,
+            *({"project": {"id": name}} for name in ("p1", "p2")),
+        ]
+
+
+@pytest.mark.filterwarnings("ignore:.*AuthConstructor:DeprecationWarning", "ignore:Defining method:DeprecationWarning")
+async def test_an_agency_is_asked_for_the_project(clouds: Clouds) -> None:
+    """otcextensions' `agency`: the user signs in within its own scope, the role is taken in the project's."""
+    pytest.importorskip("otcextensions")
+    async with playing(issued()) as iam:
+        target = {"target_agency_name": "cleaners", "target_domain_name": "OTC2", "target_project_name": "eu-de"}
+        auth = clouds.auth({"auth_url": iam.url, "domain_name": "OTC1", **target}, auth_type="agency")
+        await auth.prepare("p9")
+        assert [body["identity"]["methods"] for body in iam.bodies] == [["password"], ["assume_role"]] * 2
+        own = {"domain": {"name": "OTC1"}}
+        assert [body["scope"] for body in iam.bodies] == [
+            *(own, {"project": {"name": "eu-de"}}),
+            *(own, {"project": {"id": "p9"}}),
+        ]
+
+
+async def test_a_federated_sign_in_is_keystoneauth_s_own(clouds: Clouds) -> None:
+    """An OpenID access token: an unscoped token first, which keystoneauth exchanges."""
+
+    async def handle(connection: Connection, head: bytes) -> bytes:
+        if length := server.header("Content-Length"):
+            bodies.append(json.loads(await connection.reader.readexactly(int(length)) or b"{}"))
+        return issued(f"token-{len(server.arrivals)}")
+
+    bodies: list[Any] = []
+    async with serving(handle) as server:
+        options = {"auth_url": f"{server.url}/v3", "username": None, "password": None, "access_token": SECRET}
+        more = {"identity_provider": "idp", "protocol": "oidc"}
+        auth = clouds.auth({**options, **more}, auth_type="v3oidcaccesstoken")
+        await auth.prepare("p9")
+        paths = [head.split()[1].decode() for head in server.arrivals]
+        federated = "/v3/OS-FEDERATION/identity_providers/idp/protocols/oidc/auth"
+        assert paths == [federated, federated, "/v3/auth/tokens"]
+        assert server.header("Authorization", 0) == f"Bearer {SECRET}"
+        assert [body["auth"]["scope"] for body in bodies if body] == [{"project": {"id": "p9"}}]
+
+
+async def test_netrc_and_proxies_are_not_for_this_machine(
+    clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A password from ~/.netrc goes nowhere; plain http is allowed on loopback because it stays here."""
+    (tmp_path / ".netrc").write_text(f"machine 127.0.0.1 login ann password {SECRET}", "utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    async with playing(issued()) as iam:
+        await clouds.auth({"auth_url": iam.url}).prepare("")
+        assert iam.raw.header("Authorization") is None
+
+
+async def test_netrc_is_not_read_for_others_either(
+    clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy from the environment stands between, and gets no password from ~/.netrc to pass on."""
+    (tmp_path / ".netrc").write_text(f"machine iam.test login ann password {SECRET}", "utf-8")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    async with playing(issued()) as iam:
+        monkeypatch.setenv("HTTP_PROXY", iam.raw.url)
+        clouds.auth({})
+        clouds.write({"prod": {"auth": {"auth_url": "http://iam.test", "token": "t" * 9}}})
+        await KeystoneAuth.from_cloud("prod", allow_http=True).prepare("")
+        assert iam.raw.arrivals[0].startswith(b"POST http://iam.test/v3/auth/tokens ")
+        assert iam.raw.header("Authorization") is None
+
+
+# ---- what comes back ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("reply", "verdict", "retry_after", "text"),
+    [
+        (refused(429, "slow down", "Retry-After: 7"), Verdict.THROTTLED, 7, "429 slow down"),
+        (refused(429), Verdict.THROTTLED, None, "429"),
+        (refused(400, "over limit", code="IAM.0012"), Verdict.THROTTLED, None, "400 over limit"),
+        (refused(500, "internal"), Verdict.TRANSIENT, None, "500 internal"),
+        (answer(503, b"<html><title>Sorry</title>", CLOSE, "Retry-After: 9"), Verdict.TRANSIENT, 9, "503 Sorry"),
+        (refused(408), Verdict.TRANSIENT, None, "408"),
+        (answer(200, b"<html>Welcome</html>", CLOSE), Verdict.TRANSIENT, None, "not what an identity service says"),
+        (answer(200, b"[]", JSON), Verdict.TRANSIENT, None, "not what an identity service says"),
+        (answer(200, b"{}", JSON), Verdict.TRANSIENT, None, "not what an identity service says"),
+        (answer(201, b'{"token": {}}', JSON), Verdict.TRANSIENT, None, "not what an identity service says"),
+        (issued("two words"), Verdict.TRANSIENT, None, "not what an identity service says"),
+        (issued("folded\ttoken"), Verdict.TRANSIENT, None, "not what an identity service says"),
+        (issued(catalog=[1]), Verdict.TRANSIENT, None, "not what an identity service says"),
+        (issued(expires_at="tomorrow"), Verdict.TRANSIENT, None, "not what an identity service says"),
+        (issued(life=0.0), Verdict.TRANSIENT, None, "expired already"),
+        (issued(issued_at=None), Verdict.TRANSIENT, None, "is the clock right"),
+    ],
+)
+async def test_some_answers_are_worth_another_try(
+    clouds: Clouds, reply: bytes, verdict: Verdict, retry_after: float | None, text: str
+) -> None:
+    """Whether for the account or for a project, nothing is held against either."""
+    async with playing(reply, issued(), reply, issued()) as iam:
+        auth = clouds.auth({"auth_url": iam.url})
+        for project_id in ("", "p1"):
+            found = await failure(auth, project_id)
+            assert (found.verdict, found.retry_after, found.retryable) == (verdict, retry_after, True)
+            assert (found.whole_account, found.sent, found.scope) == (False, False, "sign-in")
+            assert text in found.message
+            assert await token(auth, project_id) == "token-1"
+
+
+@pytest.mark.parametrize(
+    ("reply", "text"),
+    [
+        (refused(401, "wrong"), "401 wrong. Perhaps the user, its domain, or the password or key is wrong. It is not"),
+        (refused(403, "frozen"), "403 frozen. Perhaps the user"),
+        (refused(400, "what?"), "400 what?. Perhaps auth_url is not that of IAM"),
+        (refused(404), "404 no. Perhaps auth_url is not that of IAM"),
+        (
+            answer(302, b"", CLOSE, "Location: http://127.0.0.1:9/"),
+            "302, a redirect, which is not followed. Perhaps auth_url",
+        ),
+    ],
+)
+async def test_some_answers_are_final(clouds: Clouds, reply: bytes, text: str) -> None:
+    """For the account they stop all of it; for a project only that one, and the account is not asked again."""
+    async with playing(reply) as iam:
+        auth = clouds.auth({"auth_url": iam.url})
+        found = await failure(auth, "p1")
+        assert (found.verdict, found.whole_account, found.retryable) == (Verdict.UNAUTHORIZED, True, False)
+        assert text in found.message
+        assert (await failure(auth)).message == found.message
+        assert len(iam.bodies) == 1
+    async with playing(issued(), reply) as iam:
+        auth = clouds.auth({"auth_url": iam.url})
+        found = await failure(auth, "p1")
+        assert (found.verdict, found.whole_account, found.retryable) == (Verdict.UNAUTHORIZED, False, False)
+        assert found.message == f"cloud 'prod': no token for project p1: {text.partition('. Perhaps')[0]}"
+        assert len(iam.bodies) == 2
+
+
+async def test_a_second_factor_that_is_missing_is_named(clouds: Clouds) -> None:
+    """IAM knows the password and wants a passcode too: no other try brings one."""
+    receipt = {"methods": ["password"], "expires_at": stamp()}
+    body = {"receipt": receipt, "required_auth_methods": [["password", "totp"]]}
+    async with playing(answer(401, json.dumps(body).encode(), JSON, "Openstack-Auth-Receipt: r")) as iam:
+        found = await failure(clouds.auth({"auth_url": iam.url}))
+    assert (found.whole_account, found.retryable) == (True, False)
+    assert found.message.endswith("it asks for more at once (password+totp): auth_type v3multifactor")
+
+
+async def test_what_a_method_itself_finds_wrong_is_final(clouds: Clouds) -> None:
+    """keystoneauth asks nobody for two scopes at once; the message is its own."""
+    async with playing(issued()) as iam:
+        auth = clouds.auth({"auth_url": iam.url, "project_id": "p1", "trust_id": "t"})
+        found = await failure(auth)
+        assert found.message == (
+            "cloud 'prod': Authentication cannot be scoped to multiple targets. "
+            "Pick one of: project, domain, trust, system or unscoped"
+        )
+        assert (found.whole_account, found.retryable, iam.bodies) == (True, False, [])
+
+
+@pytest.mark.parametrize(
+    ("password", "shown"), [(SECRET, "***"), (f'"{SECRET}\\', "***"), (SECRET * 50, "***"), ("no", "no")]
+)
+async def test_a_server_that_echoes_the_password_does_not_spread_it(
+    clouds: Clouds, caplog: pytest.LogCaptureFixture, password: str, shown: str
+) -> None:
+    """It is taken out of the message, unless half the words would go with it; no logger writes it, at debug either."""
+    caplog.set_level(logging.DEBUG)
+    async with playing(refused(401, f"{password} is wrong")) as iam:
+        found = await failure(clouds.auth({"auth_url": iam.url, "password": password}))
+    assert f"401 {shown} is wrong" in found.message
+    assert SECRET not in caplog.text + repr(found)
+
+
+async def test_a_token_that_is_exchanged_is_a_secret_too(clouds: Clouds) -> None:
+    """IAM refuses to exchange it for a project's, and says which it was."""
+    token = "account-token-" * 100
+    async with playing(issued(token), refused(401, f"no project for {token}")) as iam:
+        found = await failure(clouds.auth({"auth_url": iam.url, "passcode": "123456"}, auth_type="v3totp"), "p1")
+    assert found.message == "cloud 'prod': no token for project p1: 401 no project for ***"
+
+
+async def test_a_token_s_life_is_by_the_server_s_clock(clouds: Clouds) -> None:
+    """Its dates are years away, and their difference counts; ours has to do for the first, none is for ever."""
+    soon = f"{datetime.now(UTC) + timedelta(seconds=1000):%Y-%m-%dT%H:%M:%S.%fZ}"
+    async with playing(issued(life=500.0), issued(issued_at=None, expires_at=soon), issued(expires_at=None)) as iam:
+        auth = clouds.auth({"auth_url": iam.url})
+        assert 370 < await auth.prepare("") <= 400
+        assert 790 < await auth.prepare("p1") <= 880
+        assert await auth.prepare("p2") == float("inf")
+
+
+async def test_a_server_that_is_not_there(clouds: Clouds) -> None:
+    """No answer, worth another try."""
+    async with playing(issued()) as iam:
+        url = iam.url
+    found = await failure(clouds.auth({"auth_url": url}))
+    assert (found.verdict, found.retryable, found.timed_out) == (Verdict.UNREACHABLE, True, False)
+    assert "cloud 'prod': Unable to establish connection to" in found.message
+
+
+async def test_a_server_that_hangs_or_trickles_is_left(clouds: Clouds) -> None:
+    """A byte now and then resets the time-out of a read, not that of the sign-in."""
+
+    async def hang(connection: Connection, head: bytes) -> None:
+        await connection.until_closed()
+
+    async def trickle(connection: Connection, head: bytes) -> None:
+        await connection.send(b"HTTP/1.1 200 OK\r\nX: ")
+        while True:
+            await connection.send(b"x")
+            await asyncio.sleep(0.02)
+
+    for handler in (hang, trickle):
+        async with serving(handler) as server:
+            clouds.auth({"auth_url": f"{server.url}/v3"})
+            auth = KeystoneAuth.from_cloud("prod", sign_in_timeout=0.5)
+            found = await failure(auth)
+            assert (found.verdict, found.timed_out, found.retryable) == (Verdict.UNREACHABLE, True, True)

@@ -24,8 +24,9 @@ check: $(VENV)/.dev-stamp ## What CI runs: format, lint, types, then `make test`
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
 
-bench: $(VENV)/.dev-stamp ## Measure the engine's overhead, the pacing and the memory
+bench: $(VENV)/.dev-stamp ## Measure the engine's overhead, signing, the pacing and the memory
 	$(BIN)/python -m benchmarks.engine_overhead
+	$(BIN)/python -m benchmarks.signing
 	$(BIN)/python -m benchmarks.pacing
 	$(BIN)/python -m benchmarks.memory
 

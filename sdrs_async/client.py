@@ -22,7 +22,7 @@ from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Call, Limits, Listing, Reply, Request, RetryPolicy, Verdict
 from sdrs_async.replies import read_page, read_reply, request_id, sign_in_reply, unreachable, without_secrets
 from sdrs_async.sites import Site, tls_context
-from sdrs_async.wire import path_of
+from sdrs_async.wire import parse_date, path_of
 
 __all__ = ["Client"]
 
@@ -125,11 +125,12 @@ class Client:
         except AuthenticationError as error:
             return sign_in_reply(error)
         except (aiohttp.ClientError, OSError) as error:
-            return unreachable(error, time.perf_counter() - started, sent=headers is not None)
-        reply = await self._reply(response, page, elapsed, timeout)
-        if reply.message:
+            reply = unreachable(error, time.perf_counter() - started, sent=headers is not None)
+        else:
+            reply = await self._reply(response, page, elapsed, timeout)
+        if headers and reply.message:
             reply = without_secrets(reply, [value for name, value in headers.items() if name.lower() not in _HARMLESS])
-        if reply.verdict is Verdict.UNAUTHORIZED and not self._auth.invalidate(call.project_id, headers):
+        if reply.verdict is Verdict.UNAUTHORIZED and not self._auth.invalidate(call.project_id, headers or {}):
             reply = replace(reply, retryable=False)
         if log.isEnabledFor(logging.DEBUG):
             log.debug(
@@ -167,6 +168,28 @@ class Client:
                 f"the sign-in was not answered within {seconds:g} s", verdict=Verdict.UNREACHABLE, timed_out=True
             )
             return replace(failed.reply, elapsed=seconds)
+        except (aiohttp.ClientError, OSError) as error:
+            return unreachable(error, time.perf_counter() - started, sent=False)
+
+    async def greet(self, timeout: float, at_iam: bool = False) -> Reply:  # noqa: ASYNC109 - kept by `Deadlines`
+        """One GET of the root of the endpoint, or of IAM, without the credential: does anybody answer, and at what time?
+
+        Whatever the answer is, its verdict is `READ`; no answer within `timeout` seconds is `UNREACHABLE`. Raises
+        `ConfigError` for IAM where no `iam_endpoint` was given.
+        """
+        site = self._iam_site() if at_iam else self._site
+        started = time.perf_counter()
+        try:
+            with self._deadlines.after(timeout):
+                response = await self._session.get(
+                    URL(f"{site.endpoint}/", encoded=True), allow_redirects=False, proxy=site.proxy
+                )
+        except (aiohttp.ClientError, OSError) as error:
+            return unreachable(error, time.perf_counter() - started)
+        elapsed = time.perf_counter() - started
+        response.release()
+        date = parse_date(response.headers.get("Date"))
+        return Reply(Verdict.READ, response.status, request_id=request_id(response), elapsed=elapsed, date=date)
 
     async def _reply(
         self, response: aiohttp.ClientResponse, page: bytes | None, elapsed: float, seconds: float

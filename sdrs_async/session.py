@@ -178,6 +178,8 @@ class Session:
             raise ConfigError(f"account {account.name} is not one of this session")
         if not isinstance(targets, Selection):
             return sources(targets, self._read_ahead, user)
+        if targets.ids() is None and account.iam_endpoint is None:
+            raise ConfigError(f"{account.name}: projects are listed by IAM: give its endpoint, or the projects' ids")
         discovery = Discovery(
             account, user, targets, ask=partial(run.ask, user), report=run.report, read_ahead=self._read_ahead
         )

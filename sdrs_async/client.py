@@ -172,7 +172,7 @@ class Client:
             return unreachable(error, time.perf_counter() - started, sent=False)
 
     async def greet(self, timeout: float, at_iam: bool = False) -> Reply:  # noqa: ASYNC109 - kept by `Deadlines`
-        """One GET of the root of the endpoint, or of IAM, without the credential: does anybody answer, and at what time?
+        """One GET of the root of the endpoint, or of IAM, without the credential: who answers, and what time is it?
 
         Whatever the answer is, its verdict is `READ`; no answer within `timeout` seconds is `UNREACHABLE`. Raises
         `ConfigError` for IAM where no `iam_endpoint` was given.

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,9 +28,14 @@ class Done(NamedTuple):
 
 
 @asynccontextmanager
-async def process(*args: str, token: str | None = None, **streams: Any) -> AsyncIterator[Process]:
-    """Start `python -m sdrs_async` with these arguments; it is killed if the block leaves it running."""
-    env = {name: value for name, value in os.environ.items() if name != "OS_TOKEN"}
+async def process(
+    *args: str, token: str | None = None, environ: Mapping[str, str] | None = None, **streams: Any
+) -> AsyncIterator[Process]:
+    """Start `python -m sdrs_async` with these arguments; it is killed if the block leaves it running.
+
+    `environ`: more variables.
+    """
+    env = {name: value for name, value in os.environ.items() if name != "OS_TOKEN"} | dict(environ or {})
     if token is not None:
         env["OS_TOKEN"] = token
     streams = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE} | streams
@@ -53,9 +58,11 @@ async def finished(command: Process, stdin: bytes = b"") -> Done:
     return Done(command.returncode, (stdout or b"").decode(), (stderr or b"").decode())
 
 
-async def run(*args: str, token: str | None = None, stdin: bytes = b"") -> Done:
+async def run(
+    *args: str, token: str | None = None, environ: Mapping[str, str] | None = None, stdin: bytes = b""
+) -> Done:
     """Run the command to its end."""
-    async with process(*args, token=token) as command:
+    async with process(*args, token=token, environ=environ) as command:
         return await finished(command, stdin)
 
 

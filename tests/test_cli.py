@@ -15,12 +15,14 @@ from typing import BinaryIO
 import pytest
 from typer.testing import CliRunner, Result
 
-from sdrs_async import Limits, RetryPolicy, StaticToken, __version__
+from sdrs_async import RetryPolicy, StaticToken, __version__
 from sdrs_async.command import cli
-from sdrs_async.command.cleanup import Cleanup, Connection, Ending
+from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.commands import app
+from sdrs_async.command.connecting import Connection, Pending
+from sdrs_async.command.endings import Ending
 from sdrs_async.command.outputs import Outputs
-from sdrs_async.command.targets import Spool
+from sdrs_async.command.spool import Spool
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.report import Report
 from sdrs_async.simulator import Fault, Simulator
@@ -250,7 +252,10 @@ async def test_a_run_cleans_everything_and_writes_all_files(tmp_path: Path, simu
     assert simulator.remaining == 0
     assert len(simulator.log) == 6
     assert "6 groups in 2 projects: 6 deleted" in done.stdout
-    assert done.stderr.splitlines() == [f"wrote {tmp_path / name}" for name in ("report.json", "report.html")]
+    assert done.stderr.splitlines() == [
+        f"OS_TOKEN: token, {simulator.url}",
+        *(f"wrote {tmp_path / name}" for name in ("report.json", "report.html")),
+    ]
     document = report(tmp_path)
     assert (document["targets"]["done"], document["targets"]["duplicates"]) == (6, 1)
     lines = [json.loads(line) for line in (tmp_path / "results.jsonl").read_text("utf-8").splitlines()]
@@ -503,7 +508,7 @@ def test_ctrl_c_at_the_start_is_quiet(monkeypatch: pytest.MonkeyPatch, capsys: p
 
 async def test_what_stops_a_run_before_its_start_is_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     """A connection that turns out to be unusable only when the run starts: an error line, no summary, exit code 2."""
-    connection = Connection("https://user@host", StaticToken("t"), Limits(), RetryPolicy())
+    connection = Connection([Pending("one", "token", StaticToken("t"), "https://user@host")], RetryPolicy())
     with Spool() as spooled:
         ending = await Cleanup(connection, spooled, Outputs()).run()
     shown = capsys.readouterr()

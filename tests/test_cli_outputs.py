@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from sdrs_async.auth import StaticToken
-from sdrs_async.command.cleanup import Cleanup, Connection
+from sdrs_async.command.cleanup import Cleanup
+from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.outputs import FailureFile, Outputs, ResultsFile, written_whole
-from sdrs_async.command.targets import Spool
+from sdrs_async.command.spool import Spool
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Limits, Outcome, RetryPolicy, Target, Verdict
+from sdrs_async.models import Outcome, RetryPolicy, Target, Verdict
 from sdrs_async.simulator import Fault, Simulator
 from tests.command import report, texts
 
@@ -107,7 +108,8 @@ async def test_failures_that_cannot_be_kept_stop_the_run(
     monkeypatch.setattr(FailureFile, "add", fail)
     faults = [Fault("status", status=405)]
     async with Simulator(projects=2, groups=30, latency=0.02, faults=faults) as simulator:
-        connection = Connection(simulator.url, StaticToken(simulator.token), Limits(), RetryPolicy())
+        account = Pending("one", "token", StaticToken(simulator.token), simulator.url)
+        connection = Connection([account], RetryPolicy())
         with Spool() as spooled:
             spooled.fill(Target(*target) for target in simulator.targets)
             outputs = Outputs(json=str(tmp_path / "report.json"), results=str(tmp_path / "results"))

@@ -58,6 +58,7 @@ async def test_the_second_signal_ends_at_once(tmp_path: Path) -> None:
             await until(lambda: len(simulator.log) >= 2)
             command.send_signal(signal.SIGINT)
             assert command.stderr is not None
+            assert (await command.stderr.readline()).startswith(b"OS_TOKEN: ")
             assert b"press Ctrl-C again" in await command.stderr.readline()
             command.send_signal(signal.SIGINT)
             done = await finished(command)
@@ -127,6 +128,7 @@ async def test_a_reader_who_does_not_read_holds_nothing_up(
             assert command.stderr is not None
             command.send_signal(number)
             if "--results" in flags:
+                assert (await command.stderr.readline()).startswith(b"OS_TOKEN: ")
                 assert b"nothing new is started" in await command.stderr.readline()
                 assert command.returncode is None
                 command.send_signal(number)

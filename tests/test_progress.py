@@ -9,7 +9,7 @@ import anyio
 import pytest
 from rich.console import Console
 
-from sdrs_async.command.progress import Pace, Snapshot, describe, show_bar, show_lines
+from sdrs_async.command.progress import Found, Pace, Snapshot, describe, show_bar, show_lines
 from tests.virtual_time import run_virtual
 
 
@@ -36,9 +36,11 @@ from tests.virtual_time import run_virtual
             0.0,
             "0 clean, 0 failed; 0.0/s; 0:01 elapsed; waiting 1 s (1 project throttled)",
         ),
+        (Snapshot(10, clean=1, growing=True), 1.0, 1.0, "1 clean, 0 failed; 1.0/s; 0:01 elapsed"),
+        (Found(2, 10, held=1, wait=2), 3.0, 3.3, "3.3/s; 0:03 elapsed; waiting 2 s (1 project throttled)"),
     ],
 )
-def test_a_moment_in_words(snapshot: Snapshot, elapsed: float, rate: float, expected: str) -> None:
+def test_a_moment_in_words(snapshot: Snapshot | Found, elapsed: float, rate: float, expected: str) -> None:
     """Counts, rate, time so far, time left where there is a rate to tell it by, and the wait after a 429."""
     assert describe(snapshot, elapsed, rate) == expected
 
@@ -90,6 +92,27 @@ def test_the_bar_is_redrawn_a_few_times_per_second_and_ends_with_the_last_state(
     last = file.getvalue().rsplit("Cleaning", 1)[1]
     assert "20 of 100 groups" in last
     assert "20 clean, 0 failed; 1.0/s; 0:20 elapsed; 1:2" in last
+
+
+def test_what_is_still_found_has_no_end_yet() -> None:
+    """While more is found, the total is what is known so far, and the line says so."""
+    assert Snapshot(4, clean=1, growing=True).head == "1 of 4 groups found so far"
+    assert Snapshot(4, clean=1, noun="targets").head == "1 of 4 targets"
+    assert Found(1, 2000).head == "2,000 groups in 1 project found so far"
+
+
+def test_finding_has_a_bar_without_an_end() -> None:
+    """While nothing is deleted yet, the bar shows what has been found."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=True, width=80, color_system=None)
+
+    async def main() -> None:
+        with anyio.move_on_after(1):
+            await show_bar(lambda: Found(3, 12), console)
+
+    run_virtual(main())
+    assert "Finding" in file.getvalue()
+    assert "12 groups in 3 projects found so far" in file.getvalue()
 
 
 def test_a_long_line_under_the_bar_goes_on_in_the_next() -> None:

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from sdrs_async.command.targets import Spool, spool
+from sdrs_async.command.spool import Spool
+from sdrs_async.command.targets import spool
 from sdrs_async.errors import ConfigError
+from sdrs_async.models import ProjectLevel, Target
 
-P1, P2 = "1" * 32, "2" * 32
+P1, P2, P3 = "1" * 32, "2" * 32, "3" * 32
 G1, G2, G3 = (f"decf224d-87fe-403a-8721-037a1a45c28{n}" for n in (1, 2, 3))
 EXPECTED = {P1: [G1, G2], P2: [G3]}
 
@@ -23,7 +25,7 @@ def _write(folder: Path, content: str | bytes) -> str:
     return str(path)
 
 
-def _content(spooled: Spool) -> dict[str, list[str]]:
+def _content(spooled: Spool) -> dict[str, list[str | ProjectLevel]]:
     return {project: list(groups) for project, groups in spooled.per_project().items()}
 
 
@@ -182,6 +184,28 @@ def test_projects_are_read_side_by_side(tmp_path: Path) -> None:
         assert mixed == [f"{number:03}" for number in range(250) for _ in range(2)]
         assert (next(first, None), next(second, None)) == (None, None)
         assert next(sources[P1]) == "000"
+
+
+def test_a_project_level_comes_before_the_groups_of_its_project(tmp_path: Path) -> None:
+    """With the project level, each project of a list has one more target, which counts apart."""
+    with spool(_write(tmp_path, f"{P1}/{G1}\n{P2}/{G3}\n{P1}/{G2}"), project_level=True) as spooled:
+        assert (spooled.count, spooled.levels, spooled.projects, spooled.first()) == (3, 2, 2, [P1])
+        assert _content(spooled) == {P1: [ProjectLevel(P1), G1, G2], P2: [ProjectLevel(P2), G3]}
+
+
+def test_each_project_is_of_the_account_that_brought_it(tmp_path: Path) -> None:
+    """Targets of several accounts are kept apart; what two of them bring is one target, of the first, and counted."""
+    with Spool() as spooled:
+        spooled.add([ProjectLevel(P1), Target(P1, G1)], "b")
+        spooled.add([Target(P1, G1), ProjectLevel(P1), Target(P1, G2), Target(P2, G3)], "a")
+        spooled.add([ProjectLevel(P3)], "a")
+        spooled.add([], "c")
+        spooled.seal()
+        assert (spooled.count, spooled.levels, spooled.projects, spooled.duplicates) == (3, 2, 3, 2)
+        assert list(spooled.extents()) == [("a", P2, 1, False), ("a", P3, 0, True), ("b", P1, 2, True)]
+        assert list(spooled.per_project("a")) == [P2, P3]
+        assert list(spooled.per_project("b")[P1]) == [ProjectLevel(P1), G1, G2]
+        assert list(spooled.per_project("c")) == []
 
 
 def test_the_sources_are_a_mapping(tmp_path: Path) -> None:

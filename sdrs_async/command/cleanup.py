@@ -1,184 +1,198 @@
-"""One cleanup as the command does it: targets from a spool, progress, signals, and the files written in every case."""
+"""One cleanup as the command does it: what is asked, deleted and shown, and the files written in every case."""
 
 from __future__ import annotations
 
-import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import ExitStack, nullcontext
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import TextIO
 
 import anyio
-import anyio.abc
 
-from sdrs_async.auth import Auth
-from sdrs_async.batch import Run, stream
-from sdrs_async.client import Client
+from sdrs_async.accounts import Account
+from sdrs_async.command.connecting import Connected, Connection
+from sdrs_async.command.endings import Ending
+from sdrs_async.command.finding import GENTLY, Display, connected, find, note_lost, stopping
+from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outputs import STDOUT, FailureFile, Outputs, ResultsFile, written_whole
-from sdrs_async.command.progress import Snapshot, show_bar, show_lines
-from sdrs_async.command.targets import Spool
-from sdrs_async.command.terminal import Screen, say, to_stdout
-from sdrs_async.engine import GRACE
+from sdrs_async.command.progress import Snapshot
+from sdrs_async.command.questions import about_found, about_list, confirmed
+from sdrs_async.command.spool import Spool
+from sdrs_async.command.terminal import say, to_stdout
+from sdrs_async.discovery import Selection
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
-from sdrs_async.models import Limits, Outcome, RetryPolicy
+from sdrs_async.models import Outcome, ProjectLevel
 from sdrs_async.render import html
-from sdrs_async.render.text import print_summary, write_json
+from sdrs_async.render.text import write_json
 from sdrs_async.report import Report
+from sdrs_async.run import Run
+from sdrs_async.session import Selected, Session
 
-__all__ = ["Cleanup", "Connection", "Ending"]
+__all__ = ["Cleanup"]
 
-_GENTLY = f"nothing new is started, requests on the wire get {GRACE:g} s for their answer"
-_ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-if hasattr(signal, "SIGHUP"):
-    _ENDINGS[signal.SIGHUP] = "hung up"
-
-
-@dataclass(frozen=True, slots=True)
-class Connection:
-    """Where the requests go, as whom, how fast and how often."""
-
-    endpoint: str
-    auth: Auth
-    limits: Limits
-    retry: RetryPolicy
-    ca_file: str | None = None
-    allow_http: bool = False
-
-    def check(self) -> None:
-        """Raise `ConfigError` for an endpoint or CA file that cannot be used. Sends nothing."""
-        # Plain http needs no certificates, but a file that cannot be read is a mistake all the same.
-        for endpoint in (self.endpoint, "https://127.0.0.1") if self.ca_file else (self.endpoint,):
-            Client(
-                endpoint, self.auth, limits=self.limits, retry=self.retry,
-                ca_file=self.ca_file, allow_http=self.allow_http,
-            )  # fmt: skip
-
-
-@dataclass(slots=True)
-class Ending:
-    """How a cleanup ended.
-
-    `report`: `None` when it never began; `error`: what stopped it; `mishaps`: which outputs went wrong; `written`: the
-    paths to mention.
-    """
-
-    report: Report | None = None
-    error: SdrsError | None = None
-    written: list[str] = field(default_factory=list)
-    mishaps: list[ConfigError] = field(default_factory=list)
-
-    @property
-    def exit_code(self) -> int:
-        """Contract section 5: a signal goes before 3, that before 2, and that before what became of the targets."""
-        report = self.report
-        if report is not None and report.signal is not None:
-            return report.exit_code
-        if isinstance(self.error, AuthenticationError):
-            return 3
-        return 2 if report is None or self.error or self.mishaps else report.exit_code
-
-    def present(self, outputs: Outputs, signals: Iterable[signal.Signals] = ()) -> None:
-        """Print the summary, on stdout unless an output is there; then what was written and each error, on stderr.
-
-        A summary that cannot be printed is one more mishap. `signals`: as `to_stdout` takes them.
-        """
-        if self.report is not None:
-            try:
-                with nullcontext() if outputs.on_stdout else to_stdout(signals):
-                    print_summary(self.report, Screen(stderr=outputs.on_stdout), exit_code=self.exit_code)
-            except ConfigError as mishap:
-                self.mishaps.append(mishap)
-        for path in self.written:
-            say(f"wrote {path}")
-        for problem in (self.error, *self.mishaps):
-            if problem is not None:
-                say(f"error: {problem}")
+Wanted = Spool | Mapping[str, Selection]
 
 
 class Cleanup:
-    """Clean the spool's targets. `quiet`: without progress and notes; `interval`: seconds between lines of progress."""
+    """Clean the targets of a spool, or what is found by the selections, which are by the accounts' names.
+
+    `asking`: delete only after a yes; what is found is then known before. `display`: what is shown on the way.
+    """
 
     def __init__(
-        self, connection: Connection, spooled: Spool, outputs: Outputs, *, quiet: bool = False, interval: float = 5.0
+        self,
+        connection: Connection,
+        wanted: Wanted,
+        outputs: Outputs,
+        *,
+        asking: bool = False,
+        quiet: bool = False,
+        interval: float = 5.0,
     ) -> None:
         self._connection = connection
-        self._spool = spooled
+        self._wanted = wanted
         self._outputs = outputs
-        self._quiet = quiet
-        self._interval = interval
-        self._seen: Counter[str] = Counter()
+        self._asking = asking
+        # The lines of results would run into a bar.
+        shared = outputs.results == STDOUT and sys.stdout.isatty()
+        self._display = Display(quiet, interval, bar=not shared)
+        self._seen: Counter[tuple[str, bool]] = Counter()
         self._results: ResultsFile | None = None
         self._failures: FailureFile | None = None
-        self._signal: signal.Signals | None = None
-        self._signals = [number for number in _ENDINGS if not _is_to_be_ignored(number)]
         self._ending = Ending()
 
     async def run(self) -> Ending:
-        """Do it, once, and present how it ended. Raises nothing but `ConfigError` before anything is sent.
+        """Do it, once, and present how it ended. Raises nothing: an error is in the ending.
 
         SIGINT, SIGTERM and SIGHUP end it early, and cut off neither the files nor the summary.
         """
+        async with interrupts() as self._interrupts:
+            try:
+                await self._connect()
+            except SdrsError as error:
+                self._ending.error = error
+            if self._ending.report is None:
+                self._ending.signal = self._interrupts.first
+            self._ending.present(self._outputs, self._interrupts.numbers)
+        return self._ending
+
+    # ---- before anything is deleted
+
+    async def _connect(self) -> None:
+        selections, listed = ({}, self._wanted.first()) if isinstance(self._wanted, Spool) else (self._wanted, ())
+        ready = await connected(self._connection, selections, self._interrupts, self._display, listed)
+        if ready is None:
+            return
+        session = self._connection.session(ready.accounts)
+        if isinstance(self._wanted, Spool):
+            await self._delete_list(session, self._wanted, ready)
+            return
+        chosen = {account: self._wanted[account.name] for account in ready.accounts}
+        async with session:
+            if self._asking:
+                await self._find_and_delete(session, chosen, ready)
+            else:
+                await self._delete(session, chosen, ready)
+                self._warn_of_nothing()
+
+    async def _delete_list(self, session: Session, spooled: Spool, ready: Connected) -> None:
+        question = about_list(spooled, ready.accounts[0])
+        if self._asking and not await self._is_confirmed(question, "nothing was sent"):
+            return
+        async with session:
+            await self._delete(session, {ready.accounts[0]: spooled.per_project()}, ready, spooled)
+
+    async def _find_and_delete(self, session: Session, chosen: Mapping[Account, Selection], ready: Connected) -> None:
+        with Spool() as spooled:
+            try:
+                finding = await find(session, chosen, spooled, self._interrupts, self._display)
+            except SdrsError as error:
+                self._ending.error = error
+                self._close(error.report, ready)
+                return
+            if self._interrupts.first is None and spooled.projects:
+                question = about_found(spooled, finding, ready.accounts)
+                if await self._is_confirmed(question, "nothing was deleted"):
+                    finding.report.restart()
+                    found = {account: spooled.per_project(account.name) for account in ready.accounts}
+                    await self._delete(session, found, ready, spooled, finding.report)
+                    return
+            self._close(finding.report, ready)
+            self._warn_of_nothing()
+
+    async def _is_confirmed(self, question: list[str], kept: str) -> bool:
+        """Whether the answer was yes; `False` after a signal. Raises `ConfigError` at a no."""
+        answer = await self._interrupts.unless(confirmed(question))
+        if answer is False:
+            raise ConfigError(f"not confirmed: {kept}")
+        return bool(answer)
+
+    def _close(self, report: Report | None, ready: Connected) -> None:
+        """Nothing is deleted; what was found, and what was not, is in the files all the same."""
+        self._ending.report = report
+        if report is not None:
+            note_lost(report, ready.lost)
+            report.finish()
+            with self._files():
+                self._write()
+
+    def _warn_of_nothing(self) -> None:
+        report = self._ending.report
+        if report is not None and not (report.targets["planned"] or report.interrupted or self._ending.error):
+            say("warning: no protection group was found: nothing to do")
+
+    # ---- deleting
+
+    @contextmanager
+    def _files(self) -> Iterator[None]:
         with ExitStack() as files:
             if self._outputs.results is not None:
                 self._results = files.enter_context(ResultsFile(self._outputs.results))
             if self._outputs.json is not None:
                 self._failures = files.enter_context(FailureFile())
-            with anyio.open_signal_receiver(*self._signals) as signals:
-                await self._clean(signals)
-                self._write()
-                self._ending.present(self._outputs, self._signals)
-        return self._ending
+            yield
 
-    async def _clean(self, signals: AsyncIterator[signal.Signals]) -> None:
-        c = self._connection
-        async with anyio.create_task_group() as tasks:
-            try:
-                async with stream(
-                    self._spool.per_project(), endpoint=c.endpoint, auth=c.auth, limits=c.limits, retry=c.retry,
-                    ca_file=c.ca_file, allow_http=c.allow_http,
-                ) as run:  # fmt: skip
-                    self._ending.report = run.report
-                    tasks.start_soon(self._obey, signals, run)
-                    self._show(tasks, run)
-                    async for outcome in run:
-                        await self._take(outcome, run)
-            except SdrsError as error:
-                self._ending.error = error
-                self._note(error)
-            tasks.cancel_scope.cancel()
+    async def _delete(
+        self,
+        session: Session,
+        targets: Selected,
+        ready: Connected,
+        spooled: Spool | None = None,
+        report: Report | None = None,
+    ) -> None:
+        """Delete and write the files. `spooled`: all there is, if that is known; `report`: the one to go on with."""
+        with self._files():
+            async with anyio.create_task_group() as tasks:
+                try:
+                    async with session.stream(targets, report=report) as run:
+                        self._ending.report = run.report
+                        note_lost(run.report, ready.lost)
+                        self._display.progress(tasks, partial(self._snapshot, run, spooled))
+                        with stopping(run, self._interrupts, self._wait_no_more):
+                            async for outcome in run:
+                                await self._take(outcome, run)
+                except SdrsError as error:
+                    self._ending.error = error
+                    self._note(error)
+                tasks.cancel_scope.cancel()
+            self._write(spooled)
 
-    def _show(self, tasks: anyio.abc.TaskGroup, run: Run) -> None:
-        def read() -> Snapshot:
-            targets, (held, wait) = run.report.targets, run.held()
-            clean = targets["done"] + targets["gone"]
-            return Snapshot(self._spool.count, clean, targets["failed"], targets["skipped"], held, wait)
+    def _snapshot(self, run: Run, spooled: Spool | None) -> Snapshot:
+        targets, (held, wait) = run.report.targets, run.held()
+        levels = sum(count for (_, of_project), count in self._seen.items() if of_project)
+        clean = targets["done"] + targets["gone"]
+        total = run.report.discovery.groups + levels if spooled is None else spooled.count + spooled.levels
+        noun = "targets" if levels or (spooled is not None and spooled.levels) else "groups"
+        return Snapshot(total, clean, targets["failed"], targets["skipped"], held, wait, noun, growing=spooled is None)
 
-        console = Screen(stderr=True)
-        # The lines of results would run into the bar.
-        shared = self._outputs.results == STDOUT and sys.stdout.isatty()
-        if self._quiet:
-            return
-        if sys.stderr.isatty() and console.is_interactive and not shared:
-            tasks.start_soon(show_bar, read, console)
-        else:
-            tasks.start_soon(show_lines, read, say, self._interval)
-
-    async def _obey(self, signals: AsyncIterator[signal.Signals], run: Run) -> None:
-        """The first signal ends the run gently, the second at once."""
-        self._signal = first = await anext(signals)
-        again = "press Ctrl-C again to end at once" if first == signal.SIGINT else "a second signal ends at once"
-        say(f"{_ENDINGS[first]}: {_GENTLY}; {again}")
-        run.stop(signal=first)
-        async for _ in signals:
-            say("ending at once")
-            run.stop(0)
-            if self._results is not None:
-                self._results.wait_no_more()
+    def _wait_no_more(self) -> None:
+        if self._results is not None:
+            self._results.wait_no_more()
 
     async def _take(self, outcome: Outcome, run: Run) -> None:
-        self._seen[outcome.target.project_id] += 1
+        self._seen[outcome.target.project_id, isinstance(outcome.target, ProjectLevel)] += 1
         try:
             if self._failures is not None:
                 self._failures.add(outcome)
@@ -195,8 +209,8 @@ class Cleanup:
     def _stop(self, mishap: ConfigError, run: Run) -> None:
         self._ending.mishaps.append(mishap)
         self._note(mishap)
-        if self._signal is None and len(self._ending.mishaps) == 1:
-            say(f"stopping: {_GENTLY}")
+        if self._interrupts.first is None and len(self._ending.mishaps) == 1:
+            say(f"stopping: {GENTLY}")
         run.stop()
 
     def _note(self, error: SdrsError) -> None:
@@ -205,31 +219,39 @@ class Cleanup:
         if report is not None and report.error is None and not isinstance(error, AuthenticationError):
             report.error = str(error)
 
-    def _write(self) -> None:
+    # ---- the files
+
+    def _write(self, spooled: Spool | None = None) -> None:
         """Complete the report and write its documents; the one on stdout last, since somebody may have to read it."""
         report = self._ending.report
         if report is None:
             return
-        if self._signal is not None:
+        if self._interrupts.first is not None:
             # It may have come when all was done, but for results that nobody read.
-            report.finish(self._signal)
-        report.add_duplicate(self._spool.duplicates)
-        for project_id, count in self._spool.counts():
-            # Targets that were never read are planned all the same: the spool knows how many there are.
-            report.add_unsettled(project_id, count - self._seen[project_id])
+            report.finish(self._interrupts.first)
+        if spooled is not None:
+            self._count_unread(spooled, report)
         documents = [(self._outputs.json, self._write_json), (self._outputs.html, _write_html)]
         for path, write in sorted(documents, key=lambda document: document[0] == STDOUT):
             if path is not None:
                 self._write_one(path, write, report)
 
+    def _count_unread(self, spooled: Spool, report: Report) -> None:
+        """Targets that were never read are planned all the same: the spool knows how many there are."""
+        report.add_duplicate(spooled.duplicates)
+        for one in spooled.extents():
+            report.add_unsettled(one.project_id, one.groups - self._seen[one.project_id, False])
+            levels = one.project_level - self._seen[one.project_id, True]
+            report.add_unsettled(one.project_id, levels, project_level=True)
+
     def _write_one(self, path: str, write: Callable[[Report, TextIO], None], report: Report) -> None:
         try:
-            with to_stdout(self._signals) if path == STDOUT else written_whole(path) as file:
+            with to_stdout(self._interrupts.numbers) if path == STDOUT else written_whole(path) as file:
                 write(report, file)
         except ConfigError as error:
             self._ending.mishaps.append(error)
         else:
-            if path != STDOUT and not self._quiet:
+            if path != STDOUT and not self._display.quiet:
                 self._ending.written.append(path)
 
     def _write_json(self, report: Report, file: TextIO) -> None:
@@ -238,8 +260,3 @@ class Cleanup:
 
 def _write_html(report: Report, file: TextIO) -> None:
     file.write(html.render(report))
-
-
-def _is_to_be_ignored(number: signal.Signals) -> bool:
-    """Whether who started the process asked it to survive a hang-up, as nohup does."""
-    return _ENDINGS[number] == "hung up" and signal.getsignal(number) == signal.SIG_IGN

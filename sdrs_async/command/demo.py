@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from rich.text import Text
 
 from sdrs_async.auth import StaticToken
-from sdrs_async.command.cleanup import Cleanup, Connection
+from sdrs_async.command.cleanup import Cleanup
+from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.outputs import Outputs
-from sdrs_async.command.targets import Spool
+from sdrs_async.command.spool import Spool
 from sdrs_async.command.terminal import Screen, to_stdout
 from sdrs_async.models import Limits, RetryPolicy, Target
 from sdrs_async.report import Report
@@ -39,12 +40,9 @@ async def run_demo(outputs: Outputs, quiet: bool) -> int:
         Screen(stderr=True).print(Text(" ".join(_INTRODUCTION.split()), end="\n\n"))
     # Its ids follow from the seed, so one that is never started tells whom the faults can be for.
     async with _simulator(_faults(_simulator().targets)) as simulator:
-        connection = Connection(
-            endpoint=simulator.url,
-            auth=StaticToken(simulator.token),
-            limits=Limits(project_rate=f"{_RATE}/s"),
-            retry=RetryPolicy(timeout=2.0),
-        )
+        auth, limits = StaticToken(simulator.token), Limits(project_rate=f"{_RATE}/s")
+        account = Pending("the simulator", "token", auth, simulator.url, limits=limits)
+        connection = Connection([account], RetryPolicy(timeout=2.0))
         with Spool() as spooled:
             spooled.fill(_targets(simulator.targets))
             ending = await Cleanup(connection, spooled, outputs, quiet=quiet, interval=2.0).run()

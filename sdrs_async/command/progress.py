@@ -1,4 +1,4 @@
-"""Progress of a run on stderr: a bar on a terminal, plain lines elsewhere. It observes counters and knows no engine."""
+"""Progress on stderr: a bar on a terminal, plain lines elsewhere. It observes counters and knows no engine."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import anyio
 
+from sdrs_async.render.wording import many
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["Pace", "Snapshot", "describe", "show_bar", "show_lines"]
+__all__ = ["Found", "Pace", "Snapshot", "describe", "show_bar", "show_lines"]
 
 _REDRAW = 0.2
 _WINDOW = 10.0
@@ -21,7 +23,10 @@ _WINDOW = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Targets by what became of them, out of `total`; `held` scopes wait after a 429, for `wait` seconds at most."""
+    """Targets by what became of them, out of `total`; `held` scopes wait after a 429, for `wait` seconds at most.
+
+    `noun`: what they are; `growing`: more may be found yet.
+    """
 
     total: int
     clean: int = 0
@@ -29,11 +34,53 @@ class Snapshot:
     skipped: int = 0
     held: int = 0
     wait: float = 0.0
+    noun: str = "groups"
+    growing: bool = False
 
     @property
     def settled(self) -> int:
         """Targets that need no more work."""
         return self.clean + self.failed + self.skipped
+
+    @property
+    def head(self) -> str:
+        """How far it is."""
+        return f"{self.settled:,} of {self.total:,} {self.noun}{' found so far' * self.growing}"
+
+    def facts(self, rate: float, elapsed: float) -> list[str]:
+        """What became of them, how fast, and how long it takes."""
+        counts = [f"{self.clean:,} clean", f"{self.failed:,} failed"]
+        if self.skipped:
+            counts.append(f"{self.skipped:,} skipped")
+        parts = [", ".join(counts), f"{rate:.1f}/s", f"{_clock(int(elapsed))} elapsed"]
+        left = self.total - self.settled
+        if left and rate and not self.growing:
+            parts.append(f"{_clock(round(left / rate))} left")
+        return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What has been found by listing so far; `held` and `wait` as in `Snapshot`."""
+
+    projects: int
+    groups: int
+    held: int = 0
+    wait: float = 0.0
+
+    @property
+    def settled(self) -> int:
+        """What the pace is measured by."""
+        return self.groups
+
+    @property
+    def head(self) -> str:
+        """How far it is."""
+        return f"{many(self.groups, 'group')} in {many(self.projects, 'project')} found so far"
+
+    def facts(self, rate: float, elapsed: float) -> list[str]:
+        """How fast, and for how long."""
+        return [f"{rate:.1f}/s", f"{_clock(int(elapsed))} elapsed"]
 
 
 class Pace:
@@ -52,18 +99,12 @@ class Pace:
         return (settled - before) / (now - then) if now > then else 0.0
 
 
-def describe(snapshot: Snapshot, elapsed: float, rate: float) -> str:
+def describe(moment: Snapshot | Found, elapsed: float, rate: float) -> str:
     """The facts of a moment in one line; `elapsed` in seconds, `rate` in targets per second."""
-    counts = [f"{snapshot.clean:,} clean", f"{snapshot.failed:,} failed"]
-    if snapshot.skipped:
-        counts.append(f"{snapshot.skipped:,} skipped")
-    left = snapshot.total - snapshot.settled
-    parts = [", ".join(counts), f"{rate:.1f}/s", f"{_clock(int(elapsed))} elapsed"]
-    if left and rate:
-        parts.append(f"{_clock(round(left / rate))} left")
-    if snapshot.held:
-        projects = "project" if snapshot.held == 1 else "projects"
-        parts.append(f"waiting {math.ceil(snapshot.wait)} s ({snapshot.held:,} {projects} throttled)")
+    parts = moment.facts(rate, elapsed)
+    if moment.held:
+        projects = "project" if moment.held == 1 else "projects"
+        parts.append(f"waiting {math.ceil(moment.wait)} s ({moment.held:,} {projects} throttled)")
     return "; ".join(parts)
 
 
@@ -72,17 +113,17 @@ def _clock(seconds: int) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-async def show_lines(read: Callable[[], Snapshot], write: Callable[[str], None], interval: float) -> None:
+async def show_lines(read: Callable[[], Snapshot | Found], write: Callable[[str], None], interval: float) -> None:
     """Write a line every `interval` seconds, the first after one interval, until cancelled."""
     pace = Pace(anyio.current_time())
     while True:
         await anyio.sleep(interval)
         now, snapshot = anyio.current_time(), read()
         text = describe(snapshot, now - pace.started, pace.rate(now, snapshot.settled))
-        write(f"{snapshot.settled:,} of {snapshot.total:,} groups: {text}")
+        write(f"{snapshot.head}: {text}")
 
 
-async def show_bar(read: Callable[[], Snapshot], console: Console) -> None:
+async def show_bar(read: Callable[[], Snapshot | Found], console: Console) -> None:
     """Keep a bar on the terminal up to date until cancelled; its last state stays on the screen."""
     from rich.live import Live
 
@@ -105,7 +146,7 @@ async def show_bar(read: Callable[[], Snapshot], console: Console) -> None:
         console.line()
 
 
-def _bar(snapshot: Snapshot, text: str) -> RenderableType:
+def _bar(moment: Snapshot | Found, text: str) -> RenderableType:
     from rich.console import Group
     from rich.progress_bar import ProgressBar
     from rich.table import Table
@@ -115,9 +156,9 @@ def _bar(snapshot: Snapshot, text: str) -> RenderableType:
     line.add_column(no_wrap=True)
     line.add_column(ratio=1)
     line.add_column(no_wrap=True)
-    line.add_row(
-        Text("Cleaning"),
-        ProgressBar(total=max(1, snapshot.total), completed=snapshot.settled),
-        Text(f"{snapshot.settled:,} of {snapshot.total:,} groups"),
-    )
+    if isinstance(moment, Found):
+        line.add_row(Text("Finding"), ProgressBar(total=None, pulse=True), Text(moment.head))
+    else:
+        bar = ProgressBar(total=max(1, moment.total), completed=moment.settled)
+        line.add_row(Text("Cleaning"), bar, Text(moment.head))
     return Group(line, Text(text))

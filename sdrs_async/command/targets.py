@@ -9,23 +9,20 @@ from __future__ import annotations
 import codecs
 import csv
 import json
-import sqlite3
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from itertools import chain, islice
-from types import TracebackType
-from typing import BinaryIO, Self
+from itertools import chain
+from typing import BinaryIO
 
+from sdrs_async.command.spool import Spool
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Target
 from sdrs_async.wire import check_target
 
-__all__ = ["Spool", "spool"]
+__all__ = ["spool"]
 
 _MAX_LINE = 128 * 1024
-_INSERT_ROWS = 1000
-_PAGE_ROWS = 100
 _COLUMNS = ("project_id", "server_group_id")
 _FORMS = "a CSV header with project_id and server_group_id, JSON Lines with these keys, or lines of project/group"
 
@@ -33,111 +30,19 @@ Line = tuple[int, str]
 Pair = tuple[int, object, object]
 
 
-def spool(source: str) -> Spool:
-    """Read the targets of a file, `-` for stdin, to the end. The caller closes the `Spool`.
+def spool(source: str, account: str = "", *, project_level: bool = False) -> Spool:
+    """Read the targets of a file, `-` for stdin, to the end, all of one account. The caller closes the `Spool`.
 
     Raises `ConfigError` with the file's name, and the line where one is to blame.
     """
     result = Spool()
     try:
         with _opened(source) as (name, file):
-            result.fill(_read(name, file))
+            result.fill(_read(name, file), account, project_level=project_level)
     except BaseException:
         result.close()
         raise
     return result
-
-
-class Spool:
-    """Distinct targets in a temporary database on disk, which is gone when this is closed or the process ends."""
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.projects = 0
-        self.duplicates = 0
-        # SQLite's own temporary file: it has no name from the start, so that nothing is left behind by a kill.
-        self._db = sqlite3.connect("", isolation_level=None)
-        # Nothing here outlives the process, so neither a journal nor a sync protects anything.
-        for setting in ("journal_mode = OFF", "synchronous = OFF", "cache_size = -4000"):
-            self._db.execute(f"PRAGMA {setting}")
-        self._db.execute(
-            "CREATE TABLE target (project TEXT, server_group TEXT, PRIMARY KEY (project, server_group)) WITHOUT ROWID"
-        )
-        self._db.execute("CREATE TABLE project (id TEXT PRIMARY KEY, groups INTEGER) WITHOUT ROWID")
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Give the disk space back."""
-        self._db.close()
-
-    def fill(self, targets: Iterator[Target]) -> None:
-        """Store all targets, once; exact repeats are counted in `duplicates`. `ConfigError` when the disk is full."""
-        insert = "INSERT OR IGNORE INTO target VALUES (?, ?)"
-        read = 0
-        with _storage():
-            self._db.execute("BEGIN")
-            while rows := [(t.project_id, t.server_group_id) for t in islice(targets, _INSERT_ROWS)]:
-                read += len(rows)
-                self.count += self._db.executemany(insert, rows).rowcount
-            self._db.execute("INSERT INTO project SELECT project, count(*) FROM target GROUP BY project")
-            self._db.execute("COMMIT")
-            self.projects = self._db.execute("SELECT count(*) FROM project").fetchone()[0]
-        self.duplicates = read - self.count
-
-    def counts(self) -> Iterator[tuple[str, int]]:
-        """Each project with its number of distinct groups, in order of the project ids."""
-        with _storage():
-            yield from self._db.execute("SELECT id, groups FROM project ORDER BY id")
-
-    def per_project(self) -> Mapping[str, Iterator[str]]:
-        """A lazy source of group ids for each project, in order of the ids; each look-up starts from the beginning."""
-        return _Sources(self)
-
-    def groups_of(self, project_id: str) -> Iterator[str]:
-        """The group ids of one project, read in pages."""
-        page = "SELECT server_group FROM target WHERE project = ? AND server_group > ? ORDER BY server_group LIMIT ?"
-        last = ""
-        while True:
-            with _storage():
-                rows = self._db.execute(page, (project_id, last, _PAGE_ROWS)).fetchall()
-            for (last,) in rows:
-                yield last
-            if len(rows) < _PAGE_ROWS:
-                return
-
-
-class _Sources(Mapping[str, Iterator[str]]):
-    def __init__(self, spooled: Spool) -> None:
-        self._spool = spooled
-        self._counts = dict(spooled.counts())
-
-    def __getitem__(self, project_id: str) -> Iterator[str]:
-        if project_id not in self._counts:
-            raise KeyError(project_id)
-        return self._spool.groups_of(project_id)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._counts)
-
-    def __len__(self) -> int:
-        return len(self._counts)
-
-
-@contextmanager
-def _storage() -> Iterator[None]:
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise ConfigError(
-            f"the targets cannot be kept in a temporary file: {error} (TMPDIR names another place)"
-        ) from None
 
 
 @contextmanager
@@ -170,9 +75,11 @@ def _read(name: str, file: BinaryIO) -> Iterator[Target]:
     pairs = _form_of(name, number, text)(name, chain([first], lines))
     for number, project_id, group_id in pairs:
         try:
-            yield check_target(Target(_text("project_id", project_id), _text("server_group_id", group_id)))
+            target = Target(_text("project_id", project_id), _text("server_group_id", group_id))
+            check_target(target)
         except ConfigError as error:
             raise _wrong(name, number, str(error)) from None
+        yield target
 
 
 def _lines(name: str, file: BinaryIO) -> Iterator[Line]:

@@ -13,6 +13,7 @@ from io import TextIOWrapper
 from types import FrameType
 from typing import TextIO
 
+import anyio
 from rich.console import Console
 
 from sdrs_async.errors import ConfigError
@@ -70,10 +71,12 @@ def is_interactive() -> bool:
     return sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()
 
 
-def ask(question: str) -> bool:
-    """Ask on stderr, since stdout is for the result; true for y or yes, in any case."""
+async def ask(question: str) -> bool:
+    """Ask on stderr, since stdout is for the result; true for y or yes, in any case. Cancellable while it waits."""
     sys.stderr.write(f"{printable(question)} [y/N] ")
     sys.stderr.flush()
+    # A terminal is readable once there is a whole line, or its end.
+    await anyio.wait_readable(sys.stdin.fileno())
     answer = sys.stdin.readline()
     if not answer.endswith("\n"):
         sys.stderr.write("\n")

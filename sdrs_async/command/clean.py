@@ -1,0 +1,168 @@
+"""The command `clean`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import ExitStack
+from urllib.parse import urlsplit
+
+import anyio
+import typer
+
+from sdrs_async.command import flags, options
+from sdrs_async.command.accounts import of_flags, of_fleet
+from sdrs_async.command.cleanup import Cleanup
+from sdrs_async.command.connecting import Connection
+from sdrs_async.command.endings import reported
+from sdrs_async.command.outputs import STDOUT, Outputs
+from sdrs_async.command.planning import Planning
+from sdrs_async.command.questions import extent
+from sdrs_async.command.selecting import Wanted
+from sdrs_async.command.spool import Spool
+from sdrs_async.command.targets import spool
+from sdrs_async.command.terminal import is_interactive, say, to_stdout
+from sdrs_async.discovery import Selection
+from sdrs_async.errors import ConfigError
+from sdrs_async.models import Limits, RetryPolicy
+from sdrs_async.render.wording import printable
+
+__all__ = ["CLEAN_NOTES", "clean"]
+
+_LIMITS = Limits()
+_RETRY = RetryPolicy()
+
+CLEAN_NOTES = """
+Environment:
+OS_CLOUD: a cloud of clouds.yaml to sign in to, as --os-cloud
+OS_TOKEN: a token; it has to be good for every selected project
+HUAWEICLOUD_SDK_AK, _SK, _SECURITY_TOKEN, or OS_ACCESS_KEY,
+OS_SECRET_KEY, OS_SECURITY_TOKEN: an access key
+OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_USER_DOMAIN_NAME and others: a
+user to sign in as
+OS_REGION_NAME: the region; HW_CLOUD: the domain of its cloud
+HUAWEICLOUD_SDK_REGION_SDRS_(REGION), HUAWEICLOUD_SDK_IAM_ENDPOINT: hosts
+OS_CACERT, SSL_CERT_FILE: certificates to trust
+HTTPS_PROXY, HTTP_PROXY, NO_PROXY: the way to the endpoint
+
+Exit codes:
+0: every group is clean, or none was selected
+1: some groups failed, or a project or account could not be listed
+2: bad usage, configuration or input; an output that cannot be written;
+no --yes where nobody can be asked; the question answered with no
+3: no account could sign in
+5: some groups failed, all for causes that may pass
+130: interrupted (Ctrl-C), 143: terminated (SIGTERM), 129: hung up (SIGHUP)
+
+The first Ctrl-C starts nothing new and gives the requests on the wire
+3 s for their answer, the second ends at once; the summary and the files
+are written in both cases.
+"""
+
+
+def clean(
+    context: typer.Context,
+    *,
+    targets: flags.Targets = None,
+    project: flags.Project = None,
+    all_projects: flags.AllProjects = False,
+    fleet: flags.Fleet = None,
+    project_level: flags.ProjectLevel = False,
+    dry_run: flags.DryRun = False,
+    yes: flags.Yes = False,
+    endpoint: flags.Endpoint = None,
+    region: flags.Region = None,
+    iam_endpoint: flags.IamEndpoint = None,
+    os_cloud: flags.OsCloud = None,
+    credential: flags.Credential = flags.CredentialKind.AUTO,
+    signature: flags.SignatureForm = flags.Signature.ACCESS,
+    ca_file: flags.CaFile = None,
+    allow_http: flags.AllowHttp = False,
+    project_rate: flags.ProjectRate = str(_LIMITS.project_rate),
+    project_concurrency: flags.ProjectConcurrency = str(_LIMITS.project_concurrency),
+    user_rate: flags.UserRate = "none",
+    endpoint_rate: flags.EndpointRate = str(_LIMITS.endpoint_rate),
+    concurrency: flags.Concurrency = str(_LIMITS.concurrency),
+    attempts: flags.Attempts = _RETRY.attempts,
+    timeout: flags.Timeout = _RETRY.timeout,
+    retry_time: flags.RetryTime = _RETRY.total,
+    json_file: flags.Json = None,
+    results: flags.Results = None,
+    html_file: flags.Html = None,
+    quiet: flags.Quiet = False,
+    log_level: flags.LogLevel = flags.Level.WARNING,
+) -> None:
+    """Delete the failed tasks of the selected protection groups.
+
+    Asks first on a terminal, and needs --yes elsewhere and with --targets -. What is deleted is gone for good.
+    """
+    with reported(log_level), ExitStack() as stack:
+        selected = options.wanted(context)
+        connection, selections = connection_of(context, selected)
+        outputs = Outputs(json=json_file, results=results, html=html_file)
+        outputs.check(source=targets)
+        _check_can_ask(selected, asking=not (yes or dry_run))
+        if dry_run:
+            _warn_of_no_files(outputs)
+        spooled = stack.enter_context(listed(selected)) if selected.targets is not None else None
+        if dry_run and spooled is not None:
+            with to_stdout():
+                _show_list(spooled, connection)
+            return
+        if dry_run:
+            planning = Planning(connection, selections, title="Dry run: nothing was deleted.", quiet=quiet)
+            raise typer.Exit(anyio.run(planning.run))
+        asking = not yes and (spooled is None or bool(spooled.count))
+        if asking:
+            _need_terminal()
+        job = Cleanup(connection, selections if spooled is None else spooled, outputs, asking=asking, quiet=quiet)
+        raise typer.Exit(anyio.run(job.run).exit_code)
+
+
+def connection_of(context: typer.Context, selected: Wanted) -> tuple[Connection, dict[str, Selection]]:
+    """The accounts that the flags name, and what to look for in each, unless the targets are listed."""
+    given = options.connection(context)
+    if selected.fleet is not None:
+        return of_fleet(selected.fleet, given, os.environ, project_level=selected.project_level)
+    connection = of_flags(given, os.environ)
+    if selected.targets is not None:
+        return connection, {}
+    return connection, {account.name: selected.selection() for account in connection.pending}
+
+
+def listed(selected: Wanted) -> Spool:
+    """The targets of the list, read to its end; a word when there are none. Raises `ConfigError`."""
+    source = selected.targets or ""
+    spooled = spool(source, project_level=selected.project_level)
+    if not spooled.count:
+        say(f"warning: {'stdin' if source == STDOUT else source} names no protection group: nothing to do")
+    return spooled
+
+
+def _check_can_ask(selected: Wanted, *, asking: bool) -> None:
+    if asking and selected.targets == STDOUT:
+        raise ConfigError("--targets - takes stdin, where the question would be answered: add --yes, or --dry-run")
+    if asking and selected.targets is None:
+        _need_terminal()
+
+
+def _need_terminal() -> None:
+    if not is_interactive():
+        raise ConfigError("there is no terminal to ask on: add --yes to delete, or --dry-run to see what would be done")
+
+
+def _show_list(spooled: Spool, connection: Connection) -> None:
+    write = sys.stdout.write
+    (account,) = connection.pending
+    place = urlsplit(account.endpoint).netloc if account.endpoint else f"the endpoint that {account.iam_endpoint} names"
+    write(f"Dry run: would delete the failed tasks of {extent(spooled)} at {printable(place)}; nothing was sent.\n")
+    if spooled.duplicates:
+        write(f"Left out: {spooled.duplicates:,} duplicates.\n")
+    for number, (project_id, count) in enumerate(spooled.counts()):
+        write("" if number else f"\n{'groups':>8}  project\n")
+        write(f"{count:>8,}  {printable(project_id)}\n")
+
+
+def _warn_of_no_files(outputs: Outputs) -> None:
+    if flags := ", ".join(flag for flag, _ in outputs.given()):
+        say(f"warning: a dry run writes no files: {flags} left out")

@@ -1,0 +1,230 @@
+"""From the credentials that were chosen to accounts: endpoints, regions, and the rule that no credential goes astray.
+
+The service's endpoint is the one that is given, else what the environment sets for the region, else what the sign-in
+names, else that of the region's pattern: this only where nothing says that the credential is one of another cloud.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from random import SystemRandom
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import anyio
+
+from sdrs_async import endpoints
+from sdrs_async.accounts import Account
+from sdrs_async.auth import Auth, SignInFailed
+from sdrs_async.command.credentials import Source
+from sdrs_async.errors import AuthenticationError, ConfigError, ListingError
+from sdrs_async.keystone import KeystoneAuth
+from sdrs_async.models import Limits, RetryPolicy, Verdict
+from sdrs_async.retry import backoff
+from sdrs_async.session import Session, connect, single_error
+from sdrs_async.sites import check_endpoint, tls_context
+
+__all__ = ["Connected", "Connection", "Pending", "Place", "pending"]
+
+
+class Place(NamedTuple):
+    """What is said about where an account is. `fallback`: the region, where nothing else says one."""
+
+    endpoint: str | None = None
+    region: str | None = None
+    fallback: str | None = None
+    iam_endpoint: str | None = None
+    ca_file: str | None = None
+    allow_http: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An account, whose endpoint may still have to be asked for (`None`). `kind`: of its credential, in words.
+
+    `cloud`: the domain that HW_CLOUD names.
+    """
+
+    name: str
+    kind: str
+    auth: Auth
+    endpoint: str | None
+    iam_endpoint: str | None = None
+    region: str | None = None
+    limits: Limits = field(default_factory=Limits)
+    ca_file: str | None = None
+    allow_http: bool = False
+    cloud: str | None = None
+
+    def at(self, endpoint: str) -> Account:
+        """The account at this endpoint. Raises `ConfigError` for one that may not be used."""
+        endpoint = check_endpoint(endpoint, allow_http=self.allow_http)
+        region, iam = self.region or endpoints.region_of(endpoint), self.iam_endpoint
+        if iam is None and region is not None and endpoint == _pattern(region, self.cloud):
+            iam = endpoints.iam_endpoint(region, self.cloud)
+        if iam is not None:
+            iam = check_endpoint(iam, allow_http=self.allow_http)
+        return Account(self.name, endpoint, self.auth, iam, region, self.limits, self.ca_file, self.allow_http)
+
+    async def resolve(self, retry: RetryPolicy, projects: Sequence[str] = ()) -> Account:
+        """The account, at the endpoint that its sign-in names; `projects`: ids of some that it should be good for.
+
+        Raises `AuthenticationError` when the sign-in fails, `ConfigError` when nothing names an endpoint.
+        """
+        if self.endpoint is not None:
+            return self.at(self.endpoint)
+        # Others wait for this one: an IAM that hangs is given up before all its tries are over.
+        seconds = min(retry.total, 2 * retry.timeout)
+        try:
+            with anyio.fail_after(seconds):
+                endpoint = await self._asked(retry, projects)
+        except TimeoutError:
+            text = f"{self.name}: nothing named the endpoint within {seconds:g} s"
+            raise SignInFailed(text, verdict=Verdict.UNREACHABLE, timed_out=True) from None
+        return self.at(endpoint or _by_region(self.name, self.region, self.iam_endpoint, self.cloud))
+
+    async def _asked(self, retry: RetryPolicy, projects: Sequence[str]) -> str | None:
+        """What the token of the account names, or else that of a project: the first of these that lets it in."""
+        if not isinstance(self.auth, KeystoneAuth):
+            return None
+        if endpoint := await _ask(self.auth, retry, None):
+            return endpoint
+        for project_id in projects[:1]:
+            try:
+                return await _ask(self.auth, retry, project_id)
+            except SignInFailed as error:  # the next one may know better, unless it is the account's own fault
+                if error.reply.whole_account or error.reply.retryable:
+                    raise
+        listed = await self._first_listed(retry)
+        return await _ask(self.auth, retry, listed) if listed is not None else None
+
+    async def _first_listed(self, retry: RetryPolicy) -> str | None:
+        """The first project that may have the service; IAM alone is asked."""
+        account = self.at(self.iam_endpoint or "")
+        try:
+            async with (
+                connect(account, retry=retry) as session,
+                session.lists() as lists,
+                aclosing(lists.projects(account)) as projects,
+            ):
+                return await anext((p.id async for p in projects if p.why_left_out(self.region) is None), None)
+        except ListingError as error:
+            raise SignInFailed(
+                f"{self.name}: the projects cannot be listed: {error}", verdict=error.reply.verdict
+            ) from None
+
+
+async def _ask(auth: KeystoneAuth, retry: RetryPolicy, project_id: str | None) -> str | None:
+    attempt = 1
+    while True:
+        try:
+            return await auth.endpoint(project_id)
+        except SignInFailed as error:
+            if not error.reply.retryable or attempt >= retry.attempts:
+                raise
+            await anyio.sleep(error.reply.retry_after or backoff(retry, attempt, SystemRandom()))
+        attempt += 1
+
+
+def pending(name: str, source: Source, place: Place, limits: Limits, environ: Mapping[str, str]) -> Pending:
+    """Make the credential and settle what can be without the network.
+
+    Raises `ConfigError` for what is missing, at odds or not allowed.
+    """
+    named = endpoints.region_of(place.endpoint) if place.endpoint is not None else None
+    if place.region is not None:
+        endpoints.check_region(place.region)
+        if named not in (None, place.region):
+            raise ConfigError(f"--region is {place.region}, but the endpoint is in {named}: give one of them")
+    region = place.region or named or place.fallback
+    auth = source.make(region)
+    region = region or getattr(auth, "region", None)
+    iam = place.iam_endpoint or getattr(auth, "iam_endpoint", None) or source.iam_endpoint
+    cloud = environ.get("HW_CLOUD") or None
+    endpoint = place.endpoint or (endpoints.region_override(environ, region) if region is not None else None)
+    if endpoint is None and not isinstance(auth, KeystoneAuth):
+        endpoint = _by_region(name, region, iam, cloud)
+    # A sign-in of clouds.yaml has certificates of its own, and OS_CACERT among the variables that it reads.
+    ca_file = place.ca_file or (None if isinstance(auth, KeystoneAuth) else environ.get("OS_CACERT")) or None
+    account = Pending(name, source.kind, auth, endpoint, iam, region, limits, ca_file, place.allow_http, cloud)
+    if ca_file is not None:
+        tls_context(ca_file)
+    if endpoint is not None:
+        account.at(endpoint)
+    return account
+
+
+def _pattern(region: str, cloud: str | None) -> str | None:
+    try:
+        return endpoints.sdrs_endpoint(region, cloud)
+    except ConfigError:  # a region whose host follows from nothing
+        return None
+
+
+def _by_region(name: str, region: str | None, iam: str | None, cloud: str | None) -> str:
+    """The endpoint by the pattern of the region, unless the credential is known by another cloud than the region's."""
+    if region is None:
+        raise ConfigError(f"{name}: neither an endpoint nor a region is known: give --endpoint or --region")
+    endpoint = endpoints.sdrs_endpoint(region, cloud)
+    usual = {urlsplit(endpoints.iam_endpoint(region, cloud)).hostname, f"iam.{endpoints.cloud_of(region, cloud)}"}
+    if iam is not None and (host := urlsplit(iam).hostname) not in usual:
+        raise ConfigError(
+            f"{name}: the credential is one of {host}, which is not the IAM of region {region}, so it is not sent to "
+            f"{urlsplit(endpoint).hostname}: give the service's endpoint with --endpoint"
+        )
+    return endpoint
+
+
+class Connected(NamedTuple):
+    """Accounts that are ready, and why others could not be signed in to."""
+
+    accounts: tuple[Account, ...]
+    lost: Mapping[str, AuthenticationError]
+
+
+@dataclass(frozen=True, slots=True)
+class Connection:
+    """All accounts of a run, and what holds over all of them. `notes`: for the user to see before anything is sent."""
+
+    pending: Sequence[Pending]
+    retry: RetryPolicy
+    concurrency: int | None = Limits().concurrency
+    notes: Sequence[str] = ()
+
+    async def resolve(self, projects: Mapping[str, Sequence[str]]) -> Connected:
+        """Ask for the endpoints that are not known; `projects`: some ids by the account's name.
+
+        An account that cannot sign in stops no other. Raises its error when there is no other, and `ConfigError`.
+        """
+        ready: dict[str, Account] = {}
+        lost: dict[str, AuthenticationError] = {}
+
+        async def resolve(account: Pending) -> None:
+            try:
+                ready[account.name] = await account.resolve(self.retry, projects.get(account.name, ()))
+            except AuthenticationError as error:
+                lost[account.name] = error
+
+        with single_error():
+            async with anyio.create_task_group() as tasks:
+                for account in self.pending:
+                    tasks.start_soon(resolve, account)
+        if not ready:
+            raise AuthenticationError("; ".join(f"{name}: {error}" for name, error in lost.items()))
+        return Connected(tuple(ready[one.name] for one in self.pending if one.name in ready), lost)
+
+    def session(self, accounts: Sequence[Account]) -> Session:
+        """A session of these accounts. Raises `ConfigError` for what cannot be used."""
+        return connect(accounts, concurrency=self.concurrency, retry=self.retry)
+
+    def line(self, account: Account, *, with_iam: bool) -> str:
+        """Which credential is sent where, for the user to see before; `with_iam`: to IAM too."""
+        iam = f", IAM {account.iam_endpoint}" if with_iam and account.iam_endpoint != account.endpoint else ""
+        region = f", region {account.region}" if account.region is not None else ""
+        return f"{account.name}: {self.kind(account)}, {account.endpoint}{iam}{region}"
+
+    def kind(self, account: Account) -> str:
+        """The kind of an account's credential, in words."""
+        return next(one.kind for one in self.pending if one.name == account.name)

@@ -1,0 +1,164 @@
+"""What comes before a deletion: accounts are signed in to and shown, and what there is in them goes to the spool."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import anyio.abc
+
+from sdrs_async.accounts import Account
+from sdrs_async.auth import SignInFailed
+from sdrs_async.command.connecting import Connected, Connection
+from sdrs_async.command.interrupts import Interrupts
+from sdrs_async.command.progress import Found, Snapshot, show_bar, show_lines
+from sdrs_async.command.spool import BATCH, Spool
+from sdrs_async.command.terminal import Screen, say
+from sdrs_async.discovery import Selection
+from sdrs_async.engine import GRACE
+from sdrs_async.errors import AuthenticationError, ConfigError
+from sdrs_async.models import ProjectLevel, Target, Verdict
+from sdrs_async.report import Report, Unlisted
+from sdrs_async.run import Finding, Running
+from sdrs_async.session import Session
+
+__all__ = ["GENTLY", "Display", "connected", "find", "note_lost", "stopping"]
+
+GENTLY = f"nothing new is started, requests on the wire get {GRACE:g} s for their answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Display:
+    """What is shown on the way. `quiet`: neither progress nor notes; `interval`: seconds between lines of progress.
+
+    `bar`: whether one may be drawn where there is a terminal for it.
+    """
+
+    quiet: bool = False
+    interval: float = 5.0
+    bar: bool = True
+
+    def note(self, line: str) -> None:
+        """A line that only informs."""
+        if not self.quiet:
+            say(line)
+
+    def progress(self, tasks: anyio.abc.TaskGroup, read: Callable[[], Snapshot | Found]) -> None:
+        """Show it until the tasks are cancelled."""
+        console = Screen(stderr=True)
+        if self.quiet:
+            return
+        if self.bar and sys.stderr.isatty() and console.is_interactive:
+            tasks.start_soon(show_bar, read, console)
+        else:
+            tasks.start_soon(show_lines, read, say, self.interval)
+
+
+# ---- accounts
+
+
+async def connected(
+    connection: Connection,
+    selections: Mapping[str, Selection],
+    interrupts: Interrupts,
+    display: Display,
+    projects: Sequence[str] = (),
+) -> Connected | None:
+    """The accounts, each shown with its host before anything is sent there; `None` after a signal.
+
+    `selections`: what is to be looked for; `projects`: where nothing is, ids of the account's projects. Raises
+    `AuthenticationError`, `ConfigError`.
+    """
+    for note in connection.notes:
+        display.note(note)
+    for one in connection.pending:
+        if one.endpoint is None:
+            display.note(f"{one.name}: {one.kind} at {one.iam_endpoint}, to learn the service's endpoint")
+    known = {one.name: projects for one in connection.pending}
+    known |= {name: selection.ids() or () for name, selection in selections.items()}
+    ready = await interrupts.unless(connection.resolve(known))
+    if ready is None:
+        return None
+    for account in ready.accounts:
+        by_iam = account.name in selections and selections[account.name].ids() is None
+        if by_iam and account.iam_endpoint is None:
+            raise ConfigError(f"{account.name}: its projects are listed by IAM: name it with --iam-endpoint")
+        display.note(connection.line(account, with_iam=by_iam))
+    for name, error in ready.lost.items():
+        say(f"warning: {name} is left out: {error}")
+    return ready
+
+
+def note_lost(report: Report, lost: Mapping[str, AuthenticationError]) -> None:
+    """Accounts that could not be signed in to are missing in the report's eyes too."""
+    for name, error in lost.items():
+        verdict = error.reply.verdict if isinstance(error, SignInFailed) else Verdict.UNAUTHORIZED
+        if verdict is Verdict.UNAUTHORIZED:
+            report.refused_accounts[name] = str(error)
+        else:
+            report.add_unlisted(Unlisted(None, name, verdict, message=str(error)))
+
+
+# ---- targets
+
+
+@contextmanager
+def stopping(run: Running[Any], interrupts: Interrupts, at_once: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """While the block lasts, the first signal ends the run gently, the second at once."""
+
+    def gently() -> None:
+        say(f"{interrupts.word}: {GENTLY}; {interrupts.again}")
+        run.stop(signal=interrupts.first)
+
+    def now() -> None:
+        say("ending at once")
+        run.stop(0)
+        at_once()
+
+    with interrupts.during(gently, now):
+        yield
+
+
+async def find(
+    session: Session,
+    selections: Mapping[Account, Selection],
+    spooled: Spool,
+    interrupts: Interrupts,
+    display: Display,
+) -> Finding:
+    """Look for all targets of the selections and store them. A signal ends it early; then the report says so.
+
+    Raises what stops it, with the report.
+    """
+    async with session.find(selections) as finding, anyio.create_task_group() as tasks:
+
+        def read() -> Found:
+            found = finding.report.discovery
+            return Found(found.projects, found.groups, *finding.held())
+
+        display.progress(tasks, read)
+        with stopping(finding, interrupts):
+            await _store(finding, spooled)
+        tasks.cancel_scope.cancel()
+    spooled.seal()
+    return finding
+
+
+async def _store(finding: Finding, spooled: Spool) -> None:
+    owners: dict[str, str] = {}
+    batches: dict[str, list[Target | ProjectLevel]] = {}
+    async for target in finding:
+        if target.project_id not in owners:
+            for name in reversed(finding.projects):
+                owners.update({project.id: name for project in finding.projects[name]})
+        owner = owners[target.project_id]
+        batch = batches.setdefault(owner, [])
+        batch.append(target)
+        if len(batch) >= BATCH:
+            spooled.add(batches.pop(owner), owner)
+    for owner, batch in batches.items():
+        spooled.add(batch, owner)

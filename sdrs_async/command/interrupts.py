@@ -1,0 +1,89 @@
+"""The signals that end a command early: the first one gently, the second at once."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from typing import TypeVar
+
+import anyio
+
+from sdrs_async.command.terminal import say
+from sdrs_async.session import single_error
+
+__all__ = ["Interrupts", "interrupts"]
+
+T = TypeVar("T")
+
+_ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+if hasattr(signal, "SIGHUP"):
+    _ENDINGS[signal.SIGHUP] = "hung up"
+
+
+@asynccontextmanager
+async def interrupts() -> AsyncIterator[Interrupts]:
+    """While it lasts, signals end nothing by themselves. Errors leave as they are, in no group."""
+    told = Interrupts()
+    with anyio.open_signal_receiver(*told.numbers) as signals, single_error():
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(told.listen, signals)
+            yield told
+            tasks.cancel_scope.cancel()
+
+
+class Interrupts:
+    """Tells what is under way that a signal came. `first`: the first that came; `numbers`: those that are obeyed."""
+
+    def __init__(self) -> None:
+        self.first: signal.Signals | None = None
+        self.numbers = [number for number in _ENDINGS if not _is_to_be_ignored(number)]
+        self._first_told: Callable[[], None] | None = None
+        self._again_told: Callable[[], None] | None = None
+
+    async def listen(self, signals: AsyncIterator[signal.Signals]) -> None:
+        """Pass the signals on."""
+        async for number in signals:
+            if self.first is not None:
+                tell = self._again_told
+            else:
+                self.first = number
+                tell = self._first_told
+            if tell is not None:
+                tell()
+
+    @contextmanager
+    def during(self, gently: Callable[[], None], at_once: Callable[[], None]) -> Iterator[None]:
+        """While the block lasts, the first signal calls the one, each later one the other; one that came before too."""
+        self._first_told, self._again_told = gently, at_once
+        if self.first is not None:
+            gently()
+        try:
+            yield
+        finally:
+            self._first_told = self._again_told = None
+
+    async def unless(self, work: Awaitable[T]) -> T | None:
+        """What comes of work that changes nothing; `None` after a signal, which ends it at once."""
+        with anyio.CancelScope() as scope, self.during(lambda: self._abandon(scope), lambda: None):
+            return await work
+        return None
+
+    def _abandon(self, scope: anyio.CancelScope) -> None:
+        say(self.word)
+        scope.cancel()
+
+    @property
+    def word(self) -> str:
+        """What the first signal has done."""
+        return _ENDINGS[self.first] if self.first is not None else ""
+
+    @property
+    def again(self) -> str:
+        """What another one will do."""
+        return "press Ctrl-C again to end at once" if self.first == signal.SIGINT else "a second signal ends at once"
+
+
+def _is_to_be_ignored(number: signal.Signals) -> bool:
+    """Whether who started the process asked it to survive a hang-up, as nohup does."""
+    return _ENDINGS[number] == "hung up" and signal.getsignal(number) == signal.SIG_IGN

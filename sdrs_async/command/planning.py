@@ -1,0 +1,251 @@
+"""What a cleanup would do, read only: accounts, projects, and how many groups; nothing is ever deleted here."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sdrs_async.accounts import Account
+from sdrs_async.command.connecting import Connection
+from sdrs_async.command.finding import Display, connected, find, note_lost
+from sdrs_async.command.interrupts import Interrupts, interrupts
+from sdrs_async.command.outputs import STDOUT, written_whole
+from sdrs_async.command.questions import extent, names_of
+from sdrs_async.command.spool import Spool
+from sdrs_async.command.terminal import Screen, say, to_stdout
+from sdrs_async.discovery import Selection
+from sdrs_async.errors import ListingError
+from sdrs_async.listing import Project
+from sdrs_async.models import Limits
+from sdrs_async.render import wording
+from sdrs_async.render.wording import printable
+from sdrs_async.report import Report
+from sdrs_async.session import Session
+
+__all__ = ["Planning"]
+
+SCHEMA = "sdrs-async/plan/1"
+
+
+@dataclass(slots=True)
+class Plan:
+    """What there is. `left_out`: by the account's name, how many projects are, and why; `names`: of projects."""
+
+    accounts: tuple[Account, ...]
+    spooled: Spool
+    report: Report
+    names: Mapping[str, str] = field(default_factory=dict)
+    left_out: Mapping[str, Counter[str]] = field(default_factory=dict)
+
+
+class Planning:
+    """Find out what is wanted, targets or what to look for by the accounts' names, and show it."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        wanted: Spool | Mapping[str, Selection],
+        *,
+        title: str,
+        json_file: str | None = None,
+        quiet: bool = False,
+    ) -> None:
+        self._connection = connection
+        self._wanted = wanted
+        self._title = title
+        self._json = json_file
+        self._display = Display(quiet)
+
+    async def run(self) -> int:
+        """Do it, once; the exit code. A signal ends it early, and what is known by then is shown.
+
+        Raises `AuthenticationError` when no account could sign in, and `ConfigError`.
+        """
+        selections, listed = ({}, self._wanted.first()) if isinstance(self._wanted, Spool) else (self._wanted, ())
+        async with interrupts() as told:
+            ready = await connected(self._connection, selections, told, self._display, listed)
+            if ready is None:
+                return 128 + (told.first or 0)
+            with ExitStack() as stack:
+                plan = await self._plan(ready.accounts, told, stack)
+                note_lost(plan.report, ready.lost)
+                self._show(plan)
+            return plan.report.exit_code
+
+    async def _plan(self, accounts: tuple[Account, ...], told: Interrupts, stack: ExitStack) -> Plan:
+        session = self._connection.session(accounts)
+        if isinstance(self._wanted, Spool):
+            return Plan(accounts, self._wanted, Report())
+        chosen = {account: self._wanted[account.name] for account in accounts}
+        spooled = stack.enter_context(Spool())
+        async with session:
+            finding = await find(session, chosen, spooled, told, self._display)
+            left_out = await told.unless(_left_out(session, chosen))
+        return Plan(accounts, spooled, finding.report, names_of(finding.projects), left_out or {})
+
+    def _show(self, plan: Plan) -> None:
+        if self._json is not None:
+            with to_stdout() if self._json == STDOUT else written_whole(self._json) as file:
+                json.dump(self._document(plan), file, indent=2)
+                file.write("\n")
+            if self._json != STDOUT and not self._display.quiet:
+                say(f"wrote {self._json}")
+        on_stdout = self._json == STDOUT
+        with to_stdout():
+            screen = Screen(stderr=on_stdout)
+            for part in self._parts(plan, screen.width):
+                screen.print(part)
+        if not plan.spooled.projects and not plan.report.interrupted:
+            say("warning: no protection group was found: nothing to do")
+
+    # ---- as a text
+
+    def _parts(self, plan: Plan, width: int) -> Iterator[RenderableType]:
+        of = f" of {len(plan.accounts):,} accounts" if len(plan.accounts) > 1 else ""
+        yield Text(f"{self._title} {extent(plan.spooled)}{of}.", style="bold")
+        for account in plan.accounts:
+            yield Text()
+            yield Text(printable(account.name), style="bold")
+            yield Padding(self._facts(account, plan), (0, 0, 0, 2), expand=False)
+            if (projects := _projects(account, plan)).row_count:
+                yield Padding(projects, (1, 0, 0, 2), expand=False)
+        yield from _gaps(plan.report)
+
+    def _facts(self, account: Account, plan: Plan) -> Table:
+        grid = Table.grid(padding=(0, 2, 0, 0))
+        grid.add_column(no_wrap=True, style="dim")
+        grid.add_column(overflow="fold")
+        left_out = plan.left_out.get(account.name, Counter())
+        facts = {
+            "Endpoint": account.endpoint,
+            "Region": account.region or "not known",
+            "Credential": self._connection.kind(account),
+            "Limits": _limits_words(account.limits, self._connection.concurrency),
+            "Left out": "; ".join(f"{reason}: {count:,}" for reason, count in sorted(left_out.items())),
+        }
+        for name, value in facts.items():
+            if value:
+                grid.add_row(name, Text(printable(value)))
+        return grid
+
+    # ---- as JSON
+
+    def _document(self, plan: Plan) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA,
+            "interrupted": plan.report.interrupted,
+            "accounts": [
+                {
+                    "name": account.name,
+                    "credential": self._connection.kind(account),
+                    "endpoint": account.endpoint,
+                    "iam_endpoint": account.iam_endpoint,
+                    "region": account.region,
+                    "limits": _limits_json(account.limits, self._connection.concurrency),
+                    "left_out": dict(sorted(plan.left_out.get(account.name, Counter()).items())),
+                }
+                for account in plan.accounts
+            ],
+            "accounts_failed": plan.report.to_dict()["accounts"]["failed"],
+            "discovery": plan.report.discovery.to_dict(),
+            "targets": {
+                "groups": plan.spooled.count,
+                "project_level": plan.spooled.levels,
+                "duplicates": plan.spooled.duplicates,
+            },
+            "projects": [
+                {
+                    "account": one.account or plan.accounts[0].name,
+                    "project_id": one.project_id,
+                    "name": plan.names.get(one.project_id) or None,
+                    "groups": one.groups,
+                    "project_level": one.project_level,
+                }
+                for one in plan.spooled.extents()
+            ],
+        }
+
+
+async def _left_out(session: Session, chosen: Mapping[Account, Selection]) -> dict[str, Counter[str]]:
+    """By the account's name, how many of the projects that its selection names are left out, by the reason."""
+    return {account.name: await _left_out_of(session, account, selection) for account, selection in chosen.items()}
+
+
+async def _left_out_of(session: Session, account: Account, selection: Selection) -> Counter[str]:
+    counted: Counter[str] = Counter()
+    if selection.ids() is not None:
+        return counted
+    try:
+        async with session.lists() as lists, aclosing(lists.projects(account)) as projects:
+            async for project in projects:
+                reason = project.why_left_out(account.region) if _is_named(project, selection) else None
+                if reason is not None:
+                    counted[reason] += 1
+    except ListingError:  # the report says so already: the same list was read before
+        pass
+    return counted
+
+
+def _is_named(project: Project, selection: Selection) -> bool:
+    entries = selection.projects
+    return entries is None or any(fnmatchcase(name, entry) for entry in entries for name in (project.id, project.name))
+
+
+def _projects(account: Account, plan: Plan) -> Table:
+    """The account's projects. Those of a list, which has no accounts, are all of the one there is."""
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    table.add_column("groups", justify="right", no_wrap=True)
+    if plan.spooled.levels:
+        table.add_column("project level", no_wrap=True)
+    table.add_column("project", overflow="fold")
+    table.add_column("name", overflow="fold")
+    for one in plan.spooled.extents():
+        if one.account in ("", account.name):
+            level = ["yes" if one.project_level else ""] if plan.spooled.levels else []
+            name = Text(printable(plan.names.get(one.project_id, "")))
+            table.add_row(f"{one.groups:,}", *level, Text(printable(one.project_id)), name)
+    return table
+
+
+def _gaps(report: Report) -> Iterator[RenderableType]:
+    document = report.to_dict()
+    for heading, (gaps, more) in (
+        ("Refused accounts", wording.refused_accounts(document)),
+        ("Not (wholly) listed", wording.unlisted(document)),
+    ):
+        if gaps:
+            yield Text()
+            yield Text(heading, style="bold")
+        for gap in gaps:
+            yield Padding(Text(printable(gap.happened), style="red", overflow="fold"), (0, 0, 0, 2), expand=False)
+            for line in (gap.remedy, *gap.names):
+                yield Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 4), expand=False)
+        if more:
+            yield Padding(Text(printable(more), style="italic"), (0, 0, 0, 2), expand=False)
+
+
+def _limits_json(limits: Limits, concurrency: int | None) -> dict[str, str | int | None]:
+    rates = {name: getattr(limits, name) for name in ("project_rate", "user_rate", "endpoint_rate")}
+    shown: dict[str, str | int | None] = {name: None if rate is None else str(rate) for name, rate in rates.items()}
+    return {**shown, "project_concurrency": limits.project_concurrency, "concurrency": concurrency}
+
+
+def _limits_words(limits: Limits, concurrency: int | None) -> str:
+    words = {
+        "per project": limits.project_rate,
+        "at a time per project": limits.project_concurrency,
+        "in all": limits.user_rate,
+        "to the endpoint": limits.endpoint_rate,
+        "at a time over all accounts": concurrency,
+    }
+    return ", ".join(f"{limit} {what}" for what, limit in words.items() if limit is not None) or "none"

@@ -80,10 +80,11 @@ class Engine:
     async def run(self, readers: Iterable[Reader]) -> None:
         """Settle every target of the readers; returns when all are, or when the run was stopped.
 
-        An error of a reader stops the run as `stop` does, and is kept in `error`.
+        An error of a reader stops the run as `stop` does, and is kept in `error`. Raises `ConfigError` beside another
+        run: each would take the targets of both.
         """
         self._loop = asyncio.get_running_loop()
-        self.fleet.closed = self._stopped
+        self.fleet.open(stopped=self._stopped)
         try:
             # What goes on beside the targets, sweeps and sign-ins, ends with the last of them.
             with self._scope:
@@ -124,11 +125,12 @@ class Engine:
         self.settlement.interrupt(self._given, now)
         self._given.clear()
         self._leave_waiting()
-        self.fleet.forget_sign_ins(now)
+        self.fleet.end(now)
 
     def _leave_waiting(self) -> None:
         for lane in self.fleet.lanes.values():
             self.settlement.interrupt(lane.drain(), anyio.current_time())
+            self.fleet.rest(lane)
 
     async def _sweep(self) -> None:
         """Now and then fail those whose time ran out while they waited behind others for a shared limit."""

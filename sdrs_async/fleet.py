@@ -10,6 +10,7 @@ import math
 from collections import deque
 from heapq import heappop, heappush
 
+from sdrs_async.errors import ConfigError
 from sdrs_async.lanes import Job, Lane, Send, SignIn, User
 from sdrs_async.models import Limits, Rate
 from sdrs_async.pacing import Gate
@@ -41,7 +42,7 @@ class Fleet:
         self._hanging_cap = max(1, concurrency // 4) if concurrency else math.inf
         self._heap: list[tuple[float, int, Lane]] = []
         self._order = 0
-        self.closed = False
+        self.busy = self.closed = False
 
     def user(
         self,
@@ -78,10 +79,6 @@ class Fleet:
             self._activate(lane)
             self._place(lane, now)
 
-    def put_back(self, job: Job) -> None:
-        """A job that was given out and not sent; it goes before those of its project."""
-        job.lane.ready.appendleft(job)
-
     def retry(self, job: Job, due: float, now: float) -> None:
         """Try a job again at `due`."""
         self._order += 1
@@ -90,7 +87,7 @@ class Fleet:
         self._place(job.lane, now)
 
     def _activate(self, lane: Lane) -> None:
-        if not lane.active:
+        if not lane.active and lane.place != _UNSIGNED:
             lane.active = True
             self._count(1)
 
@@ -126,20 +123,34 @@ class Fleet:
             elif lane.due(self._share) > now:
                 self._place(lane, now)
             elif lane.signed_until <= now:
-                lane.place = _UNSIGNED
-                self.unsigned.append(lane)
+                self._wait_for_sign_in(lane)
             else:
                 return self._start(lane, now)
         return None
 
+    def _wait_for_sign_in(self, lane: Lane) -> None:
+        """It leaves its share to the others meanwhile: it can use none of it."""
+        lane.place = _UNSIGNED
+        self.unsigned.append(lane)
+        lane.active = False
+        self._count(-1)
+
     def signed(self, lane: Lane, now: float) -> None:
         """The sign-in of a lane has ended, well or not."""
         lane.place = None
-        self.rest(lane)
+        if lane.has_work():
+            self._activate(lane)
         self._place(lane, now)
 
-    def forget_sign_ins(self, now: float) -> None:
-        """A run has ended, and with it the sign-ins that lanes waited for."""
+    def open(self, *, stopped: bool) -> None:
+        """A run begins, and was perhaps stopped before. Raises `ConfigError` while another is under way."""
+        if self.busy:
+            raise ConfigError("a session does one run at a time: let the other one end first")
+        self.busy, self.closed = True, stopped
+
+    def end(self, now: float) -> None:
+        """A run has ended, and with it the sign-ins that lanes waited for; nothing starts until the next one."""
+        self.busy, self.closed = False, True
         for user in self.users:
             while user.unsigned:
                 self.unsigned.append(user.unsigned.popleft())
@@ -178,7 +189,7 @@ class Fleet:
     def held(self, now: float) -> tuple[int, float]:
         """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
         gates = (
-            *(user.gate for user in self.users),
+            *(gate for user in self.users for gate in (user.gate, user.sign_ins)),
             *self._endpoints.values(),
             *(lane.gate for lane in self.lanes.values()),
         )

@@ -59,6 +59,11 @@ class Job:
     lost: bool = False
     tell: Callable[[Reply], None] | None = None
 
+    def forget(self) -> None:
+        """What was sent until now was not for this target: it is as if it had never been tried."""
+        self.sent = self.throttled = self.unsigned = 0
+        self.first_try, self.last, self.last_answer, self.lost = math.inf, None, None, False
+
     @property
     def tries(self) -> int:
         """Tries that count against the allowed attempts; throttled ones do not."""
@@ -140,13 +145,14 @@ class Lane:
     `answered`: it has answered since its last time-out. Until then the project has one slot: one that hangs, or is
     closed to this credential, costs one request at first and not its whole cap. `timed_out`: it has not answered since
     its last time-out. `accepted`: it answered something other than that it is forbidden, `forbidden`: how often it was
-    that; `stopped`: why nothing more is sent for it; `active`: it has work, on the wire or waiting; `signed_until`: the
-    loop's time until which it is signed in.
+    that; `stopped`: why nothing more is sent for it; `active`: it has work, on the wire or waiting; `signed_at` and
+    `signed_until`: the loop's time from and until which it is signed in; `sign_in_at`: when to try that again after it
+    has failed.
     """
 
     __slots__ = (
         "_later", "accepted", "active", "answered", "cap", "forbidden", "gate", "in_flight", "place", "project_id",
-        "ready", "signed_until", "stopped", "timed_out", "user",
+        "ready", "sign_in_at", "signed_at", "signed_until", "stopped", "timed_out", "user",
     )  # fmt: skip
 
     def __init__(self, project_id: str, user: User) -> None:
@@ -160,6 +166,8 @@ class Lane:
         self._later: list[tuple[float, int, Job]] = []
         self.place: float | None = None
         self.signed_until = math.inf if user.sign_in is None else -math.inf
+        self.sign_in_at = 0.0
+        self.signed_at = -math.inf
         self.stopped: str | None = None
         self.active = False
         self.answered = False
@@ -175,6 +183,7 @@ class Lane:
         if self.in_flight >= share or self.in_flight >= (self.cap if self.answered else 1):
             return math.inf
         due = self.gate.due()
+        due = self.sign_in_at if self.sign_in_at > due else due
         if self.ready:
             return due
         return max(due, self._later[0][0]) if self._later else math.inf
@@ -188,6 +197,10 @@ class Lane:
     def retry(self, job: Job, due: float, order: int) -> None:
         """Try the job again at `due`; it holds no slot until then."""
         heappush(self._later, (due, order, job))
+
+    def next_retry(self) -> float:
+        """When the first of those that wait for another try may start."""
+        return self._later[0][0]
 
     def drain(self) -> Iterator[Job]:
         """Take out everything that waits, in order."""

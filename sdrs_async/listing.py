@@ -5,13 +5,15 @@ What asks for a page is handed in, so that each takes its turn under the same li
 
 from __future__ import annotations
 
+import asyncio
+import re
 from array import array
 from bisect import bisect_left
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
 
 from sdrs_async.errors import ListingError
 from sdrs_async.models import Listing, Reply, Verdict
@@ -19,11 +21,12 @@ from sdrs_async.wire import PAGE, failures_page, groups_page, one_line, projects
 
 __all__ = ["Ask", "FailedTask", "Group", "Project", "failed_tasks", "groups", "projects"]
 
-Ask = Callable[[Listing], Awaitable[Reply]]
+Ask = Callable[[Listing], "asyncio.Future[Reply]"]
 """Asks for one page; starts at once, and is waited for later."""
 
 # The object storage's own pseudo-project, which no other service knows (vendor's IAM manual, list of projects).
 _PSEUDO_PROJECT = "MOS"
+_NEXT_QUERY = re.compile(r"[^?#]*\?([\w.~%&=+:;,@/?!$'()*-]+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,17 +95,23 @@ async def projects(ask: Ask) -> AsyncGenerator[Project, None]:
         following = links.get("next") if isinstance(links, Mapping) else None
         if not items or not isinstance(following, str):
             return
-        query = urlsplit(following).query  # its host is the server's word, and gets no credential
+        match = _NEXT_QUERY.fullmatch(following)
+        if match is None:
+            raise _incomplete(reply, "projects", seen.count)
+        query = match[1]  # the host is the server's word, and gets no credential
 
 
 async def groups(ask: Ask, project_id: str) -> AsyncGenerator[Group, None]:
     """All protection groups of a project (sdrs_05_0402). Raises `ListingError`."""
-    async with aclosing(_pages(ask, lambda offset: groups_page(project_id, offset), "server_groups", "id")) as pages:
+    names = Group.__slots__
+
+    def page_at(offset: int) -> Listing:
+        return groups_page(project_id, offset)
+
+    async with aclosing(_pages(ask, page_at, "server_groups", names)) as pages:
         async for page in pages:
-            found = [Group(item["id"], _text(item, "name"), _text(item, "status")) for item in page]
-            page.clear()  # as the service sends it, a page is many times as large as what is needed of it
-            for group in found:
-                yield group
+            for item in page:
+                yield Group(*(_text(item, name) for name in names))
 
 
 async def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -> AsyncGenerator[FailedTask, None]:
@@ -116,22 +125,29 @@ async def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -
     def page_at(offset: int) -> Listing:
         return failures_page(project_id, server_group_id, offset)
 
-    async with aclosing(_pages(ask, page_at, "failure_jobs", "job_id")) as pages:
+    async with aclosing(_pages(ask, page_at, "failure_jobs", names)) as pages:
         async for page in pages:
             for item in page:
                 yield FailedTask(*(_text(item, name) for name in names))
 
 
 async def _pages(
-    ask: Ask, page_at: Callable[[int], Listing], key: str, id_key: str
+    ask: Ask, page_at: Callable[[int], Listing], key: str, names: Sequence[str]
 ) -> AsyncGenerator[list[dict[str, Any]], None]:
-    """The items of each page that did not come before.
+    """The items of each page that did not come before, with these of their fields, the first of which is their id.
 
-    A page that is short or empty is the last, unless `count` speaks of more: it is never a reason to stop, since it
-    may be the page's or the whole list's. A page that brings nothing new comes from a server that ignores the offset.
+    An empty page is the last, and so is a short one where `count` agrees with all that came: it alone is no reason to
+    stop, since it may be the page's or the whole list's, and a server may have smaller pages than it was asked for. A
+    page that brings nothing new comes from a server that ignores the offset.
     """
-    seen, received = _Seen(), 0
-    coming = ask(page_at(0))
+    seen, received, id_key = _Seen(), 0, names[0]
+
+    def page_from(offset: int) -> asyncio.Future[Reply]:
+        page = ask(page_at(offset))
+        page.add_done_callback(partial(_slim, key, names))
+        return page
+
+    coming = page_from(0)
     while True:
         reply = await coming
         items = _items(reply, key, id_key)
@@ -139,14 +155,25 @@ async def _pages(
         fresh = seen.fresh(items, id_key)
         if items and not fresh:
             raise _incomplete(reply, key, seen.count)
-        more = bool(items) and (len(items) >= PAGE or _count(reply) > seen.count)
+        more = bool(items) and (len(items) >= PAGE or _count(reply) != seen.count)
         if more:
-            coming = ask(page_at(received))
+            coming = page_from(received)
         if fresh:
             reply.data = None
             yield fresh
         if not more:
             return
+
+
+def _slim(key: str, names: Sequence[str], page: asyncio.Future[Reply]) -> None:
+    """Drop what is not needed of a page as soon as it is there: that is most of it, and many wait at the same time."""
+    data = None if page.cancelled() else page.result().data
+    items = data.get(key) if isinstance(data, dict) else None
+    for item in items if isinstance(items, list) else ():
+        if isinstance(item, dict):
+            kept = {name: item[name] for name in names if name in item}
+            item.clear()
+            item.update(kept)
 
 
 def _items(reply: Reply, key: str, id_key: str) -> list[dict[str, Any]]:

@@ -30,10 +30,11 @@ _SIGNED_IN = frozenset(
     {Verdict.DELETED, Verdict.READ, Verdict.GONE, Verdict.REJECTED, Verdict.FORBIDDEN, Verdict.CONFLICT}
 )
 _PROOF = frozenset({Verdict.DELETED, Verdict.READ, Verdict.FORBIDDEN})
-_NO_PROOF = frozenset(
-    {Verdict.UNAUTHORIZED, Verdict.THROTTLED, Verdict.TRANSIENT, Verdict.UNREACHABLE, Verdict.CONFLICT}
-)
+_PASSING = frozenset({Verdict.TRANSIENT, Verdict.UNREACHABLE})
+_NO_PROOF = _PASSING | {Verdict.UNAUTHORIZED, Verdict.THROTTLED, Verdict.CONFLICT}
 _FINAL = frozenset({Verdict.DELETED, Verdict.READ, Verdict.GONE, Verdict.REJECTED})
+# What a project answers that may be read and not cleaned.
+_NO_PERMISSION = frozenset({Verdict.FORBIDDEN, Verdict.READ})
 _NOT_SENT = frozenset({Verdict.SKIPPED, Verdict.UNSETTLED})
 # The gateway locks a key after more than five refusals in a row (vendor's FAQ on signing). While no answer has told
 # whether it is good, so many requests are out at most: with the one that got no answer they stay below that.
@@ -95,12 +96,24 @@ class Settlement:
         if reply.verdict in _NO_PROOF:
             self.reply(job, reply, now)
             return
-        self.reads += 1
-        job.sent -= 1
         self._note(job, reply, now)
-        job.last = job.last_answer = None
+        self.reads += job.sent
+        job.forget()
         job.lane.user.proven = True
-        self.fleet.put_back(job)
+        self._again(job, now, now)
+
+    def sign_in_failed(self, lane: Lane, reply: Reply, now: float) -> None:
+        """It was a try of the one whose turn it is. The others wait and fail with it: each alone would ask again."""
+        job, before = lane.next_job(now), self.open
+        job.first_try = min(job.first_try, now - reply.elapsed)
+        job.sent += 1  # taken back when the reply is counted: nothing went out
+        self.reply(job, reply, now)
+        if reply.verdict not in _PASSING:
+            return
+        if self.open == before:
+            lane.sign_in_at = lane.next_retry()
+        for other in lane.drain() if self.open < before else ():
+            self._finish(other, now, reply)
 
     def look_ahead(self, lane: Lane, now: float) -> None:
         """Fail those at once that would wait past their time because the lane's window has just filled up."""
@@ -139,7 +152,7 @@ class Settlement:
             return
         job.last_answer = reply
         lane.answered, lane.timed_out = True, False
-        lane.accepted = lane.accepted or reply.verdict is not Verdict.FORBIDDEN
+        lane.accepted = lane.accepted or reply.verdict not in _NO_PERMISSION
         if reply.verdict in _SIGNED_IN:
             for gate in (lane.gate, lane.user.gate, lane.user.endpoint):
                 if gate.refusals:
@@ -176,7 +189,8 @@ class Settlement:
         lane.user.refused = reply.message or lane.user.refused or ""
         if reply.retryable and not job.renewed:
             job.renewed = True
-            lane.signed_until = min(lane.signed_until, now) if lane.user.sign_in else lane.signed_until
+            if lane.user.sign_in and lane.signed_at <= now - reply.elapsed:  # not a late answer to the one before
+                lane.signed_until = min(lane.signed_until, now)
             self._again(job, now, now)
             return
         self._finish(job, now, reply)
@@ -227,6 +241,7 @@ class Settlement:
         lane.stopped = lane.stopped or reason
         for job in lane.drain():
             self._left(job, now, lane.stopped)
+        self.fleet.rest(lane)
 
     def _left(self, job: Job, now: float, reason: str) -> None:
         """A stopped project's job: it failed by its last reply if it was ever sent, else it is skipped."""

@@ -39,8 +39,9 @@ class SignIns:
     async def _sign_in_all(self, user: User) -> None:
         try:
             while user.unsigned:
-                await anyio.sleep_until(user.sign_ins.held_until)
-                if user.unsigned:
+                if user.sign_ins.held_until > anyio.current_time():
+                    await anyio.sleep_until(user.sign_ins.held_until)  # and look again: it may be longer by then
+                else:
                     await self._sign_in(user.unsigned.popleft())
         finally:
             user.signing -= 1
@@ -57,9 +58,6 @@ class SignIns:
 
     def _note(self, lane: Lane, result: float | Reply, now: float) -> None:
         if not isinstance(result, Reply):
-            lane.signed_until = now + max(result, _LEAST)
+            lane.signed_at, lane.signed_until = now, now + max(result, _LEAST)
         elif lane.has_waiting():
-            job = lane.next_job(now)
-            job.first_try = min(job.first_try, now - result.elapsed)
-            job.sent += 1  # taken back when the reply is counted: nothing went out
-            self._settlement.reply(job, result, now)
+            self._settlement.sign_in_failed(lane, result, now)

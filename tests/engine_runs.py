@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
+from typing import Any
 
+from sdrs_async.auth import SignInFailed
 from sdrs_async.engine import Engine
 from sdrs_async.fleet import Fleet
 from sdrs_async.lanes import Send, SignIn, User
@@ -15,10 +18,32 @@ from sdrs_async.models import Call, Limits, Listing, Outcome, Reply, RetryPolicy
 from sdrs_async.reading import READ_AHEAD, Targets, sources
 from tests.virtual_time import run_virtual
 
-__all__ = ["DELETED", "Answer", "Service", "engine_of", "fleet", "most_in_window", "settle", "user_of"]
+__all__ = [
+    "DELETED",
+    "FREE",
+    "Answer",
+    "Iam",
+    "Party",
+    "Service",
+    "engine_of",
+    "fleet",
+    "most_in_window",
+    "page",
+    "refused",
+    "settle",
+    "settle_all",
+    "user_of",
+]
 
 DELETED = Reply(Verdict.DELETED, 204)
+FREE = Limits(None, None, None, None, None)
 Answer = Callable[[Target, int], Reply | None]
+
+
+def page(*ids: str, count: object = None, key: str = "server_groups") -> Reply:
+    """A page of a list with these ids, and the `count` that fits it unless one is given."""
+    data = {"count": len(ids) if count is None else count, key: [{"id": one} for one in ids]}
+    return Reply(Verdict.READ, 200, data=data)
 
 
 def most_in_window(times: list[float], per: float) -> int:
@@ -35,10 +60,12 @@ def most_in_window(times: list[float], per: float) -> int:
 class Service:
     """What `answer(target, how often it came)` says, after `latency`; `None` is no answer within the time.
 
-    `arrived`: times by project, all of them in order; `in_flight` and `most_in_flight`: requests on the wire.
+    `lists` is the same for a page of a list, and for the read that proves a key; without it each is empty. `arrived`:
+    times by project, all of them in order; `in_flight` and `most_in_flight`: requests on the wire.
     """
 
     answer: Answer = lambda target, nth: DELETED
+    lists: Callable[[Listing, int], Reply | None] = lambda listing, nth: page()
     latency: float = 0.02
     delay: Callable[[], float] | None = None
     arrived: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
@@ -61,14 +88,15 @@ class Service:
             self.in_flight[key] += 1
             self.most_in_flight[key] = max(self.most_in_flight[key], self.in_flight[key])
         try:
-            reply = self.answer(target, self.came[target])
+            nth = self.came[target]
+            reply = self.lists(call, nth) if isinstance(call, Listing) else self.answer(target, nth)
             await asyncio.sleep(self.latency if reply is not None else timeout)
         finally:
             for key in (target.project_id, "all"):
                 self.in_flight[key] -= 1
         if reply is None:
             return Reply(Verdict.UNREACHABLE, message="no answer", timed_out=True, lost=True, elapsed=timeout)
-        return reply
+        return replace(reply, elapsed=loop.time() - started)
 
     def target_of(self, call: Call) -> Target:
         """What a request stands for here: a page of a list is a target with its path for a group."""
@@ -76,10 +104,58 @@ class Service:
             return Target(call.project_id, call.path)
         return Target(call.project_id, call.server_group_id or "project level")
 
+    def reads(self) -> list[float]:
+        """When reads arrived."""
+        return [at for at, target in self.calls if target.server_group_id.startswith("/")]
+
+    def deletions(self) -> list[float]:
+        """When deletions arrived."""
+        return [at for at, target in self.calls if not target.server_group_id.startswith("/")]
+
     @property
     def times(self) -> list[float]:
         """When requests arrived, of all projects together."""
         return [at for at, _ in self.calls]
+
+
+@dataclass
+class Iam:
+    """Signs in as `answer(project, how often it came)` says, after `latency`: seconds it is good, or what went wrong.
+
+    `None` is no answer within the time. `calls`: when who came; `most`: how many at a time.
+    """
+
+    answer: Callable[[str, int], float | Reply | None] = lambda project, nth: math.inf
+    latency: float = 0.1
+    calls: list[tuple[float, str]] = field(default_factory=list)
+    came: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    signed: dict[str, list[float]] = field(default_factory=lambda: defaultdict(list))
+    at_once: int = 0
+    most: int = 0
+
+    async def sign_in(self, project_id: str, seconds: float) -> float | Reply:
+        """What `SignIn` promises."""
+        loop = asyncio.get_running_loop()
+        self.calls.append((loop.time(), project_id))
+        self.came[project_id] += 1
+        self.at_once += 1
+        self.most = max(self.most, self.at_once)
+        try:
+            result = self.answer(project_id, self.came[project_id])
+            await asyncio.sleep(self.latency if result is not None else seconds)
+        finally:
+            self.at_once -= 1
+        if result is None:
+            return replace(refused(Verdict.UNREACHABLE, "no answer from IAM", timed_out=True), elapsed=seconds)
+        if isinstance(result, Reply):
+            return replace(result, elapsed=self.latency)
+        self.signed[project_id].append(loop.time())
+        return result
+
+
+def refused(verdict: Verdict = Verdict.UNAUTHORIZED, message: str = "refused by IAM", **how: Any) -> Reply:
+    """What a sign-in that failed counts as."""
+    return SignInFailed(message, verdict=verdict, **how).reply
 
 
 @dataclass
@@ -152,6 +228,52 @@ def settle(
         if beside is not None:
             beside.cancel()
             await asyncio.wait([beside])
+        return Settled(outcomes, seconds, engine)
+
+    return run_virtual(main(), limit=limit)
+
+
+@dataclass
+class Party:
+    """One user of a run of several: its service, its targets, how it signs in."""
+
+    service: Service
+    targets: Targets
+    limits: Limits = FREE
+    iam: Iam | None = None
+    one_key: bool = False
+    endpoint: str | None = None
+
+    def join(self, made: Fleet, name: str) -> User:
+        """Make it a user of this fleet; without `endpoint` it has one of its own."""
+        sign_in = self.iam.sign_in if self.iam is not None else None
+        endpoint = self.endpoint or name
+        return made.user(name, endpoint, self.service.send, self.limits, sign_in=sign_in, one_key=self.one_key)
+
+
+def settle_all(
+    parties: dict[str, Party],
+    concurrency: int | None = 64,
+    retry: RetryPolicy | None = None,
+    *,
+    during: Callable[[Engine], Awaitable[None]] | None = None,
+    limit: float = 86_400.0,
+) -> Settled:
+    """Like `settle`, for several users at the same time."""
+    outcomes: list[Outcome] = []
+
+    async def main() -> Settled:
+        made = Fleet(concurrency)
+        engine = Engine(made, outcomes.append, retry or RetryPolicy(), rng=Random(1))
+        users = [(party, party.join(made, name)) for name, party in parties.items()]
+        beside = asyncio.ensure_future(during(engine)) if during else None
+        started = asyncio.get_running_loop().time()
+        await engine.run([source for party, user in users for source in sources(party.targets, READ_AHEAD, user)])
+        seconds = asyncio.get_running_loop().time() - started
+        if beside is not None:
+            beside.cancel()
+            await asyncio.wait([beside])
+        assert engine.settlement.open == 0
         return Settled(outcomes, seconds, engine)
 
     return run_virtual(main(), limit=limit)

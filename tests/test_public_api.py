@@ -14,6 +14,8 @@ import sdrs_async
 PROMISED = {
     *("clean", "stream", "Run", "Target", "Limits", "Rate", "RetryPolicy", "StaticToken", "Auth", "Request"),
     *("Outcome", "Verdict", "Report", "SdrsError", "ConfigError", "AuthenticationError", "JournalError"),
+    *("connect", "Session", "Account", "AkSk", "KeystoneAuth", "SignInFailed", "Selection", "ProjectLevel"),
+    *("Finding", "Lists", "Project", "Group", "FailedTask", "ListingError", "Unlisted"),
 }
 
 

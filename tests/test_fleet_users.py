@@ -1,0 +1,121 @@
+"""Several users in one run: fair to each other, each under its own limits, and stopped alone."""
+
+from __future__ import annotations
+
+import pytest
+
+from sdrs_async import Account, AuthenticationError, Limits, StaticToken, connect
+from sdrs_async.models import Reply, RetryPolicy, Verdict
+from sdrs_async.simulator import Simulator
+from tests.engine_runs import DELETED, FREE, Party, Service, most_in_window, settle_all
+
+pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
+
+
+def groups(project: str, count: int) -> list[tuple[str, str]]:
+    """Targets of one project."""
+    return [(project, f"g{number}") for number in range(count)]
+
+
+def test_users_take_turns_however_many_projects_each_has() -> None:
+    """A user with one project gets as many turns as one with a hundred."""
+    order: list[str] = []
+
+    def noting(name: str) -> Service:
+        return Service(lambda target, nth: order.append(name) or DELETED, latency=0.0)  # type: ignore[func-returns-value]
+
+    many = {f"a{number}": [f"g{group}" for group in range(10)] for number in range(100)}
+    limits = Limits(None, 8, None, None, None)
+    settle_all({"a": Party(noting("a"), many, limits), "b": Party(noting("b"), groups("b", 50), limits)}, concurrency=1)
+    assert max(number for number, name in enumerate(order) if name == "b") <= 2 * 50 + 4
+
+
+def test_a_rate_of_one_user_is_no_rate_of_another() -> None:
+    """A user's own rate holds for it; one without is not slowed by it."""
+    slow, fast = Service(), Service()
+    limits = Limits(None, 8, "5/s", None, None)
+    settled = settle_all({"a": Party(slow, groups("a", 50), limits), "b": Party(fast, groups("b", 400))})
+    assert most_in_window(slow.times, 1.0 - 1e-9) <= 5
+    assert max(fast.times) < 2
+    assert settled.verdicts() == {Verdict.DELETED: 450}
+
+
+def test_users_of_one_endpoint_share_its_rate() -> None:
+    """The endpoint's limit counts the requests of all its users together; another endpoint has its own."""
+    shared, other = Service(), Service()
+    limits = Limits(None, 8, None, "20/s", None)
+    parties = {
+        "a": Party(shared, groups("a", 60), limits, endpoint="x"),
+        "b": Party(shared, groups("b", 60), limits, endpoint="x"),
+        "c": Party(other, groups("c", 60), limits, endpoint="y"),
+    }
+    assert settle_all(parties).verdicts() == {Verdict.DELETED: 180}
+    assert 18 <= most_in_window(shared.times, 1.0 - 1e-9) <= 20
+    assert max(other.times) < 4
+
+
+@pytest.mark.parametrize(("scope", "held"), [("user", {"a"}), ("endpoint", {"a", "b"})])
+def test_a_429_holds_whom_it_names(scope: str, held: set[str]) -> None:
+    """A user's 429 holds that user, an endpoint's all of its users, and nobody at another endpoint."""
+    refusals = iter([Reply(Verdict.THROTTLED, 429, scope=scope, retry_after=20.0)])
+    services = {"a": Service(lambda target, nth: next(refusals, DELETED)), "b": Service(), "c": Service()}
+    limits = Limits("5/s", 1, None, None, None)
+    settled = settle_all(
+        {
+            name: Party(service, groups(name, 30), limits, endpoint="y" if name == "c" else "x")
+            for name, service in services.items()
+        }
+    )
+    assert settled.verdicts() == {Verdict.DELETED: 90}
+    for name, service in services.items():
+        assert bool([at for at in service.times if 0.1 < at < 20]) == (name not in held)
+
+
+def test_a_hanging_user_leaves_the_fleet_to_the_others() -> None:
+    """Projects of one user that never answer fill a quarter of the fleet's cap at most, after their first time-out."""
+    hanging, busy = Service(lambda target, nth: None), Service(latency=1.0)
+    parties = {
+        "a": Party(hanging, [(f"a{number}", f"g{group}") for group in range(5) for number in range(60)], FREE),
+        "b": Party(busy, [(f"b{number}", f"g{group}") for group in range(40) for number in range(20)], FREE),
+    }
+    settled = settle_all(parties, concurrency=32)
+    assert settled.verdicts() == {Verdict.UNREACHABLE: 300, Verdict.DELETED: 800}
+    late = [at for at in busy.times if at > 35]
+    assert busy.most_in_flight["all"] >= 16
+    assert len(late) < 800
+
+
+async def test_a_refused_account_is_named_and_the_others_are_cleaned() -> None:
+    """One account of two is refused: the report names it and its reason, exit code 1; both refused: an error."""
+    async with Simulator(projects=2, groups=3, seed=1) as good, Simulator(projects=2, groups=3, seed=2) as other:
+        accounts = [Account("good", good.url, StaticToken(good.token)), Account("bad", other.url, StaticToken("wrong"))]
+        async with connect(accounts) as session:
+            report = await session.clean({accounts[0]: good.targets, accounts[1]: other.targets})
+        assert (good.remaining, other.remaining) == (0, 12)
+        assert list(report.refused_accounts) == ["bad"]
+        assert report.exit_code == 1
+        async with connect(accounts[1:]) as session:
+            with pytest.raises(AuthenticationError, match="bad: "):
+                await session.clean(other.targets)
+
+
+@pytest.mark.parametrize(("scope", "failed"), [("user", {"a"}), ("endpoint", {"a", "b"})])
+def test_a_long_hold_fails_what_has_no_time_for_it_and_nothing_else(scope: str, failed: set[str]) -> None:
+    """Targets that wait for another try fail at once where the hold is theirs and too long; others go on waiting."""
+    busy = Reply(Verdict.TRANSIENT, 503)
+    throttled = Reply(Verdict.THROTTLED, 429, scope=scope, retry_after=100.0)
+    services = {
+        "a": Service(lambda target, nth: throttled if nth == 1 else DELETED, latency=0.5),
+        "b": Service(lambda target, nth: busy if nth == 1 else DELETED),
+        "c": Service(lambda target, nth: busy if nth == 1 else DELETED),
+    }
+    settled = settle_all(
+        {
+            name: Party(service, groups(name, 1), endpoint="y" if name == "c" else "x")
+            for name, service in services.items()
+        },
+        retry=RetryPolicy(total=60, base=50, cap=50),
+    )
+    by_name = {one.target.project_id: one.verdict for one in settled.outcomes}
+    assert {name for name, verdict in by_name.items() if verdict is Verdict.THROTTLED} == failed
+    assert {verdict for name, verdict in by_name.items() if name not in failed} == {Verdict.DELETED}

@@ -1,0 +1,360 @@
+"""Lists of a service that does not page as its manual says: complete, or reported as incomplete, and always an end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
+from typing import Any, TypeVar
+from urllib.parse import parse_qs
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from sdrs_async.errors import ListingError
+from sdrs_async.listing import FailedTask, Group, Project, failed_tasks, groups, projects
+from sdrs_async.models import Listing, Reply, Verdict
+from sdrs_async.wire import PAGE
+
+T = TypeVar("T")
+Page = Callable[[int, int], tuple[list[Any], object]]
+
+
+class Lists:
+    """Answers each page as `page(offset, limit)` says: the items, and what to say for their count.
+
+    `asked`: the offsets in order; `most`: requests after which it is a loop.
+    """
+
+    def __init__(self, page: Page, key: str = "server_groups", most: int = 10_000) -> None:
+        self.page = page
+        self.key = key
+        self.most = most
+        self.asked: list[int] = []
+        self.queries: list[Listing] = []
+
+    def ask(self, listing: Listing) -> asyncio.Future[Reply]:
+        """Start at once, as the engine does."""
+        query = {name: values[0] for name, values in parse_qs(listing.query).items()}
+        self.asked.append(int(query["offset"]))
+        self.queries.append(listing)
+        assert len(self.asked) <= self.most, "no end"
+        items, count = self.page(int(query["offset"]), int(query["limit"]))
+        data = {self.key: items} | ({} if count is None else {"count": count})
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        answer.set_result(Reply(Verdict.READ, 200, data=data))
+        return answer
+
+
+def items(ids: range | list[str] | list[int]) -> list[dict[str, str]]:
+    """Groups with these ids."""
+    return [{"id": str(one), "name": f"name {one}", "status": "available"} for one in ids]
+
+
+def honest(total: int, cap: int = 1000, overlap: int = 0, count: object = "total") -> Page:
+    """A server that pages by offset, with at most `cap` items; each repeats the last `overlap` before it."""
+
+    def page(offset: int, limit: int) -> tuple[list[Any], object]:
+        start = max(0, offset - overlap)
+        found = items(range(start, min(start + min(limit, cap), total)))
+        return found, {"total": total, "page": len(found)}.get(str(count), count)
+
+    return page
+
+
+async def read(lists: Lists) -> tuple[list[str], ListingError | None]:
+    """The ids that came, and the error at the end."""
+    return await taken(group.id async for group in groups(lists.ask, "p"))
+
+
+async def taken(found: AsyncIterator[T]) -> tuple[list[T], ListingError | None]:
+    """All that an iterator gives before it ends or fails."""
+    got: list[T] = []
+    try:
+        async for one in found:
+            got.append(one)  # noqa: PERF401 - what came before a failure counts
+    except ListingError as error:
+        return got, error
+    return got, None
+
+
+def run(page: Page) -> tuple[Lists, list[str], ListingError | None]:
+    """What comes of a list on such a server."""
+    lists = Lists(page)
+    return lists, *asyncio.run(read(lists))
+
+
+# ---- servers that page
+
+
+@given(
+    total=st.integers(0, 700),
+    cap=st.integers(1, 250),
+    overlap=st.integers(0, 120),
+    count=st.sampled_from(["total", None, 0, 1, -5, 10**9, "many", 3.5, [], {}]),
+)
+def test_an_honest_server_is_read_to_its_end(total: int, cap: int, overlap: int, count: object) -> None:
+    """Whatever the size and overlap of its pages, and whatever `count` says: each id comes once, in order, and all."""
+    assume(not (count == cap == 1 < total))  # it says that this page is all there is
+    _, ids, error = run(honest(total, cap, min(overlap, cap - 1), count))
+    if error is None:
+        assert ids == [str(number) for number in range(total)]
+        return
+    # The last page, asked for because `count` is wrong, holds only what came already.
+    assert count != "total"
+    assert overlap
+    assert error.reply.verdict is Verdict.INCOMPLETE
+    assert ids == [str(number) for number in range(total)]
+
+
+@given(st.lists(st.tuples(st.lists(st.integers(0, 30), max_size=40), st.integers(-5, 2000) | st.none()), max_size=60))
+def test_any_server_comes_to_an_end(pages: list[tuple[list[int], int | None]]) -> None:
+    """Pages at random, the last for ever: no id twice, and no more pages than ids, and two."""
+    numbers = iter(pages)
+    last: tuple[list[int], int | None] = pages[-1] if pages else ([], 0)
+
+    def page(offset: int, limit: int) -> tuple[list[Any], object]:
+        ids, count = next(numbers, last)
+        return items(ids), count
+
+    lists, ids, error = run(page)
+    assert len(set(ids)) == len(ids)
+    assert len(lists.asked) <= len(ids) + 2
+    assert error is None or error.reply.verdict is Verdict.INCOMPLETE
+
+
+@given(st.integers(1, 2500), st.sampled_from([0, 5, 10**6, None]), st.booleans())
+def test_a_server_that_ignores_the_offset_is_never_taken_for_complete(total: int, count: object, full: bool) -> None:
+    """Each page is the first: what came is good, and where there is more the list is said to be incomplete."""
+    shown = min(total, PAGE if full else 50)
+    lists, ids, error = run(lambda offset, limit: (items(range(shown)), total if count == 0 else count))
+    assert ids == [str(number) for number in range(shown)]
+    assert len(lists.asked) <= 2
+    if shown < total:
+        assert error is not None
+        assert error.reply.verdict is Verdict.INCOMPLETE
+        assert "repeats itself" in str(error)
+
+
+def test_a_right_count_costs_no_further_request() -> None:
+    """A short page that completes the count is the last; a full one is not, whatever the count says."""
+    assert run(honest(1500))[0].asked == [0, PAGE]
+    assert run(honest(7))[0].asked == [0]
+    assert run(honest(0))[0].asked == [0]
+    assert run(honest(PAGE))[0].asked == [0, PAGE]
+    assert run(honest(250, cap=100))[0].asked == [0, 100, 200]
+
+
+def test_the_limit_is_one_that_the_service_takes_for_sure() -> None:
+    """The manual allows 1000 and the text of its error less than that: 999 is asked for."""
+    lists = run(honest(3))[0]
+    assert [(one.path, one.query) for one in lists.queries] == [("/v1/p/server-groups", "limit=999&offset=0")]
+
+
+def test_small_pages_without_a_true_count_are_all_read() -> None:
+    """A server that gives less than it was asked for, and says 0 for the count, has been read when a page is empty."""
+    lists, ids, error = run(honest(250, cap=100, count=0))
+    assert (len(ids), error, lists.asked) == (250, None, [0, 100, 200, 250])
+
+
+def test_an_id_twice_on_a_page_comes_once() -> None:
+    """Repeats inside a page are dropped, and the offset still counts what the server counted."""
+    pages = {0: ([1, 2, 2, 3], 6), 4: ([3, 4], 6), 6: ([], 6)}
+    lists, ids, error = run(lambda offset, limit: (items(pages[offset][0]), pages[offset][1]))
+    assert (ids, error, lists.asked) == (["1", "2", "3", "4"], None, [0, 4, 6])
+
+
+# ---- answers that are no list
+
+
+@pytest.mark.parametrize(
+    "page",
+    [None, "text", {"id": "x"}, [None], ["id"], [{}], [{"id": None}], [{"id": 5}], [{"id": ""}], [{"id": ["x"]}]],
+)
+def test_what_is_no_list_is_an_error_and_no_end(page: Any) -> None:
+    """Items without an id, or no items at all, are never a list that is complete."""
+    lists, ids, error = run(lambda offset, limit: (page, 1))
+    assert (ids, len(lists.asked)) == ([], 1)
+    assert error is not None
+    assert error.reply.verdict is Verdict.REJECTED
+    assert error.reply.data is None
+
+
+def test_what_came_before_a_failure_is_good() -> None:
+    """A page that is refused ends the list with its reply, after all that came before it."""
+    lists = Lists(honest(2000))
+
+    def ask(listing: Listing) -> asyncio.Future[Reply]:
+        answer = lists.ask(listing)
+        if len(lists.asked) == 2:
+            answer = asyncio.get_running_loop().create_future()
+            answer.set_result(Reply(Verdict.FORBIDDEN, 403, "SDRS.0004", "not allowed"))
+        return answer
+
+    ids, error = asyncio.run(taken(groups(ask, "p")))
+    assert len(ids) == PAGE
+    assert error is not None
+    assert (str(error), error.reply.status_code) == ("not allowed", 403)
+
+
+# ---- a page ahead
+
+
+def test_at_most_one_page_is_asked_for_ahead() -> None:
+    """While the items of a page are taken, the next page is on its way, and no other."""
+    lists = Lists(honest(5 * PAGE))
+
+    async def main() -> None:
+        taken = 0
+        async for _ in groups(lists.ask, "p"):
+            taken += 1
+            assert len(lists.asked) <= (taken - 1) // PAGE + 2
+
+    asyncio.run(main())
+    assert lists.asked == [PAGE * number for number in range(6)]
+
+
+def test_who_stops_reading_asks_for_no_more() -> None:
+    """A reader that leaves after one group has cost two pages at most."""
+    lists = Lists(honest(5 * PAGE))
+
+    async def main() -> None:
+        async with aclosing(groups(lists.ask, "p")) as found:
+            async for _ in found:
+                break
+
+    asyncio.run(main())
+    assert lists.asked == [0, PAGE]
+
+
+def test_a_page_that_waits_is_cut_down_to_what_is_needed() -> None:
+    """Many pages wait at the same time: what nobody needs of them is dropped when they arrive."""
+    pages: list[list[dict[str, str]]] = []
+
+    def page(offset: int, limit: int) -> tuple[list[Any], object]:
+        pages.append([{**item, "description": "long"} for item in items(range(offset, offset + 999))])
+        return pages[-1], 1998
+
+    async def main() -> None:
+        async with aclosing(groups(Lists(page).ask, "p")) as found:
+            await anext(found)
+            await asyncio.sleep(0)
+            assert {tuple(item) for item in pages[1]} == {("id", "name", "status")}
+
+    asyncio.run(main())
+    assert len(pages) == 2
+
+
+# ---- what the items are
+
+
+def test_items_are_what_the_service_says_and_nothing_else() -> None:
+    """Fields that are missing or no text are empty, and control characters never get through."""
+    data = [{"id": "a", "name": "x\x1b[31m\ny", "status": None}, {"id": "b", "name": 5, "status": "protected", "z": 1}]
+
+    async def main() -> list[Group]:
+        return [group async for group in groups(Lists(lambda offset, limit: (data, 2)).ask, "p")]
+
+    assert asyncio.run(main()) == [Group("a", "x[31m y", ""), Group("b", "", "protected")]
+
+
+@pytest.mark.parametrize("group", [None, "g1"])
+def test_failed_tasks_are_read_of_one_layer(group: str | None) -> None:
+    """Those inside a group are asked for with its id, those of the project's level without."""
+    data = [{"job_id": "j", "job_type": "createReplication", "error_code": "SDRS.0013"}]
+    lists = Lists(lambda offset, limit: (data, 1), "failure_jobs")
+
+    async def main() -> list[FailedTask]:
+        return [task async for task in failed_tasks(lists.ask, "p", group)]
+
+    [task] = asyncio.run(main())
+    assert (task.job_id, task.job_type, task.error_code, task.fail_reason) == (
+        "j",
+        "createReplication",
+        "SDRS.0013",
+        "",
+    )
+    suffix = "&server_group_id=g1" if group else ""
+    assert [(one.path, one.query) for one in lists.queries] == [
+        ("/v1/p/task-center/failure-jobs", f"limit=999&offset=0{suffix}")
+    ]
+
+
+# ---- projects
+
+
+def project_lists(*pages: dict[str, Any]) -> tuple[list[str], list[Project], ListingError | None]:
+    """What comes of these pages of IAM: the queries, the projects, the error."""
+    queries: list[str] = []
+
+    def ask(listing: Listing) -> asyncio.Future[Reply]:
+        assert listing.at_iam
+        assert listing.path == "/v3/auth/projects"
+        queries.append(listing.query)
+        assert len(queries) < 50, "no end"
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        answer.set_result(Reply(Verdict.READ, 200, data=pages[min(len(queries), len(pages)) - 1]))
+        return answer
+
+    found, error = asyncio.run(taken(projects(ask)))
+    return queries, found, error
+
+
+def test_projects_are_read_page_by_page() -> None:
+    """The query of the next page is the server's, its host is not."""
+    first = {
+        "projects": [{"id": "a", "name": "eu-de"}],
+        "links": {"next": "https://evil.example/v3/x?marker=a&limit=1"},
+    }
+    last = {"projects": [{"id": "b", "name": "eu-nl_x", "enabled": False, "is_domain": True}], "links": {"next": None}}
+    queries, found, error = project_lists(first, last)
+    assert (queries, error) == (["", "marker=a&limit=1"], None)
+    assert found == [Project("a", "eu-de"), Project("b", "eu-nl_x", enabled=False, is_domain=True)]
+    assert [one.region for one in found] == ["eu-de", "eu-nl"]
+
+
+@pytest.mark.parametrize("links", [None, [], "next", {}, {"next": None}, {"next": 5}])
+def test_a_list_of_projects_without_a_next_page_is_complete(links: object) -> None:
+    """Links that name no next page, or are none, end the list."""
+    queries, found, error = project_lists({"projects": [{"id": "a", "name": "n"}], "links": links})
+    assert (len(queries), len(found), error) == (1, 1, None)
+
+
+@pytest.mark.parametrize(
+    "link", ["http://[", "/v3/auth/projects", "x?a b", "x?a\r\nb", "x?\u00e4", "", "?", "x?a#b?c d"]
+)
+def test_a_next_page_that_cannot_be_asked_for_is_an_incomplete_list(link: str) -> None:
+    """A link that is no URL, or has no query that may be sent, is neither followed nor taken for the end."""
+    queries, found, error = project_lists({"projects": [{"id": "a", "name": "n"}], "links": {"next": link}})
+    assert (queries, len(found)) == ([""], 1)
+    assert error is not None
+    assert error.reply.verdict is Verdict.INCOMPLETE
+
+
+def test_projects_that_repeat_come_to_an_end() -> None:
+    """A next page that leads in a circle is an incomplete list."""
+    page = {"projects": [{"id": "a", "name": "n"}, {"id": "a", "name": "n"}], "links": {"next": "x?marker=a"}}
+    queries, found, error = project_lists(page)
+    assert (len(queries), len(found)) == (2, 1)
+    assert error is not None
+    assert error.reply.verdict is Verdict.INCOMPLETE
+
+
+@pytest.mark.parametrize(
+    ("project", "reason"),
+    [
+        (Project("a", "eu-de"), None),
+        (Project("a", "eu-de_prod"), None),
+        (Project("a", "eu-nl"), "of region eu-nl"),
+        (Project("a", "eu-de-2_x"), "of region eu-de-2"),
+        (Project("a", "MOS"), "object storage only"),
+        (Project("a", "eu-de", enabled=False), "disabled"),
+        (Project("a", "eu-de", is_domain=True), "a domain, no project"),
+    ],
+)
+def test_projects_without_the_service_are_left_out_with_a_reason(project: Project, reason: str | None) -> None:
+    """Disabled ones, domains, the object storage's own and those of other regions have no groups here."""
+    assert project.why_left_out("eu-de") == reason
+    if reason is None or not reason.startswith("of region"):
+        assert project.why_left_out(None) == reason

@@ -1,0 +1,170 @@
+"""A session: several runs over the same accounts, one at a time, whatever ended the one before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from sdrs_async import Account, ConfigError, Limits, ListingError, Request, RetryPolicy, Selection, StaticToken, connect
+from sdrs_async.session import Session
+from sdrs_async.simulator import Fault, Simulator
+from tests.waiting import until
+
+pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
+
+FREE = Limits(None, 8, None, None, 64)
+
+
+def account(sim: Simulator, name: str = "prod", **how: Any) -> Account:
+    """The simulator's account, with a token that is good everywhere."""
+    how = {"auth": StaticToken(sim.token), "iam_endpoint": sim.url, "limits": FREE, **how}
+    return Account(name, sim.url, **how)
+
+
+def busy(session: Session) -> list[str]:
+    """What is left of a run that has ended; there should be nothing."""
+    fleet = session._fleet
+    left = [lane.project_id for lane in fleet.lanes.values() if lane.has_work() or lane.active or lane.in_flight]
+    return left + [user.name for user in fleet.users if user.in_flight or user.signing or user.unsigned]
+
+
+class SlowSignIn:
+    """Signs in for ever where `hangs`; counts its sign-ins, and signs with a good token."""
+
+    def __init__(self, token: str) -> None:
+        self.hangs = True
+        self.begun = 0
+        self._headers = {"X-Auth-Token": token}
+
+    async def prepare(self, project_id: str) -> float:
+        """Sign in."""
+        self.begun += 1
+        if self.hangs:
+            await asyncio.Event().wait()
+        return 3600.0
+
+    async def sign(self, request: Request, project_id: str) -> Mapping[str, str]:
+        """The token."""
+        return self._headers
+
+    def invalidate(self, project_id: str, headers: Mapping[str, str]) -> bool:
+        """There is no other."""
+        return False
+
+
+@pytest.mark.parametrize("ending", ["cancel", "stop", "leave"])
+async def test_a_session_goes_on_after_a_run_that_was_ended(ending: str) -> None:
+    """Whatever ended a run with requests on the wire: nothing is left of it, and the next one has all its slots."""
+    limits = Limits("50/s", 4, "100/s", "100/s", 16)
+    first = [group for _, group in Simulator(projects=4, groups=10).targets[::10]]
+    async with Simulator(projects=4, groups=10, faults=[Fault("hang", only=first, times=1)]) as sim:
+        one = account(sim, limits=limits)
+        async with connect(one, concurrency=16, retry=RetryPolicy(timeout=5)) as session:
+            if ending == "cancel":
+                task = asyncio.create_task(session.clean(sim.targets))
+                await until(lambda: len(sim.log) == 4)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            else:
+                async with session.stream(sim.targets) as run:
+                    await until(lambda: len(sim.log) == 4)
+                    if ending == "stop":
+                        run.stop(grace=0)
+                        await until(lambda: run._ended)
+            assert busy(session) == []
+            assert session._fleet._active == 0
+            report = await session.clean(sim.targets[1:] + sim.targets[:1])
+        assert report.targets["done"] + report.targets["gone"] == 40
+        assert sim.remaining == 0
+
+
+@pytest.mark.parametrize("ending", ["cancel", "stop"])
+async def test_a_session_signs_in_again_after_a_run_that_hung_in_it(ending: str) -> None:
+    """A run that was ended while it signed in leaves no sign-in, and no project that waits for one."""
+    async with Simulator(projects=9, groups=2) as sim:
+        auth = SlowSignIn(sim.token)
+        async with connect(account(sim, auth=auth)) as session:
+            async with session.stream(sim.targets) as run:
+                await until(lambda: auth.begun == 4)
+                if ending == "stop":
+                    run.stop(grace=60)
+                    await until(lambda: run._ended)
+            assert sim.log == []
+            assert busy(session) == []
+            auth.hangs = False
+            report = await session.clean(sim.targets)
+        assert auth.begun == 4 + 9
+    assert report.targets["done"] == 18
+
+
+async def test_one_run_at_a_time() -> None:
+    """A second run beside another is refused, and harms neither the first nor a later one."""
+    async with Simulator(projects=2, groups=5) as sim, connect(account(sim)) as session:
+        async with session.stream(sim.targets) as run:
+            await anext(run)
+            with pytest.raises(ConfigError, match="one run at a time"):
+                await session.clean(sim.targets)
+            outcomes = [outcome async for outcome in run]
+        report = await session.clean(sim.targets)
+    assert len(outcomes) == 9
+    assert report.targets["done"] == 10
+
+
+async def test_lists_are_read_one_by_one() -> None:
+    """Projects, groups and failed tasks of an account, and nothing is deleted; reading after the end is an error."""
+    async with Simulator(projects=2, groups=3, failed_tasks=2) as sim:
+        one = account(sim)
+        async with connect(one) as session:
+            async with session.lists() as lists:
+                projects = [project async for project in lists.projects(one)]
+                groups = [group async for group in lists.groups(one, projects[0].id)]
+                inner = [task async for task in lists.failed_tasks(one, projects[0].id, groups[0].id)]
+                outer = [task async for task in lists.failed_tasks(one, projects[0].id)]
+            assert [len(found) for found in (projects, groups, inner, outer)] == [2, 3, 2, 2]
+            assert not {task.job_id for task in inner} & {task.job_id for task in outer}
+            assert {entry.method for entry in sim.log} == {"GET"}
+            with pytest.raises(ListingError):
+                await anext(lists.projects(one))
+            assert (await session.clean(sim.targets)).targets["done"] == 6
+
+
+async def test_a_list_that_was_left_in_the_middle_harms_no_later_run() -> None:
+    """A reader that left while a page was on the wire has no part in the books of the next run."""
+    async with Simulator(projects=1, groups=1100, failed_tasks=0) as sim:
+        one = account(sim)
+        async with connect(one) as session:
+            async with session.lists() as lists:
+                found = lists.groups(one, sim.targets[0][0])
+                await anext(found)
+            await found.aclose()
+            assert busy(session) == []
+            report = await session.clean(Selection())
+    assert report.targets["done"] == 1100
+    assert report.reads == 3
+
+
+@pytest.mark.parametrize("accounts", [[], ["a", "a"]])
+def test_accounts_need_names_of_their_own(accounts: list[str]) -> None:
+    """No account, or two of one name, are refused before anything is opened."""
+    made = [Account(name, "https://sdrs.example", StaticToken("t")) for name in accounts]
+    with pytest.raises(ConfigError, match="name of its own"):
+        connect(made)
+    with pytest.raises(ConfigError, match="read_ahead"):
+        connect(Account("a", "https://sdrs.example", StaticToken("t")), read_ahead=0)
+
+
+async def test_targets_of_several_accounts_name_their_account() -> None:
+    """With several accounts plain targets, and those of a stranger, are refused."""
+    async with Simulator(projects=1, groups=1) as sim:
+        a, b, stranger = account(sim, "a"), account(sim, "b"), account(sim, "c")
+        async with connect([a, b]) as session:
+            with pytest.raises(ConfigError, match="each Account"):
+                await session.clean(sim.targets)
+            with pytest.raises(ConfigError, match="account c is not one"):
+                await session.clean({a: sim.targets, stranger: sim.targets})
+            assert sim.log == []
+            assert (await session.clean({a: sim.targets})).targets["done"] == 1

@@ -14,15 +14,20 @@ import anyio
 from sdrs_async.accounts import Account
 from sdrs_async.errors import ConfigError, ListingError
 from sdrs_async.lanes import User
-from sdrs_async.listing import Ask, Project, groups, projects
+from sdrs_async.listing import Ask, Project, group_ids, projects
 from sdrs_async.models import ProjectLevel, Reply, Verdict
 from sdrs_async.reading import Budget, Intake, Source, share
 from sdrs_async.report import Report, Unlisted
-from sdrs_async.wire import check_id
+from sdrs_async.wire import PAGE, check_id
 
 __all__ = ["Discovery", "Selection"]
 
 log = logging.getLogger("sdrs_async")
+
+# Ids of groups in hand at a time, over all projects: each may hold the rest of one page, and the next one.
+_IN_HAND = 100_000
+# More requests than one for so many deletions would be felt.
+_SMALLEST_PAGE = 100
 
 _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 
@@ -65,6 +70,7 @@ class Discovery:
         self._ask = ask
         self._report = report
         self._read_ahead = read_ahead
+        self._page = PAGE
 
     async def read(self, intake: Intake) -> None:
         """Give the groups of each project to the intake as their pages come."""
@@ -75,6 +81,7 @@ class Discovery:
             return
         self._report.add_listed(0, len(self.found))
         size = share(self._read_ahead, len(self.found))
+        self._page = max(_SMALLEST_PAGE, min(PAGE, _IN_HAND // (2 * len(self.found) or 1)))
         async with anyio.create_task_group() as tasks:
             for project in self.found:
                 tasks.start_soon(self._read_project, project, Budget(size), intake)
@@ -114,10 +121,10 @@ class Discovery:
     async def _targets(self, project: Project) -> AsyncIterator[str | ProjectLevel]:
         if self._selection.project_level:
             yield ProjectLevel(project.id)
-        async with aclosing(groups(self._ask, project.id)) as found:
-            async for group in found:
+        async with aclosing(group_ids(self._ask, project.id, self._page)) as found:
+            async for group_id in found:
                 self._report.add_listed(1)
-                yield group.id
+                yield group_id
 
     def _note(self, project_id: str | None, reply: Reply) -> None:
         if reply.verdict is Verdict.UNSETTLED:  # the run was interrupted, and says so

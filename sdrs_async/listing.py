@@ -13,13 +13,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from sdrs_async.errors import ListingError
 from sdrs_async.models import Listing, Reply, Verdict
 from sdrs_async.wire import PAGE, failures_page, groups_page, one_line, projects_page
 
-__all__ = ["Ask", "FailedTask", "Group", "Project", "failed_tasks", "groups", "projects"]
+__all__ = ["Ask", "FailedTask", "Group", "Project", "failed_tasks", "group_ids", "groups", "projects"]
 
 Ask = Callable[[Listing], "asyncio.Future[Reply]"]
 """Asks for one page; starts at once, and is waited for later."""
@@ -84,34 +84,36 @@ async def projects(ask: Ask) -> AsyncGenerator[Project, None]:
     query, seen = "", _Seen()
     while True:
         reply = await ask(projects_page(query))
-        items = _items(reply, "projects", "id")
-        fresh = seen.fresh(items, "id")
-        if items and not fresh:
-            raise _incomplete(reply, "projects", seen.count)
-        for item in fresh:
-            enabled, is_domain = item.get("enabled") is not False, item.get("is_domain") is True
-            yield Project(item["id"], _text(item, "name"), enabled, is_domain)
+        items = _items(reply, "projects")
+        if items is None:
+            raise _no_list(reply, "projects")
+        known = seen.count
+        for item in items:
+            if seen.is_new(item["id"]):
+                enabled, is_domain = item.get("enabled") is not False, item.get("is_domain") is True
+                yield Project(item["id"], _text(item, "name"), enabled, is_domain)
         links = reply.data.get("links")
         following = links.get("next") if isinstance(links, Mapping) else None
         if not items or not isinstance(following, str):
             return
         match = _NEXT_QUERY.fullmatch(following)
-        if match is None:
+        if match is None or seen.count == known:
             raise _incomplete(reply, "projects", seen.count)
         query = match[1]  # the host is the server's word, and gets no credential
 
 
 async def groups(ask: Ask, project_id: str) -> AsyncGenerator[Group, None]:
     """All protection groups of a project (sdrs_05_0402). Raises `ListingError`."""
-    names = Group.__slots__
+    async with aclosing(_rows(ask, partial(groups_page, project_id), _List("server_groups", Group.__slots__))) as rows:
+        async for row in rows:
+            yield Group(*row)
 
-    def page_at(offset: int) -> Listing:
-        return groups_page(project_id, offset)
 
-    async with aclosing(_pages(ask, page_at, "server_groups", names)) as pages:
-        async for page in pages:
-            for item in page:
-                yield Group(*(_text(item, name) for name in names))
+async def group_ids(ask: Ask, project_id: str, limit: int = PAGE) -> AsyncGenerator[str, None]:
+    """The ids of all protection groups of a project, so many to a page. Raises `ListingError`."""
+    async with aclosing(_rows(ask, partial(groups_page, project_id), _List("server_groups", ("id",), limit))) as rows:
+        async for (group_id,) in rows:
+            yield group_id
 
 
 async def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -> AsyncGenerator[FailedTask, None]:
@@ -120,69 +122,91 @@ async def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -
     Read it to its end before anything of it is deleted: the service pages by offset, so that a deletion in between
     would hide others (sdrs_05_0901).
     """
-    names = FailedTask.__slots__
-
-    def page_at(offset: int) -> Listing:
-        return failures_page(project_id, server_group_id, offset)
-
-    async with aclosing(_pages(ask, page_at, "failure_jobs", names)) as pages:
-        async for page in pages:
-            for item in page:
-                yield FailedTask(*(_text(item, name) for name in names))
+    page_at = partial(failures_page, project_id, server_group_id)
+    async with aclosing(_rows(ask, page_at, _List("failure_jobs", FailedTask.__slots__))) as rows:
+        async for row in rows:
+            yield FailedTask(*row)
 
 
-async def _pages(
-    ask: Ask, page_at: Callable[[int], Listing], key: str, names: Sequence[str]
-) -> AsyncGenerator[list[dict[str, Any]], None]:
-    """The items of each page that did not come before, with these of their fields, the first of which is their id.
+class _List(NamedTuple):
+    """Where a list is in an answer, which fields of its items are wanted, their id first, and how many to a page."""
+
+    key: str
+    names: Sequence[str]
+    limit: int = PAGE
+
+
+Row = tuple[str, ...]
+
+
+async def _rows(ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List) -> AsyncGenerator[Row, None]:
+    """The items of all pages, each once.
 
     An empty page is the last, and so is a short one where `count` agrees with all that came: it alone is no reason to
     stop, since it may be the page's or the whole list's, and a server may have smaller pages than it was asked for. A
     page that brings nothing new comes from a server that ignores the offset.
     """
-    seen, received, id_key = _Seen(), 0, names[0]
+    seen, received = _Seen(), 0
 
     def page_from(offset: int) -> asyncio.Future[Reply]:
-        page = ask(page_at(offset))
-        page.add_done_callback(partial(_slim, key, names))
+        page = ask(page_at(offset, wanted.limit))
+        page.add_done_callback(partial(_arrived, wanted))
         return page
 
     coming = page_from(0)
     while True:
         reply = await coming
-        items = _items(reply, key, id_key)
-        received += len(items)
-        fresh = seen.fresh(items, id_key)
-        if items and not fresh:
-            raise _incomplete(reply, key, seen.count)
-        more = bool(items) and (len(items) >= PAGE or _count(reply) != seen.count)
+        page = _page(reply, wanted)
+        received += len(page.rows)
+        known = seen.count
+        fresh = [row for row in page.rows if seen.is_new(row[0])]
+        if page.rows and seen.count == known:
+            raise _incomplete(reply, wanted.key, seen.count)
+        more = bool(page.rows) and (len(page.rows) >= wanted.limit or page.total != seen.count)
         if more:
             coming = page_from(received)
-        if fresh:
-            reply.data = None
-            yield fresh
+        del reply, page
+        for row in fresh:
+            yield row
         if not more:
             return
 
 
-def _slim(key: str, names: Sequence[str], page: asyncio.Future[Reply]) -> None:
-    """Drop what is not needed of a page as soon as it is there: that is most of it, and many wait at the same time."""
-    data = None if page.cancelled() else page.result().data
-    items = data.get(key) if isinstance(data, dict) else None
-    for item in items if isinstance(items, list) else ():
-        if isinstance(item, dict):
-            kept = {name: item[name] for name in names if name in item}
-            item.clear()
-            item.update(kept)
+class _Page(NamedTuple):
+    """What is kept of a page; `total` is what the answer says of it."""
+
+    rows: list[Row]
+    total: int
 
 
-def _items(reply: Reply, key: str, id_key: str) -> list[dict[str, Any]]:
-    if reply.verdict is not Verdict.READ:
-        raise ListingError(reply.message or str(reply.verdict), reply)
-    items = reply.data.get(key)
+def _arrived(wanted: _List, page: asyncio.Future[Reply]) -> None:
+    if not page.cancelled():
+        _cut_down(page.result(), wanted)
+
+
+def _cut_down(reply: Reply, wanted: _List) -> None:
+    """Keep what is wanted of a page, as soon as it is there: that is little of it, and many wait at the same time."""
+    if reply.verdict is not Verdict.READ or isinstance(reply.data, _Page):
+        return
+    items, total = _items(reply, wanted.key), reply.data.get("count")
+    if items is not None:
+        rows = [tuple(_text(item, name) for name in wanted.names) for item in items]
+        reply.data = _Page(rows, total if isinstance(total, int) else 0)
+
+
+def _page(reply: Reply, wanted: _List) -> _Page:
+    _cut_down(reply, wanted)  # a reply that was there at once has told nobody
+    if not isinstance(reply.data, _Page):
+        raise _no_list(reply, wanted.key)
+    return reply.data
+
+
+def _items(reply: Reply, key: str) -> list[dict[str, Any]] | None:
+    """The items of an answer, each with an id; `None` where it is no such list."""
+    items = reply.data.get(key) if reply.verdict is Verdict.READ else None
+    id_key = "job_id" if key == "failure_jobs" else "id"
     if not isinstance(items, list) or any(not isinstance(i, dict) or not _is_id(i.get(id_key)) for i in items):
-        message = f"the answer is no list of {key} with a text as {id_key} each"
-        raise ListingError(message, replace(reply, verdict=Verdict.REJECTED, message=message, data=None))
+        return None
     return items
 
 
@@ -190,14 +214,16 @@ def _is_id(value: object) -> bool:
     return isinstance(value, str) and value != ""
 
 
-def _count(reply: Reply) -> int:
-    count = reply.data.get("count")
-    return count if isinstance(count, int) else 0
-
-
 def _text(item: Mapping[str, Any], name: str) -> str:
     value = item.get(name)
     return one_line(value) if isinstance(value, str) else ""
+
+
+def _no_list(reply: Reply, key: str) -> ListingError:
+    if reply.verdict is not Verdict.READ:
+        return ListingError(reply.message or str(reply.verdict), reply)
+    message = f"the answer is no list of {key}, each with its id"
+    return ListingError(message, replace(reply, verdict=Verdict.REJECTED, message=message, data=None))
 
 
 def _incomplete(reply: Reply, key: str, count: int) -> ListingError:
@@ -211,23 +237,26 @@ class _Seen:
     It keeps hashes: that two ids of one project share one of 2^64 is less likely than a damaged disk.
     """
 
-    __slots__ = ("_pages", "count")
+    __slots__ = ("_page", "_sorted", "count")
 
     def __init__(self) -> None:
         self.count = 0
-        self._pages: list[array[int]] = []
+        self._page: set[int] = set()
+        self._sorted: list[array[int]] = []
 
-    def fresh(self, items: list[dict[str, Any]], id_key: str) -> list[dict[str, Any]]:
-        """Those items that are new, each once, and from now on known."""
-        by_hash = {hash(item[id_key]): item for item in reversed(items)}
-        new = {key: item for key, item in by_hash.items() if not self._knows(key)}
-        self._pages.append(array("q", sorted(new)))
-        self.count += len(new)
-        return list(reversed(new.values()))
+    def is_new(self, item_id: str) -> bool:
+        """Whether it did not come before; from now on it did."""
+        key = hash(item_id)
+        if key in self._page or any(_holds(keys, key) for keys in self._sorted):
+            return False
+        self._page.add(key)
+        self.count += 1
+        if len(self._page) >= PAGE:
+            self._sorted.append(array("q", sorted(self._page)))
+            self._page = set()
+        return True
 
-    def _knows(self, key: int) -> bool:
-        for page in self._pages:
-            place = bisect_left(page, key)
-            if place < len(page) and page[place] == key:
-                return True
-        return False
+
+def _holds(keys: array[int], key: int) -> bool:
+    place = bisect_left(keys, key)
+    return place < len(keys) and keys[place] == key

@@ -181,10 +181,10 @@ class Request:
 
     method: str
     url: str
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     host: str = ""
     path: str = ""
     query: str = ""
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True)

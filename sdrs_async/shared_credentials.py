@@ -55,7 +55,7 @@ async def _access_key(account: Account, seconds: float) -> str | None:
     host = "signed-and-never-sent.invalid"
     try:
         with anyio.fail_after(seconds):
-            headers = await account.auth.sign(Request("GET", f"https://{host}/", host, "/"), "")
+            headers = await account.auth.sign(Request("GET", f"https://{host}/", host=host, path="/"), "")
     except (AuthenticationError, TimeoutError):
         return None
     found = _ACCESS_KEY.search(headers.get("Authorization", ""))

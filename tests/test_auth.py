@@ -14,7 +14,7 @@ REQUEST = Request("DELETE", "https://sdrs.test/v1")
 AK, SK, TOKEN = "FAKEAK0123456789ABCD", "FakeSecretKey0123456789abcdefFakeSecret0", "fake-security-token-value"
 P, J = "0123456789abcdef0123456789abcdef", "ff808082686f229a0168707beaab014e"
 HOST, PATH = "sdrs.eu-de.otc.t-systems.com", f"/v1/{P}/task-center/failure-jobs/{J}"
-SIGNED = Request("DELETE", f"https://{HOST}{PATH}", HOST, PATH)
+SIGNED = Request("DELETE", f"https://{HOST}{PATH}", host=HOST, path=PATH)
 NOW = 1704164645.75  # 2024-01-02 03:04:05.75 UTC
 
 

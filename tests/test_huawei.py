@@ -29,7 +29,7 @@ from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
 
-REQUEST = Request("DELETE", "https://sdrs.test/v1", "sdrs.test", "/v1")
+REQUEST = Request("DELETE", "https://sdrs.test/v1", host="sdrs.test", path="/v1")
 ENV = {"HUAWEICLOUD_SDK_AK": "AK1", "HUAWEICLOUD_SDK_SK": "SECRET1"}
 OTC = {"OS_ACCESS_KEY": "AK2", "OS_SECRET_KEY": "SECRET2", "OS_SECURITY_TOKEN": "TOKEN2"}
 HOUR = 3600.0

@@ -196,8 +196,8 @@ def test_targets_are_values() -> None:
 def test_verdicts_are_spelled_as_the_contract_spells_them() -> None:
     """A verdict is its own text, in reports and messages."""
     assert [str(verdict) for verdict in Verdict] == [
-        *("deleted", "gone", "rejected", "unauthorized", "forbidden", "conflict", "throttled", "transient"),
-        *("unreachable", "skipped", "unsettled"),
+        *("deleted", "read", "gone", "rejected", "unauthorized", "forbidden", "conflict", "throttled", "transient"),
+        *("unreachable", "skipped", "unsettled", "incomplete"),
     ]
     assert f"{Verdict.GONE}" == "gone"
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
+import anyio
 import pytest
 
-from sdrs_async import KeystoneAuth, Limits, Selection, clean
+from sdrs_async import KeystoneAuth, Limits, clean
 from sdrs_async.keystone.token import Token
 from sdrs_async.keystone.tokens import Tokens
 from sdrs_async.models import Call, Outcome, Reply, Request, Verdict
@@ -16,8 +17,9 @@ from sdrs_async.reading import sources
 from sdrs_async.simulator import Simulator
 from tests.engine_runs import engine_of
 from tests.virtual_time import run_virtual
+from tests.waiting import until
 
-PROJECTS = 500
+PROJECTS, GROUPS = 500, 8
 
 
 class Watched(KeystoneAuth):
@@ -52,20 +54,34 @@ async def test_tokens_that_are_revoked_in_mid_run(monkeypatch: pytest.MonkeyPatc
 
     Once a project's first 401 has arrived, none of its new requests carries the old token.
     """
-    async with Simulator(projects=PROJECTS, groups=12) as sim:
+    revoked = anyio.Event()
+
+    async def groups_of(groups: list[str]) -> AsyncIterator[str]:
+        """Half of them, so that every project is signed in to; the rest when that is worth nothing any more."""
+        for number, group in enumerate(groups):
+            if number == len(groups) // 2:
+                await revoked.wait()
+            yield group
+
+    async def revoke(sim: Simulator) -> None:
+        await until(lambda: sum(entry.status == 204 for entry in sim.log) == PROJECTS * GROUPS // 2, 60)
+        sim.revoke_tokens()
+        revoked.set()
+
+    async with Simulator(projects=PROJECTS, groups=GROUPS) as sim, anyio.create_task_group() as tasks:
         auth = auth_of(sim, monkeypatch)
-        # Every project has deleted some by then, and has some left: 6,500 arrivals are 500 lists and 6,000 deletions.
-        sim.revoke_when(arrivals=3500)
-        report = await clean(
-            Selection(), endpoint=sim.url, iam_endpoint=sim.url, auth=auth, limits=Limits("4/s", 8, None, None, 64)
-        )
-        assert report.targets["done"] == PROJECTS * 12
+        fleet: dict[str, list[str]] = defaultdict(list)
+        for project_id, group_id in sim.targets:
+            fleet[project_id].append(group_id)
+        tasks.start_soon(revoke, sim)
+        targets = {project_id: groups_of(groups) for project_id, groups in fleet.items()}
+        report = await clean(targets, endpoint=sim.url, auth=auth, limits=Limits(None, 8, None, None, 64))
+        assert report.targets["done"] == PROJECTS * GROUPS
         assert sim.remaining == 0
         assert report.exit_code == 0
         sign_ins = Counter(entry.project_id for entry in sim.log if entry.route == "create_token")
-        assert len(sign_ins) == PROJECTS + 1  # the account itself is signed in to as well
-        assert {count for project, count in sign_ins.items() if project} == {2}
-        assert {len(auth.refused[project]) for project in sign_ins if project} == {1}
+        assert {project: sign_ins[project] for project in fleet} == dict.fromkeys(fleet, 2)
+        assert {len(auth.refused[project]) for project in fleet} == {1}
         assert auth.late == []
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -57,7 +58,7 @@ class Selection:
 class Discovery:
     """Reads the targets of a selection, each project by itself. What cannot be listed is noted in the report.
 
-    `found`: the projects, as far as they are known by now.
+    `found`: the projects, as far as they are known by now; `left_out`: how many others there are, by the reason.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Discovery:
     ) -> None:
         self.account = account
         self.found: list[Project] = []
+        self.left_out: Counter[str] = Counter()
         self._user = user
         self._selection = selection
         self._ask = ask
@@ -90,13 +92,19 @@ class Discovery:
         ids = self._selection.ids()
         if ids is not None:
             return [Project(check_id("project_id", project_id), "") for project_id in ids]
-        every = [project async for project in projects(self._ask)]
-        chosen = self._chosen(every)
-        reasons = {project: project.why_left_out(self.account.region) for project in chosen}
-        for project, reason in reasons.items():
-            if reason is not None:
-                log.info("%s: project %s (%s) is left out: %s", self.account.name, project.id, project.name, reason)
-        return [project for project, reason in reasons.items() if reason is None]
+        chosen = self._chosen([project async for project in projects(self._ask)])
+        return [project for project in chosen if not self._leaves_out(project)]
+
+    def _leaves_out(self, project: Project) -> bool:
+        """Whether the service has nothing of it. Noted where it was asked for by its id or name."""
+        reason = project.why_left_out(self.account.region)
+        if reason is None:
+            return False
+        self.left_out[reason] += 1
+        log.info("%s: project %s (%s) is left out: %s", self.account.name, project.id, project.name, reason)
+        if {project.id, project.name} & set(self._selection.projects or ()):
+            self._note(project.id, Reply(Verdict.REJECTED, message=f"left out: {reason}"))
+        return True
 
     def _chosen(self, every: Sequence[Project]) -> list[Project]:
         """Those that the selection names; what it names and nobody has is noted."""

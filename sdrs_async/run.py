@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable
 from typing import Generic, Self, TypeVar
 
@@ -152,14 +152,16 @@ class Run(Running[Outcome]):
 
 
 class Finding(Running[Target | ProjectLevel]):
-    """Targets as they are found; nothing is deleted. `projects`: those of each account's name, as far as known by now.
+    """Targets as they are found; nothing is deleted.
 
+    `projects`: those of each account's name, as far as known by now; `left_out`: how many others it has, by the reason.
     Comes from `Session.find()`. Its report goes on with the run that deletes them.
     """
 
     def __init__(self, engine: Engine, report: Report) -> None:
         super().__init__(engine, report)
         self.projects: dict[str, list[Project]] = {}
+        self.left_out: dict[str, Counter[str]] = {}
 
     def _close(self, complete: bool) -> None:
         if self._stopped or not complete:

@@ -184,7 +184,7 @@ class Session:
             account, user, targets, ask=partial(run.ask, user), report=run.report, read_ahead=self._read_ahead
         )
         if isinstance(run, Finding):
-            run.projects[account.name] = discovery.found
+            run.projects[account.name], run.left_out[account.name] = discovery.found, discovery.left_out
         return [discovery]
 
 

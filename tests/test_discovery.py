@@ -49,6 +49,21 @@ async def cleaned(sim: Simulator, selection: Selection | None = None, **how: Any
         return await session.clean(selection or Selection())
 
 
+async def test_a_project_that_is_asked_for_and_left_out_is_noted() -> None:
+    """Whoever names a project of another region is told so; a pattern or all projects leave it out without a word."""
+    async with Simulator(projects=1, groups=1, decoys=True) as sim:
+        assert failed(await cleaned(sim, Selection(["eu-*"]), region="eu-de")) == []
+        report = await cleaned(sim, Selection(["eu-de", "eu-nl"]), region="eu-de")
+        async with connect(account(sim, region="eu-de")) as session, session.find(Selection()) as finding:
+            assert [target.project_id async for target in finding] == [sim.targets[0][0]]
+    assert [(row["verdict"], row["message"]) for row in failed(report)] == [("rejected", "left out: of region eu-nl")]
+    assert report.targets["done"] == 1
+    assert report.exit_code == 1
+    assert finding.left_out == {
+        "prod": {"disabled": 1, "a domain, no project": 1, "object storage only": 1, "of region eu-nl": 2}
+    }
+
+
 async def test_everything_of_the_account_is_found_and_cleaned() -> None:
     """All projects that have the service, all their groups, each with one request; decoys cost none."""
     async with Simulator(projects=12, groups=30, decoys=True) as sim:

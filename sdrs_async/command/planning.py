@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
 from typing import Any
 
 from rich.console import RenderableType
@@ -24,13 +23,10 @@ from sdrs_async.command.questions import extent, names_of
 from sdrs_async.command.spool import Spool
 from sdrs_async.command.terminal import Screen, say, to_stdout
 from sdrs_async.discovery import Selection
-from sdrs_async.errors import ListingError
-from sdrs_async.listing import Project
 from sdrs_async.models import Limits
 from sdrs_async.render import wording
 from sdrs_async.render.wording import printable
 from sdrs_async.report import Report
-from sdrs_async.session import Session
 
 __all__ = ["Planning"]
 
@@ -90,8 +86,7 @@ class Planning:
         spooled = stack.enter_context(Spool())
         async with session:
             finding = await find(session, chosen, spooled, told, self._display)
-            left_out = await told.unless(_left_out(session, chosen))
-        return Plan(accounts, spooled, finding.report, names_of(finding.projects), left_out or {})
+        return Plan(accounts, spooled, finding.report, names_of(finding.projects), finding.left_out)
 
     def _show(self, plan: Plan) -> None:
         if self._json is not None:
@@ -174,31 +169,6 @@ class Planning:
                 for one in plan.spooled.extents()
             ],
         }
-
-
-async def _left_out(session: Session, chosen: Mapping[Account, Selection]) -> dict[str, Counter[str]]:
-    """By the account's name, how many of the projects that its selection names are left out, by the reason."""
-    return {account.name: await _left_out_of(session, account, selection) for account, selection in chosen.items()}
-
-
-async def _left_out_of(session: Session, account: Account, selection: Selection) -> Counter[str]:
-    counted: Counter[str] = Counter()
-    if selection.ids() is not None:
-        return counted
-    try:
-        async with session.lists() as lists, aclosing(lists.projects(account)) as projects:
-            async for project in projects:
-                reason = project.why_left_out(account.region) if _is_named(project, selection) else None
-                if reason is not None:
-                    counted[reason] += 1
-    except ListingError:  # the report says so already: the same list was read before
-        pass
-    return counted
-
-
-def _is_named(project: Project, selection: Selection) -> bool:
-    entries = selection.projects
-    return entries is None or any(fnmatchcase(name, entry) for entry in entries for name in (project.id, project.name))
 
 
 def _projects(account: Account, plan: Plan) -> Table:

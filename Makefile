@@ -24,11 +24,12 @@ check: $(VENV)/.dev-stamp ## What CI runs: format, lint, types, then `make test`
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
 
-bench: $(VENV)/.dev-stamp ## Measure the engine's overhead, signing, the pacing and the memory
+bench: $(VENV)/.dev-stamp ## Measure the engine's overhead, signing, pacing, memory and discovery
 	$(BIN)/python -m benchmarks.engine_overhead
 	$(BIN)/python -m benchmarks.signing
 	$(BIN)/python -m benchmarks.pacing
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.discovery
 
 format: $(VENV)/.dev-stamp ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -5,6 +5,7 @@ from sdrs_async.auth import AkSk, Auth, SignInFailed, StaticToken
 from sdrs_async.batch import clean, stream
 from sdrs_async.discovery import Selection
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, ListingError, SdrsError
+from sdrs_async.huawei import HuaweiAuth
 from sdrs_async.keystone import KeystoneAuth
 from sdrs_async.listing import FailedTask, Group, Project
 from sdrs_async.models import Limits, Outcome, ProjectLevel, Rate, Request, RetryPolicy, Target, Verdict
@@ -21,6 +22,7 @@ __all__ = [
     "FailedTask",
     "Finding",
     "Group",
+    "HuaweiAuth",
     "JournalError",
     "KeystoneAuth",
     "Limits",

@@ -14,10 +14,11 @@ __all__ = ["AkSk", "Auth", "SignInFailed", "StaticToken", "check_secret"]
 
 
 class Auth(Protocol):
-    """Any object with these two methods can sign requests. Three more attributes count where it has them.
+    """Any object with these two methods can sign requests. Some more attributes count where it has them.
 
     `one_key` (`bool`): all projects share one key, which the gateway locks after more than five refusals; one read
-    proves it before anything else is sent, and its first refusal stops them all.
+    proves it before anything else is sent, and its first refusal stops them all. `identity`: what tells the key from
+    others, so that accounts that sign with the same one share that proof; without it, the object itself.
     `async prepare(project_id) -> float`: sign in to a project; the seconds for which that is good. Called before a
     project's first request, and again when they are over or `invalidate` was true; holds no slot. Raises like `sign`.
     `verify` (`bool | str`): as clouds.yaml has it, whether certificates are checked, or the CA file to check them with.
@@ -102,6 +103,7 @@ class AkSk:
         if security_token is not None:
             check_secret("the security token", security_token)
         self.iam_endpoint = iam_endpoint
+        self.identity = access_key
         self._signer = Signer(access_key, secret_key, scope)
         self._security_token = security_token
         self._clock = clock

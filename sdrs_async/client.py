@@ -128,14 +128,16 @@ class Client:
             reply = unreachable(error, time.perf_counter() - started, sent=headers is not None)
         else:
             reply = await self._reply(response, page, elapsed, timeout)
-        if headers and reply.message:
+        if headers:
             reply = without_secrets(reply, [value for name, value in headers.items() if name.lower() not in _HARMLESS])
         if reply.verdict is Verdict.UNAUTHORIZED and not self._auth.invalidate(call.project_id, headers or {}):
             reply = replace(reply, retryable=False)
         if log.isEnabledFor(logging.DEBUG):
+            # The query of a further page of IAM is the server's word, and may be anything that it was sent.
+            shown = request.url.partition("?")[0] if isinstance(call, Listing) and call.at_iam else request.url
             log.debug(
                 "%s %s -> %s %s in %.0f ms, request id %s",
-                request.method, request.url, reply.status_code, reply.verdict, reply.elapsed * 1000, reply.request_id,
+                request.method, shown, reply.status_code, reply.verdict, reply.elapsed * 1000, reply.request_id,
             )  # fmt: skip
         return reply
 
@@ -144,11 +146,12 @@ class Client:
         path = path_of(call)
         if not isinstance(call, Listing):
             site = self._site
-            request = Request("DELETE", site.endpoint + path, site.host, site.root + path)
+            request = Request("DELETE", site.endpoint + path, host=site.host, path=site.root + path)
             return request, site.base.with_path(request.path, encoded=True), site.proxy
         site = self._iam_site() if call.at_iam else self._site
         url = f"{site.endpoint}{path}{'?' if call.query else ''}{call.query}"
-        return Request("GET", url, site.host, site.root + path, call.query), URL(url, encoded=True), site.proxy
+        request = Request("GET", url, host=site.host, path=site.root + path, query=call.query)
+        return request, URL(url, encoded=True), site.proxy
 
     def _iam_site(self) -> Site:
         if self._iam is None:

@@ -269,7 +269,7 @@ class Engine:
         job.sent += 1
         seconds = self._policy.timeout
         user, call = job.lane.user, job.call
-        proof = not user.proven and not isinstance(call, Listing)
+        proof = user.needs_proof() and not isinstance(call, Listing)
         if proof:
             call = groups_page(call.project_id, limit=1)
         reply = await user.send(call, seconds if seconds < remaining else remaining)

@@ -11,7 +11,7 @@ from collections import deque
 from heapq import heappop, heappush
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.lanes import Job, Lane, Send, SignIn, User
+from sdrs_async.lanes import Job, Key, Lane, Send, SignIn, User
 from sdrs_async.models import Limits, Rate
 from sdrs_async.pacing import Gate
 
@@ -35,6 +35,7 @@ class Fleet:
         self.lanes: dict[object, Lane] = {}
         self.unsigned: deque[Lane] = deque()
         self._endpoints: dict[str, Gate] = {}
+        self._keys: dict[object, Key] = {}
         self._active = 0
         self._share = math.inf
         self._parked: deque[Lane] = deque()
@@ -53,10 +54,15 @@ class Fleet:
         *,
         sign_in: SignIn | None = None,
         one_key: bool = False,
+        identity: object = None,
     ) -> User:
-        """Add a user. Those of one endpoint share its gate, at the rate that the first of them names."""
+        """Add a user. Those of one endpoint share its gate, at the rate that the first of them names.
+
+        `one_key`: the gateway locks its key after a few refusals, and with it those of the same `identity`.
+        """
         gate = self._endpoints.setdefault(endpoint, Gate(Rate.parse(limits.endpoint_rate)))
-        user = User(name, send, limits, gate, sign_in=sign_in, one_key=one_key)
+        key = self._keys.setdefault(name if identity is None else identity, Key()) if one_key else None
+        user = User(name, send, limits, gate, sign_in=sign_in, key=key)
         self.users.append(user)
         return user
 

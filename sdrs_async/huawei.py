@@ -1,7 +1,6 @@
 """The vendor's own ways to keys: its environment variables, its credentials file, and all that its SDK signs in with.
 
-Source: huaweicloudsdkcore, `auth/provider.py` and `auth/credentials.py`. It is the `huawei` extra; variables and file
-are read without it.
+Source: huaweicloudsdkcore (`auth/provider.py`, `auth/credentials.py`), the extra `huawei`; the first two do without.
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import calendar
 import configparser
 import logging
 import math
+import re
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,7 +20,7 @@ import anyio
 from sdrs_async.auth import AkSk, SignInFailed, check_secret
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Request, Verdict
-from sdrs_async.threads import in_daemon_thread
+from sdrs_async.threads import in_daemon_thread, room
 from sdrs_async.wire import classify, one_line
 
 __all__ = ["HuaweiAuth", "VendorCredentials", "from_environment", "from_file"]
@@ -34,6 +34,7 @@ _OTC_NAMES = ("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", "")
 # All in seconds. The SDK gets new keys only in the last 40 minutes of the old ones: a little later it surely does.
 _RENEWED_AT = 40 * 60 - 5
 _AGAIN = 30.0  # until the next try, where keys that are still good could not be renewed
+_SECRET = re.compile(r"[\w+/=.-]{40,}", re.ASCII)  # keys, signatures and tokens, echoed; ids are shorter
 _LEAST = 60.0  # for which keys have to be good to be used at all
 
 
@@ -97,8 +98,7 @@ def _section(place: Path, text: str) -> Mapping[str, str]:
 
 
 def _line_of(error: Any) -> int:
-    line: int | None = getattr(error, "lineno", None)
-    return error.errors[0][0] if line is None else line
+    return int(getattr(error, "lineno", None) or error.errors[0][0])
 
 
 # ---- credentials of the vendor's SDK --------------------------------------------------------------------------------
@@ -114,7 +114,6 @@ class VendorCredentials(Protocol):
 
     def process_sts(self, http_client: Any) -> object:
         """Get new keys if these are temporary and about to expire."""
-        ...
 
 
 class _Held(NamedTuple):
@@ -144,9 +143,11 @@ class HuaweiAuth:
     ) -> None:
         _require_extra()
         self._get: Callable[[], VendorCredentials] = credentials if callable(credentials) else lambda: credentials
+        self.identity: object = getattr(credentials, "ak", None) or credentials
         self._scope = scope
         self._timeout = timeout
         self._clock = clock
+        self._room = room()
         self._held: _Held | None = None
         self._failure: SignInFailed | None = None
         self._renew_at = -math.inf
@@ -155,14 +156,15 @@ class HuaweiAuth:
 
     @classmethod
     def from_chain(cls, *, scope: tuple[str, str] | None = None) -> Self:
-        """What the SDK finds by itself: OIDC, environment, credentials file, ECS metadata, pod identity, in this order.
-
-        Nothing is looked for before the first sign-in. Raises `ConfigError` without the `huawei` extra.
+        """What the SDK finds at the first sign-in: OIDC, environment, credentials file, ECS metadata, pod identity, in
+        this order. Raises `ConfigError` without the `huawei` extra.
         """
         _require_extra()
         from huaweicloudsdkcore.auth.provider import CredentialProviderChain
 
-        return cls(CredentialProviderChain.get_basic_credential_provider_chain().get_credentials, scope=scope)
+        auth = cls(CredentialProviderChain.get_basic_credential_provider_chain().get_credentials, scope=scope)
+        auth.identity = "the vendor's chain"  # which is one for the whole process
+        return auth
 
     def __repr__(self) -> str:
         return "HuaweiAuth(***)"
@@ -202,10 +204,10 @@ class HuaweiAuth:
         from huaweicloudsdkcore.exceptions.exceptions import SdkException
 
         # An answer that the SDK does not expect ends in whatever Python raises there.
-        unexpected = (ValueError, TypeError, LookupError, AttributeError)
+        unexpected = (ValueError, TypeError, LookupError, AttributeError, RecursionError)
         try:
             with anyio.fail_after(self._timeout):
-                held = await in_daemon_thread(self._read)
+                held = await in_daemon_thread(self._room, self._read)
         except TimeoutError:
             text = f"the vendor's SDK got no keys within {self._timeout:g} s"
             return SignInFailed(text, verdict=Verdict.UNREACHABLE, timed_out=True)
@@ -213,8 +215,7 @@ class HuaweiAuth:
             return _failed(error)
         if held.expires_at - self._clock() > _LEAST:
             return held
-        text = "the vendor's SDK got keys that are over, or nearly: is this machine's clock right?"
-        return SignInFailed(text, verdict=Verdict.TRANSIENT)
+        return _sign_in_failed("these are over, or nearly: is this machine's clock right?", Verdict.TRANSIENT)
 
     def _read(self) -> _Held:
         """Let the SDK sign in if it has to. Blocks as long as its own time-outs allow."""
@@ -235,11 +236,11 @@ class HuaweiAuth:
         self._failure = None
         if isinstance(result, _Held):
             self._held = result
-            left = result.expires_at - now
-            self._renew_at = now + max(left - _RENEWED_AT, left / 2)
+            self._renew_at = max(result.expires_at - _RENEWED_AT, (now + result.expires_at) / 2)
         elif self._held is not None and self._held.expires_at - now > _LEAST:
             log.warning("keys not renewed, the old ones hold until %.0f: %s", self._held.expires_at, result)
-            self._renew_at = now + _AGAIN
+            refused = result.reply.verdict is Verdict.UNAUTHORIZED  # which locks the key, if it is repeated
+            self._renew_at = self._held.expires_at - _LEAST if refused else now + _AGAIN
         else:
             self._failure = result
 
@@ -288,11 +289,10 @@ def _failed(error: Exception) -> SignInFailed:
 
 
 def _refused(error: Any) -> SignInFailed:
-    code = None if error.error_code is None else str(error.error_code)
-    verdict = classify(error.status_code, code)
+    verdict = classify(error.status_code, str(error.error_code or ""))
     if verdict not in (Verdict.THROTTLED, Verdict.TRANSIENT):
         verdict = Verdict.UNAUTHORIZED
-    return _sign_in_failed(f"{error.status_code} {error.error_msg}", verdict)
+    return _sign_in_failed(f"{error.status_code} {_SECRET.sub('***', str(error.error_msg))}", verdict)
 
 
 def _sign_in_failed(text: object, verdict: Verdict) -> SignInFailed:

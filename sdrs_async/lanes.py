@@ -15,7 +15,7 @@ from typing import Protocol
 from sdrs_async.models import Call, Limits, Rate, Reply
 from sdrs_async.pacing import Gate
 
-__all__ = ["Job", "Lane", "Send", "SignIn", "Slots", "User"]
+__all__ = ["Job", "Key", "Lane", "Send", "SignIn", "Slots", "User"]
 
 
 class Send(Protocol):
@@ -70,19 +70,34 @@ class Job:
         return self.sent - self.throttled + self.unsigned
 
 
+class Key:
+    """An access key, which a few refusals lock; all users that sign with it share its fate.
+
+    `proven`: no read has to prove it (any more); `cap`: requests at a time, few of them until an answer has shown that
+    it is good.
+    """
+
+    __slots__ = ("cap", "in_flight", "proven", "users")
+
+    def __init__(self) -> None:
+        self.cap: float = 1
+        self.in_flight = 0
+        self.proven = False
+        self.users: list[User] = []
+
+
 class User:
     """One credential at one endpoint: what its projects share.
 
     `gate` and `endpoint` limit its requests, `sign_ins` waits when IAM throttles; `sign_in` is `None` where nobody has
-    to sign in. `proven`: no read has to prove the credential (any more); `cap`: requests at a time, few of them until
-    an answer has shown that a key is good, since a few refusals lock it. `ring`: lanes that are due; `unsigned`: lanes
-    that wait for a sign-in, `signing`: how many sign-ins are under way; `stopped`: why nothing more is sent;
-    `signed_in`, `refused`: whether it was ever let in, and why it was not.
+    to sign in, `key` where there is no key to be locked. `ring`: lanes that are due; `unsigned`: lanes that wait for a
+    sign-in, `signing`: how many sign-ins are under way; `stopped`: why nothing more is sent; `signed_in`, `refused`:
+    whether it was ever let in, and why it was not.
     """
 
     __slots__ = (
-        "_gates", "cap", "endpoint", "gate", "in_flight", "limits", "name", "one_key", "proven", "refused", "ring",
-        "send", "sign_in", "sign_ins", "signed_in", "signing", "stopped", "unsigned",
+        "_gates", "endpoint", "gate", "in_flight", "key", "limits", "name", "refused", "ring", "send", "sign_in",
+        "sign_ins", "signed_in", "signing", "stopped", "unsigned",
     )  # fmt: skip
 
     def __init__(
@@ -93,7 +108,7 @@ class User:
         endpoint: Gate,
         *,
         sign_in: SignIn | None = None,
-        one_key: bool = False,
+        key: Key | None = None,
     ) -> None:
         self.name = name
         self.send = send
@@ -103,9 +118,9 @@ class User:
         self.endpoint = endpoint
         self._gates = [gate for gate in (self.gate, endpoint) if gate.limited]
         self.sign_ins = Gate(None)
-        self.one_key = one_key
-        self.proven = not one_key
-        self.cap: float = 1 if one_key else math.inf
+        self.key = key
+        if key is not None:
+            key.users.append(self)
         self.in_flight = 0
         self.ring: deque[Lane] = deque()
         self.unsigned: deque[Lane] = deque()
@@ -116,7 +131,7 @@ class User:
 
     def due(self) -> float:
         """When the next request of any of its projects may start; `inf` if only an answer can tell."""
-        if self.in_flight >= self.cap:
+        if self.key is not None and self.key.in_flight >= self.key.cap:
             return math.inf
         user, endpoint = self.gate.due(), self.endpoint.due()
         return user if user > endpoint else endpoint
@@ -124,19 +139,32 @@ class User:
     def enter(self, now: float) -> None:
         """One request starts."""
         self.in_flight += 1
+        if self.key is not None:
+            self.key.in_flight += 1
         for gate in self._gates:
             gate.enter(now)
 
     def leave(self, now: float) -> None:
         """One request was answered, or given up."""
         self.in_flight -= 1
+        if self.key is not None:
+            self.key.in_flight -= 1
         for gate in self._gates:
             gate.leave(now)
 
     def prove(self) -> None:
         """An answer came from behind the sign-in."""
-        self.signed_in = self.proven = True
-        self.cap = math.inf
+        self.signed_in = True
+        if self.key is not None:
+            self.key.proven, self.key.cap = True, math.inf
+
+    def needs_proof(self) -> bool:
+        """Whether a read has to show that the key is good before anything else is sent."""
+        return self.key is not None and not self.key.proven
+
+    def is_known(self) -> bool:
+        """Whether an answer has shown that the credential is good."""
+        return self.signed_in and (self.key is None or self.key.cap == math.inf)
 
 
 class Lane:

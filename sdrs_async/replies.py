@@ -67,12 +67,21 @@ def request_id(response: aiohttp.ClientResponse) -> str | None:
 
 
 def without_secrets(reply: Reply, secrets: Iterable[str]) -> Reply:
-    """A gateway may echo what it refused; the credential must not travel on in a message."""
-    message = reply.message
-    for secret in secrets:
-        for spelled in (secret, secret.replace("/", r"\/")) if len(secret) > 3 else ():
-            message = _without_end(message.replace(spelled, "***"), spelled)
-    return reply if message == reply.message else replace(reply, message=message)
+    """A gateway may echo what it was sent; the credential must not travel on in what is shown of it."""
+    said = f"{reply.message}\n{reply.error_code}\n{reply.request_id}"
+    echoed = [secret for secret in secrets if len(secret) > 3 and _may_be_in(said, secret[:8])]
+    if not echoed:  # nearly always, and with every reply
+        return reply
+    shown = [reply.message, reply.error_code or "", reply.request_id or ""]
+    for secret in echoed:
+        for spelled in (secret, secret.replace("/", r"\/")):
+            shown = [_without_end(text.replace(spelled, "***"), spelled) for text in shown]
+    return replace(reply, message=shown[0], error_code=shown[1] or None, request_id=shown[2] or None)
+
+
+def _may_be_in(said: str, start: str) -> bool:
+    """Whether the first characters of a secret are there, as they are or as JSON may spell them."""
+    return start in said or ("/" in start and start.replace("/", r"\/")[:8] in said)
 
 
 def _without_end(message: str, secret: str) -> str:

@@ -134,7 +134,7 @@ def _reason(user: User) -> str:
 
 
 def _remedy(user: User) -> str:
-    if user.one_key:
+    if user.key is not None:
         return (
             "Check access key, secret key and this machine's clock before the next try: more than 5 refusals lock the "
             "key for 5 minutes"

@@ -80,6 +80,7 @@ class Session:
             account.name, client.endpoint, client.send, account.limits,
             sign_in=client.sign_in if client.signs_in else None,
             one_key=getattr(account.auth, "one_key", False),
+            identity=getattr(account.auth, "identity", account.auth),
         )  # fmt: skip
 
     async def __aenter__(self) -> Self:

@@ -6,11 +6,11 @@ Decides and keeps the books; sends nothing and waits for nothing.
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random
 
+from sdrs_async import standing
 from sdrs_async.fleet import Fleet
 from sdrs_async.lanes import Job, Lane, User
 from sdrs_async.models import Listing, Outcome, Reply, RetryPolicy, Verdict
@@ -25,20 +25,12 @@ _FORBIDDEN_STOP = 5
 # A lane that goes on sooner than in so many seconds is not worth a look at all that waits in it.
 _LOOK_AHEAD = 1.0
 _LOST = "nothing left to delete: an earlier try got no answer and had probably done the work"
-# These answers come from behind the sign-in: the credential was accepted.
-_SIGNED_IN = frozenset(
-    {Verdict.DELETED, Verdict.READ, Verdict.GONE, Verdict.REJECTED, Verdict.FORBIDDEN, Verdict.CONFLICT}
-)
-_PROOF = frozenset({Verdict.DELETED, Verdict.READ, Verdict.FORBIDDEN})
 _PASSING = frozenset({Verdict.TRANSIENT, Verdict.UNREACHABLE})
 _NO_PROOF = _PASSING | {Verdict.UNAUTHORIZED, Verdict.THROTTLED, Verdict.CONFLICT}
 _FINAL = frozenset({Verdict.DELETED, Verdict.READ, Verdict.GONE, Verdict.REJECTED})
 # What a project answers that may be read and not cleaned.
 _NO_PERMISSION = frozenset({Verdict.FORBIDDEN, Verdict.READ})
 _NOT_SENT = frozenset({Verdict.SKIPPED, Verdict.UNSETTLED})
-# The gateway locks a key after more than five refusals in a row (vendor's FAQ on signing). While no answer has told
-# whether it is good, so many requests are out at most: with the one that got no answer they stay below that.
-_UNPROVEN = 4
 
 
 class Settlement:
@@ -99,7 +91,8 @@ class Settlement:
         self._note(job, reply, now)
         self.reads += job.sent
         job.forget()
-        job.lane.user.proven = True
+        if job.lane.user.key is not None:
+            job.lane.user.key.proven = True
         self._again(job, now, now)
 
     def sign_in_failed(self, lane: Lane, reply: Reply, now: float) -> None:
@@ -143,8 +136,8 @@ class Settlement:
         if not reply.sent:
             job.sent -= 1
             job.unsigned += reply.verdict is not Verdict.THROTTLED
-        if lane.user.cap < math.inf or not lane.user.signed_in:
-            _note_user(lane.user, reply)
+        if not lane.user.is_known():
+            standing.note(lane.user, reply)
         if reply.status_code is None:
             job.lost = job.lost or reply.lost
             if reply.timed_out:
@@ -153,7 +146,7 @@ class Settlement:
         job.last_answer = reply
         lane.answered, lane.timed_out = True, False
         lane.accepted = lane.accepted or reply.verdict not in _NO_PERMISSION
-        if reply.verdict in _SIGNED_IN:
+        if reply.verdict in standing.SIGNED_IN:
             for gate in (lane.gate, lane.user.gate, lane.user.endpoint):
                 if gate.refusals:
                     gate.accept(now)
@@ -175,13 +168,14 @@ class Settlement:
         if reply.scope == "sign-in":
             return user.sign_ins, (), f"every sign-in of {user.name}"
         if reply.scope == "user":
-            return user.gate, self._lanes(lambda one: one.user is user), f"every project of {user.name}"
+            return user.gate, self._lanes_of(user), f"every project of {user.name}"
         if reply.scope == "endpoint":
-            return user.endpoint, self._lanes(lambda one: one.user.endpoint is user.endpoint), "the endpoint"
+            lanes = [lane for lane in self.fleet.lanes.values() if lane.user.endpoint is user.endpoint]
+            return user.endpoint, lanes, "the endpoint"
         return lane.gate, (lane,), f"project {lane.project_id}"
 
-    def _lanes(self, fits: Callable[[Lane], bool]) -> list[Lane]:
-        return [lane for lane in self.fleet.lanes.values() if fits(lane)]
+    def _lanes_of(self, user: User) -> list[Lane]:
+        return [lane for lane in self.fleet.lanes.values() if lane.user is user]
 
     def _unauthorized(self, job: Job, reply: Reply, now: float) -> None:
         """The credential was refused: another try with a second one, else the project stops, or the whole account."""
@@ -194,16 +188,18 @@ class Settlement:
             self._again(job, now, now)
             return
         self._finish(job, now, reply)
-        if reply.whole_account or (lane.user.one_key and not _is_of_sdrs(reply)):
+        if standing.is_of_all(lane.user, reply):
             self._stop_user(lane.user, reply, now)
         else:
             self._stop(lane, f"not sent: the credential was refused for this project ({reply.message})", now)
 
     def _stop_user(self, user: User, reply: Reply, now: float) -> None:
         """Nothing more is sent for any of its projects; what is on the wire counts by its own answer."""
-        user.stopped = user.stopped or f"not sent: the credential of {user.name} was refused ({reply.message})"
-        for lane in self._lanes(lambda one: one.user is user):
-            self._stop(lane, user.stopped, now)
+        for one in standing.stopped_with(user):
+            one.refused = one.refused or user.refused
+            one.stopped = one.stopped or f"not sent: the credential of {user.name} was refused ({reply.message})"
+            for lane in self._lanes_of(one):
+                self._stop(lane, one.stopped, now)
 
     def _stop_forbidden(self, lane: Lane, reply: Reply, now: float) -> None:
         lane.forbidden += reply.verdict is Verdict.FORBIDDEN
@@ -282,17 +278,3 @@ class Settlement:
         self.reads += job.sent
         if job.tell is not None:
             job.tell(replace(job.last or Reply(verdict), verdict=verdict, message=message))
-
-
-def _is_of_sdrs(reply: Reply) -> bool:
-    """Whether the service itself said it, to which the gateway lets nobody through who has not signed in."""
-    return reply.error_code is not None and reply.error_code.upper().startswith("SDRS.")
-
-
-def _note_user(user: User, reply: Reply) -> None:
-    """What the first replies tell of the credential."""
-    if reply.verdict in _PROOF or _is_of_sdrs(reply):
-        user.prove()
-    else:
-        user.signed_in = user.signed_in or reply.verdict in _SIGNED_IN
-        user.cap = max(user.cap, _UNPROVEN)

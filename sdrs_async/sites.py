@@ -14,7 +14,8 @@ from sdrs_async.errors import ConfigError
 
 __all__ = ["Site", "check_endpoint", "tls_context"]
 
-_URL = re.compile(r"https?://[\w.:\[\]/~-]+", re.IGNORECASE | re.ASCII)
+# Brackets around the whole host or nowhere: parsers differ over `evil.com[::1]`, and one of them takes it for loopback.
+_URL = re.compile(r"https?://(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d+)?(?:/[\w.:/~-]*)?", re.IGNORECASE | re.ASCII)
 # The service catalog's URL of the service ends in its version and the project id; both are added to each request. An
 # IAM endpoint is given with its version or without.
 _API_ROOT = re.compile(r"/*(?:/v1(?:/[0-9a-f]{32})?|/v3)?/*$")

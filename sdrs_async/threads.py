@@ -12,17 +12,27 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar, TypeVarTuple
 
-__all__ = ["in_daemon_thread"]
+__all__ = ["in_daemon_thread", "room"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+_MOST = 16
 
-async def in_daemon_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
+
+def room() -> threading.Semaphore:
+    """For so many threads of one owner, those that were abandoned and still run among them."""
+    return threading.Semaphore(_MOST)
+
+
+async def in_daemon_thread(room: threading.Semaphore, function: Callable[[*Ts], T], *args: *Ts) -> T:
     """What `function(*args)` returns or raises, from a daemon thread of its own.
 
-    Cancelling ends the wait at once and abandons the thread: it runs on, and its outcome is dropped.
+    Cancelling ends the wait at once and abandons the thread: it runs on, and its outcome is dropped. Raises
+    `TimeoutError` when the room is full: a server that never comes to an end would fill the machine with threads.
     """
+    if not room.acquire(blocking=False):
+        raise TimeoutError
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[Callable[[], T]] = loop.create_future()
 
@@ -32,6 +42,7 @@ async def in_daemon_thread(function: Callable[[*Ts], T], *args: *Ts) -> T:
 
     def run() -> None:
         outcome = _outcome(function, *args)
+        room.release()
         with suppress(RuntimeError):  # the loop is closed: whoever waited is gone
             loop.call_soon_threadsafe(settle, outcome)
 

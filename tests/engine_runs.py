@@ -243,12 +243,16 @@ class Party:
     iam: Iam | None = None
     one_key: bool = False
     endpoint: str | None = None
+    identity: str | None = None
 
     def join(self, made: Fleet, name: str) -> User:
         """Make it a user of this fleet; without `endpoint` it has one of its own."""
         sign_in = self.iam.sign_in if self.iam is not None else None
         endpoint = self.endpoint or name
-        return made.user(name, endpoint, self.service.send, self.limits, sign_in=sign_in, one_key=self.one_key)
+        return made.user(
+            name, endpoint, self.service.send, self.limits,
+            sign_in=sign_in, one_key=self.one_key, identity=self.identity,
+        )  # fmt: skip
 
 
 def settle_all(

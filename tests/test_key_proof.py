@@ -297,3 +297,43 @@ async def test_a_wrong_key_with_discovery_costs_one_request_too() -> None:
         assert [entry.route for entry in sim.log] == ["list_own_projects"]
     assert raised.value.report is not None
     assert raised.value.report.exit_code == 3
+
+
+def _of_one_key(*services: Service) -> dict[str, Party]:
+    """A user at each service, all of which sign with the same key."""
+    return {
+        f"region {number}": Party(
+            service, [(f"p{number}-{project}", "g") for project in range(5)], one_key=True, identity="AK"
+        )
+        for number, service in enumerate(services)
+    }
+
+
+def test_accounts_of_one_key_share_its_proof_and_its_refusal() -> None:
+    """Ten regions with one wrong key cost one refusal, not ten: six of them would lock the key for others as well."""
+    services = [Service(lists=lambda listing, nth: WRONG, latency=1.0) for _ in range(10)]
+    settled = settle_all(_of_one_key(*services))
+    assert sum(len(service.calls) for service in services) == 1
+    assert settled.verdicts() == {Verdict.UNAUTHORIZED: 1, Verdict.SKIPPED: 49}
+    assert {user.refused for user in settled.engine.fleet.users} == {WRONG.message}
+
+
+def test_accounts_of_one_key_need_one_proof() -> None:
+    """What has proven the key in one region need not be proven in the next."""
+    services = [Service(lists=lambda listing, nth: page(), latency=1.0) for _ in range(10)]
+    settled = settle_all(_of_one_key(*services))
+    assert settled.engine.settlement.reads == 1
+    assert settled.verdicts() == {Verdict.DELETED: 50}
+
+
+def test_a_key_that_one_region_does_not_know_goes_on_in_the_others() -> None:
+    """A refusal where the key was never let in stops nobody for whom it is good."""
+    good = Service(lists=lambda listing, nth: page(), latency=1.0)
+    strange = Service(answer=lambda target, nth: WRONG, latency=60.0)
+    settled = settle_all(_of_one_key(good, strange), retry=RetryPolicy(timeout=90.0))
+    assert {outcome.verdict for outcome in settled.outcomes if outcome.target.project_id.startswith("p0")} == {
+        Verdict.DELETED
+    }
+    assert Verdict.DELETED not in {
+        outcome.verdict for outcome in settled.outcomes if outcome.target.project_id.startswith("p1")
+    }

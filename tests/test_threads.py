@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from sdrs_async.threads import in_daemon_thread
+from sdrs_async.threads import in_daemon_thread, room
 from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
@@ -35,8 +35,8 @@ class Blocker:
 
 async def test_the_result_comes_back() -> None:
     """The function gets its arguments and runs beside the event loop."""
-    assert await in_daemon_thread(divmod, 7, 3) == (2, 1)
-    assert await in_daemon_thread(threading.current_thread) is not threading.current_thread()
+    assert await in_daemon_thread(room(), divmod, 7, 3) == (2, 1)
+    assert await in_daemon_thread(room(), threading.current_thread) is not threading.current_thread()
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(2), TimeoutError()])
@@ -47,20 +47,20 @@ async def test_an_exception_comes_back(error: BaseException) -> None:
         raise error
 
     with pytest.raises(type(error)) as caught:
-        await in_daemon_thread(fail)
+        await in_daemon_thread(room(), fail)
     assert caught.value is error
 
 
 async def test_a_stop_iteration_does_not_hang() -> None:
     """The one exception that a future refuses and a coroutine changes still ends the wait."""
     with pytest.raises(RuntimeError, match="StopIteration"):
-        await in_daemon_thread(next, iter(()))
+        await in_daemon_thread(room(), next, iter(()))
 
 
 async def test_the_loop_goes_on_meanwhile() -> None:
     """Work that stands still holds up nothing else."""
     blocker = Blocker()
-    task = asyncio.create_task(in_daemon_thread(blocker.work))
+    task = asyncio.create_task(in_daemon_thread(room(), blocker.work))
     await until(blocker.begun.is_set)
     assert not task.done()
     blocker.release.set()
@@ -74,7 +74,7 @@ async def test_cancelling_abandons_the_thread(error: BaseException | None, monke
     monkeypatch.setattr(threading, "excepthook", said.append)
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: said.append(context))
     blocker = Blocker()
-    task = asyncio.create_task(in_daemon_thread(blocker.work, error))
+    task = asyncio.create_task(in_daemon_thread(room(), blocker.work, error))
     await until(blocker.begun.is_set)
     task.cancel()
     await asyncio.wait([task])
@@ -96,7 +96,7 @@ def test_a_thread_that_outlives_its_loop_says_nothing(monkeypatch: pytest.Monkey
     async def abandon() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
-                await in_daemon_thread(blocker.work)
+                await in_daemon_thread(room(), blocker.work)
 
     asyncio.run(abandon())
     blocker.release.set()
@@ -111,11 +111,11 @@ def test_an_abandoned_thread_does_not_hold_the_interpreter() -> None:
     """A process whose work never ends is over as soon as its own code is."""
     code = (
         "import asyncio, threading\n"
-        "from sdrs_async.threads import in_daemon_thread\n"
+        "from sdrs_async.threads import in_daemon_thread, room\n"
         "async def main():\n"
         "    try:\n"
         "        async with asyncio.timeout(0.01):\n"
-        "            await in_daemon_thread(threading.Event().wait)\n"
+        "            await in_daemon_thread(room(), threading.Event().wait)\n"
         "    except TimeoutError:\n"
         "        print('over')\n"
         "asyncio.run(main())\n"

@@ -16,7 +16,7 @@ from sdrs_async.keystone.sign_in import SignIn
 from sdrs_async.keystone.token import Token
 from sdrs_async.keystone.tokens import Tokens
 from sdrs_async.models import Request, Verdict
-from sdrs_async.threads import in_daemon_thread
+from sdrs_async.threads import in_daemon_thread, room
 
 __all__ = ["KeystoneAuth"]
 
@@ -44,6 +44,7 @@ class KeystoneAuth:
         self._cloud = cloud
         self._timeout = sign_in_timeout
         self._sign_in = sign_in or SignIn(cloud, sign_in_timeout)
+        self._room = room()
         self._tokens = Tokens(self._ask, clock)
         self.verify: bool | str = cloud.verify
         self.region: str | None = cloud.region
@@ -103,7 +104,7 @@ class KeystoneAuth:
         try:
             # The time-out of a single read, which keystoneauth keeps, is no limit to a server that trickles.
             with anyio.fail_after(self._timeout):
-                return await in_daemon_thread(self._sign_in, project_id, base)
+                return await in_daemon_thread(self._room, self._sign_in, project_id, base)
         except TimeoutError:
             raise SignInFailed(
                 f"{self._cloud.label}: no token from {self.iam_endpoint} within {self._timeout:g} s",

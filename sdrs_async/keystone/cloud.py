@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.sites import check_endpoint
+from sdrs_async.sites import Site, check_endpoint
 
 if TYPE_CHECKING:
     from keystoneauth1.loading import Opt
@@ -212,7 +212,7 @@ def _add_domains(auth: dict[str, Any], given: Mapping[str, Any], options: set[st
 
 def _check_auth_url(label: str, url: str, allow_http: bool) -> None:
     try:
-        check_endpoint(url, allow_http=allow_http)
+        Site(url, allow_http=allow_http)  # its proxy, too: the message of requests would show a password in it
     except ConfigError as error:
         raise ConfigError(f"{label}: auth_url: {error}") from None
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
@@ -31,6 +35,14 @@ _SCOPE = {
 _FIXED = {"v3applicationcredential", "v3oauth1", "v3oauth2clientcredential", "v3oauth2mtlsclientcredential"}
 # A code or a visit to a browser is good for one sign-in: the account's token is then exchanged for those of projects.
 _ONCE = {"v3totp", "v3multifactor", "v3oidcauthcode", "v3oidcdeviceauthz", "v3websso"}
+# These log what a server answered, which may be what it was sent.
+_TALKATIVE = (
+    "keystoneauth.identity.v3.base",
+    "keystoneauth.identity.v3.oidc",
+    "keystoneauth.session",
+    "urllib3.connection",
+)
+_signing_in = threading.local()
 
 
 class SignIn:
@@ -45,21 +57,29 @@ class SignIn:
 
     def __call__(self, project_id: str, base: Token | None) -> Token:
         """A new token; `base`: that of the account, for a project's. Raises `SignInFailed`."""
-        from keystoneauth1.exceptions import ClientException
-
         if base is not None and self._has_fixed_scope() and base.project_id != project_id:
             raise SignInFailed(
                 f"{self._cloud.label}: this credential is for project {base.project_id} only, not for {project_id}"
             )
+        known = replace(self._cloud, secrets=(*self._cloud.secrets, *(base.headers.values() if base else ())))
+        with _redacting(known):
+            result = self._try(project_id, base, known)
+        if isinstance(result, SignInFailed):
+            raise result
+        return result
+
+    def _try(self, project_id: str, base: Token | None, known: Cloud) -> Token | SignInFailed:
+        """A failure is returned, not raised, so that it leads to no request, and to no token that was in hand."""
+        from keystoneauth1.exceptions import ClientException
+
         try:
             return _token(self._plugin(project_id, base).get_access(self._session), self._cloud)
         except ClientException as error:
-            known = replace(self._cloud, secrets=(*self._cloud.secrets, *(base.headers.values() if base else ())))
-            raise _failure(error, known, project_id) from None
+            return _failure(error, known, project_id)
         except OSError as error:  # a file that is needed, such as that of the certificates
-            raise SignInFailed(f"{self._cloud.label}: {error}", verdict=Verdict.UNREACHABLE) from None
-        except (AttributeError, LookupError, TypeError, ValueError):
-            raise _no_token(self._cloud, "what it answers is not what an identity service says") from None
+            return SignInFailed(f"{self._cloud.label}: {error}", verdict=Verdict.UNREACHABLE)
+        except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+            return _no_token(self._cloud, "what it answers is not what an identity service says")
 
     def _has_fixed_scope(self) -> bool:
         return self._cloud.kind in _FIXED or "trust_id" in self._cloud.auth
@@ -88,19 +108,42 @@ def _session(cloud: Cloud, timeout: float) -> Session:
     from keystoneauth1.session import Session
     from urllib3.exceptions import InsecureRequestWarning
 
-    # A redirect would take the password to another host. Federated sign-ins consist of redirects.
-    redirects = 30 if "identity_provider" in cloud.auth else False
+    # A redirect would take the password to another host. Federated sign-ins consist of redirects, but for OpenID's.
+    is_redirected = "identity_provider" in cloud.auth and not cloud.kind.startswith("v3oidc")
     session = Session(
-        verify=cloud.verify, cert=cloud.cert, timeout=timeout, user_agent="sdrs-async", redirect=redirects
+        verify=cloud.verify,
+        cert=cloud.cert,
+        timeout=timeout,
+        user_agent="sdrs-async",
+        redirect=30 if is_redirected else False,
     )
     session.session.auth = _unchanged
     # Sign-ins come hours apart, and nobody closes this: an idle connection would be kept till the end, and found dead.
     session.session.headers["Connection"] = "close"
+    for name in _TALKATIVE:
+        logging.getLogger(name).addFilter(_redact)
     if cloud.local:  # plain http is allowed because it stays here: through a proxy it would not
         session.session.trust_env = False
     if cloud.verify is False:  # said once, and loudly, instead of with each request
         warnings.filterwarnings("ignore", category=InsecureRequestWarning)
     return session
+
+
+@contextmanager
+def _redacting(cloud: Cloud) -> Iterator[None]:
+    """What this thread logs shows no secret of the cloud."""
+    _signing_in.cloud = cloud
+    try:
+        yield
+    finally:
+        _signing_in.cloud = None
+
+
+def _redact(record: logging.LogRecord) -> bool:
+    cloud = getattr(_signing_in, "cloud", None)
+    if cloud is not None:  # with an exception, its text would be shown
+        record.msg, record.args, record.exc_info = _without_secrets(record.getMessage(), cloud), (), None
+    return True
 
 
 def _unchanged(request: PreparedRequest) -> PreparedRequest:
@@ -111,13 +154,13 @@ def _unchanged(request: PreparedRequest) -> PreparedRequest:
 # ---- what came back -------------------------------------------------------------------------------------------------
 
 
-def _token(access: AccessInfo, cloud: Cloud) -> Token:
+def _token(access: AccessInfo, cloud: Cloud) -> Token | SignInFailed:
     value = access.auth_token
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ValueError("no token in the answer, or none that can be sent")
     life = _life(access)
     if life <= 0:
-        raise _no_token(cloud, "it had expired already when it was issued: is the clock right?")
+        return _no_token(cloud, "it had expired already when it was issued: is the clock right?")
     urls = (
         access.service_catalog.get_urls("sdrs", cloud.interface, cloud.region) if access.has_service_catalog() else ()
     )
@@ -174,7 +217,8 @@ def _refusal(response: Response, cloud: Cloud, project_id: str) -> SignInFailed:
     # Before it is cut to the length of a message: the first half of a token would not be found any more.
     said = parse_error(_without_secrets(response.content.decode("utf-8", "replace"), cloud).encode())
     verdict = classify(response.status_code, said.code)
-    text = f"{response.status_code} {said.message or response.reason}".rstrip(".")
+    reason = said.message or one_line(_without_secrets(response.reason or "", cloud))
+    text = f"{response.status_code} {reason}".rstrip(". ")
     if response.is_redirect:
         text = f"{response.status_code}, a redirect, which is not followed"
     place = f"project {project_id}" if project_id else cloud.auth["auth_url"]

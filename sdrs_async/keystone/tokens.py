@@ -20,6 +20,8 @@ _AT_ONCE = 4
 # A request that carries the token must have been read by the server before the token expires.
 _MARGIN = 120.0
 _MARGIN_SHARE = 0.2
+# Projects refused one after the other, until the account is asked whether it is its password.
+_DOUBTED = 2
 
 
 class _Flight:
@@ -48,6 +50,7 @@ class Tokens:
         self._held: dict[str, Token] = {}
         self._flights: dict[str, _Flight] = {}
         self._refused: SignInFailed | None = None
+        self._refusals = 0
 
     async def get(self, project_id: str) -> Token:
         """A token that is good, signed in for if need be. Raises `SignInFailed`, to all that waited for the same."""
@@ -106,7 +109,10 @@ class Tokens:
                     if self._held.get("") is base:
                         return await self._take(project_id, base)
         except SignInFailed as error:
-            if not known or error.reply.verdict is not Verdict.UNAUTHORIZED or error.reply.whole_account:
+            if error.reply.verdict is not Verdict.UNAUTHORIZED or error.reply.whole_account:
+                raise
+            self._refusals += 1
+            if not known and self._refusals < _DOUBTED:
                 raise
             # It worked before: perhaps the password is another one now, and the next project would be refused too.
             self._held.pop("", None)
@@ -118,6 +124,7 @@ class Tokens:
         token = await self._ask(project_id, base)
         token.good_until = started + token.life - min(_MARGIN, _MARGIN_SHARE * token.life)
         self._held[project_id] = token
+        self._refusals = 0
         return token
 
     def _check(self) -> None:

@@ -1,0 +1,340 @@
+"""Servers that do what they can to bring a credential into a log, or a key under its lock."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import threading
+import traceback
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from huaweicloudsdkcore.auth.credentials import BasicCredentials
+from huaweicloudsdkcore.exceptions import exceptions as sdk
+
+from sdrs_async.accounts import Account
+from sdrs_async.auth import AkSk, Auth, SignInFailed, StaticToken
+from sdrs_async.client import Client
+from sdrs_async.discovery import Selection
+from sdrs_async.errors import AuthenticationError, ConfigError
+from sdrs_async.huawei import HuaweiAuth
+from sdrs_async.keystone import KeystoneAuth
+from sdrs_async.keystone.cloud import Cloud
+from sdrs_async.keystone.token import HEADER, Token
+from sdrs_async.keystone.tokens import Tokens
+from sdrs_async.models import Limits, Reply, RetryPolicy, Target, Verdict
+from sdrs_async.session import connect
+from sdrs_async.simulator import Simulator
+from sdrs_async.sites import check_endpoint
+from sdrs_async.wire import projects_page
+from tests.command import arguments, run, texts
+from tests.raw_server import Connection, RawServer, serving
+from tests.test_huawei import HOUR, Clock, FakeCredentials, clock
+from tests.test_keystone import SECRET, Clouds, clouds
+from tests.test_keystone_sign_in import failure, issued, playing
+from tests.test_keystone_tokens import Iam, gathered, wrong_password
+from tests.waiting import until
+
+__all__ = ["clock", "clouds"]  # fixtures
+
+pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
+
+TARGET = Target("0123456789abcdef0123456789abcdef", "decf224d-87fe-403a-8721-037a1a45c287")
+STATIC = "gAAAAAB-static/token+0123456789"
+TEMPORARY = "temporary/token+0123456789="
+ID_TOKEN = "eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.c2lnbmF0dXJl"
+CLOSE = "Content-Type: application/json\r\nConnection: close"
+
+
+def said(place: str, words: str) -> bytes:
+    """An answer that has the words in one place."""
+    body = {
+        "text": f"you sent {words}",
+        "message": json.dumps({"error": {"code": 401, "message": f"you sent {words}"}}),
+        "escaped": json.dumps({"error_msg": f"you sent {words}"}).replace("/", r"\/"),
+        "code": json.dumps({"error_code": words, "error_msg": "no"}),
+        "everything": json.dumps({"error_code": words, "error_msg": words, "request_id": words}),
+        "body id": json.dumps({"error_msg": "no", "request_id": words}),
+        "title": f"<html><title>{words}</title>",
+    }.get(place, "")
+    reason = words if place in ("reason", "everything") else "Unauthorized"
+    more = f"X-Request-Id: {words}\r\n" if place in ("id", "everything") else ""
+    if place == "header":
+        return f"HTTP/1.1 401 no\r\n{words}\0\r\n\r\n".encode()
+    if place == "status line":
+        return f"{words}\r\n\r\n".encode()
+    return f"HTTP/1.1 401 {reason}\r\n{more}{CLOSE}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
+
+
+PLACES = ("reason", "id", "text", "message", "escaped", "code", "body id", "title", "header", "status line")
+
+
+@asynccontextmanager
+async def echoing(place: str) -> AsyncIterator[RawServer]:
+    """A server that says in one place what credential it was sent."""
+
+    async def handle(connection: Connection, head: bytes) -> bytes:
+        length = server.header("Content-Length")
+        body = (await connection.reader.readexactly(int(length or 0))).decode()
+        words = [server.header(name) for name in (HEADER, "Authorization", "X-Security-Token", "X-Subject-Token")]
+        words += re.findall(r'"(?:password|secret)": "([^"]*)"', body)
+        words += re.findall(rf"{re.escape(ID_TOKEN)}", body)
+        return said(place, " ".join(word for word in words if word))
+
+    async with serving(handle) as server:
+        yield server
+
+
+@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("auth", [StaticToken(STATIC), AkSk("AK0123456789", "secret-key", TEMPORARY)], ids=repr)
+async def test_a_gateway_that_echoes_the_credential_does_not_spread_it(
+    auth: Auth, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Wherever it stands in the answer, it stands in nothing that is shown of it, and in no log."""
+    caplog.set_level(logging.DEBUG)
+    async with (
+        echoing(place) as server,
+        Client(server.url, auth, limits=Limits(), retry=RetryPolicy()) as client,
+    ):
+        reply = await client.send(TARGET, 10.0)
+    shown = f"{reply}{caplog.text}"
+    assert server.arrivals
+    assert STATIC not in shown
+    assert TEMPORARY not in shown
+    assert "Signature=" not in shown
+
+
+async def test_an_iam_that_pages_by_the_token_does_not_spread_it(caplog: pytest.LogCaptureFixture) -> None:
+    """The query of the next page is asked for as it was given, and not logged."""
+    caplog.set_level(logging.DEBUG)
+    async with (
+        echoing("text") as server,
+        Client(
+            server.url, StaticToken(STATIC), limits=Limits(), retry=RetryPolicy(), iam_endpoint=server.url
+        ) as client,
+    ):
+        await client.send(projects_page(f"marker={STATIC}"), 10.0)
+    assert server.arrivals[0].startswith(f"GET /v3/auth/projects?marker={STATIC} ".encode())
+    assert "/v3/auth/projects -> 401" in caplog.text
+    assert STATIC not in caplog.text
+
+
+@pytest.mark.parametrize("place", PLACES)
+async def test_an_iam_that_echoes_the_password_does_not_spread_it(
+    place: str, clouds: Clouds, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In no message, and in no log of any library: urllib3 shows the headers that it cannot read as a warning."""
+    caplog.set_level(logging.DEBUG)
+    async with echoing(place) as server:
+        found = await failure(clouds.auth({"auth_url": f"{server.url}/v3"}))
+    assert SECRET not in f"{found}{caplog.text}"
+    assert "Making authentication request" in caplog.text
+
+
+async def test_an_iam_that_lets_in_and_echoes_the_password_does_not_spread_it(
+    clouds: Clouds, caplog: pytest.LogCaptureFixture
+) -> None:
+    """keystoneauth writes the answer to a sign-in that went well into its log."""
+    caplog.set_level(logging.DEBUG)
+    async with playing(issued(user={"name": SECRET})) as iam:
+        await clouds.auth({"auth_url": iam.url}).prepare("")
+    assert '"user": {"name": "***"}' in caplog.text
+    assert SECRET not in caplog.text
+
+
+@pytest.mark.parametrize("answer", [said("message", SECRET), issued("token-of-the-account", life=-1.0), issued("a b")])
+async def test_a_failure_leads_to_no_secret(answer: bytes, clouds: Clouds) -> None:
+    """Neither the request hangs on it, nor does a traceback have the token in the variables that it shows."""
+    async with playing(answer) as iam:
+        auth = clouds.auth({"auth_url": iam.url})
+        with pytest.raises(SignInFailed) as caught:
+            await auth.prepare("")
+    error = caught.value
+    assert error.__context__ is None
+    shown = "".join(traceback.TracebackException.from_exception(error, capture_locals=True).format())
+    assert "_try" not in shown
+    assert SECRET not in shown.replace(repr(answer), "")
+
+
+@pytest.mark.parametrize("proxy", ["http://user:geheim@pro xy:99999", "http://user:geh#eim@proxy", "http://u:geheim@"])
+def test_a_proxy_that_is_none_is_not_shown(proxy: str, clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The password in it stays where it is, also where IAM would be the first to be reached through it."""
+    monkeypatch.setenv("HTTPS_PROXY", proxy)
+    with pytest.raises(ConfigError, match="HTTPS_PROXY is not the URL of a proxy") as caught:
+        clouds.auth({"auth_url": "https://iam.example.com/v3"})
+    assert "geh" not in str(caught.value)
+
+
+@pytest.mark.parametrize("place", ["text", "message"])
+async def test_an_id_token_that_is_echoed_is_not_shown(place: str, tmp_path: Path) -> None:
+    """The vendor's SDK hands on what IAM says to a federated identity."""
+    file = tmp_path / "token"
+    file.write_text(ID_TOKEN, "utf-8")
+    async with echoing(place) as server:
+        credentials = BasicCredentials().with_idp_id("idp").with_id_token_file(str(file)).with_project_id("p1")
+        with pytest.raises(SignInFailed, match=r"401 you sent \*\*\*") as caught:
+            await HuaweiAuth(credentials.with_iam_endpoint(server.url)).prepare("p1")
+    assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("kind", ["token", "keys", "password"])
+async def test_the_command_writes_no_credential(kind: str, tmp_path: Path) -> None:
+    """Neither to its streams, with debug logging, nor to any file."""
+    async with echoing("everything") as server:
+        environ = {
+            "token": {"OS_TOKEN": STATIC},
+            "keys": {"OS_ACCESS_KEY": "AK0", "OS_SECRET_KEY": SECRET, "OS_SECURITY_TOKEN": TEMPORARY},
+            "password": {"OS_AUTH_URL": f"{server.url}/v3", "OS_USER_ID": "u", "OS_PASSWORD": SECRET},
+        }[kind]
+        args = arguments(tmp_path, Simulator(projects=1, groups=2))
+        args[args.index("--endpoint") + 1] = server.url
+        more = ["--results", str(tmp_path / "results.jsonl"), "--html", str(tmp_path / "report.html")]
+        done = await run(*args, *more, "--log-level", "debug", environ=environ)
+    files = texts(tmp_path)
+    written = [done.stdout, done.stderr, *files.values()]
+    assert (done.code, len(server.arrivals)) == (3, 1), done.stderr
+    assert len(files) == 4
+    for secret in (STATIC, TEMPORARY, SECRET, "Signature="):
+        assert not [text for text in written if secret in text]
+
+
+async def test_an_answer_nested_beyond_reason_is_none(clouds: Clouds) -> None:
+    """Python gives up at some depth, with an error of its own kind."""
+    body = b"[" * 100_000
+    async with playing(
+        f"HTTP/1.1 201 Created\r\n{CLOSE}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
+    ) as iam:
+        found = await failure(clouds.auth({"auth_url": iam.url}))
+    assert (found.verdict, found.whole_account) == (Verdict.TRANSIENT, False)
+
+
+# ---- hosts ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "endpoint", ["http://evil.example[::1]", "http://[::1].evil.example", "http://[::1]evil.example", "https://host:"]
+)
+def test_a_host_that_parsers_read_in_two_ways_is_refused(endpoint: str) -> None:
+    """One would take it for this machine, and let the credential go there unencrypted."""
+    with pytest.raises(ConfigError):
+        check_endpoint(endpoint)
+    with pytest.raises(ConfigError):
+        check_endpoint(endpoint, allow_http=True)
+
+
+async def test_an_identity_provider_cannot_send_the_password_elsewhere(clouds: Clouds) -> None:
+    """Its redirect is not followed: the other host would get all that it was given."""
+
+    async def nobody(connection: Connection, head: bytes) -> None:
+        return None
+
+    async def redirect(connection: Connection, head: bytes) -> bytes:
+        return f"HTTP/1.1 307 no\r\nLocation: {other.url}/token\r\n{CLOSE}\r\nContent-Length: 0\r\n\r\n".encode()
+
+    async with serving(nobody) as other, serving(redirect) as provider:
+        options = {
+            "auth_url": f"{provider.url}/v3", "username": "u", "password": SECRET, "client_id": "c",
+            "client_secret": SECRET, "protocol": "openid", "identity_provider": "i", "user_domain_name": None,
+            "access_token_endpoint": f"{provider.url}/token", "discovery_endpoint": None,
+        }  # fmt: skip
+        found = await failure(clouds.auth(options, auth_type="v3oidcpassword"))
+    assert (len(provider.arrivals), other.connections) == (1, 0)
+    assert SECRET not in found.message
+
+
+# ---- locks ----------------------------------------------------------------------------------------------------------
+
+
+async def test_a_password_that_changes_before_all_are_signed_in_is_refused_a_few_times_only() -> None:
+    """The account was let in, and then its projects are not: after two of them the account is asked again."""
+    iam = Iam()
+    tokens = Tokens(iam)
+    names = [f"p{number}" for number in range(200)]
+    await tokens.get("p0")
+    iam.refusal = {name: SignInFailed("401") for name in names} | {"": wrong_password()}
+    iam.asked.clear()
+    errors = await gathered(tokens, *names[1:])
+    assert all(isinstance(error, SignInFailed) for error in errors)
+    assert iam.asked.total() <= 5
+    assert iam.asked[""] == 1
+
+
+async def test_projects_that_are_closed_to_a_good_password_stop_alone() -> None:
+    """However many they are: the account proves itself in between, and the others are let in."""
+    iam = Iam()
+    tokens = Tokens(iam)
+    closed = [f"closed{number}" for number in range(20)]
+    iam.refusal = {name: SignInFailed("401") for name in closed}
+    for name in closed:
+        with pytest.raises(SignInFailed) as caught:
+            await tokens.get(name)
+        assert not caught.value.reply.whole_account
+    assert (await tokens.get("open")).headers[HEADER] == "open-1"
+    assert all(iam.asked[name] == 1 for name in closed)
+
+
+async def test_a_key_that_may_not_be_renewed_any_more_is_not_locked(clock: Clock) -> None:
+    """It signs for the new keys; while the old ones hold it is refused once, and once more at their end."""
+    fake = FakeCredentials(clock, 24 * HOUR)
+    auth = HuaweiAuth(fake, clock=clock)
+    await auth.prepare("p1")
+    fake.error = sdk.ClientRequestException(401, sdk.SdkError("r1", "IAM.0001", "no"))
+    before = fake.sign_ins
+    good = 1.0
+    with pytest.raises(SignInFailed) as caught:  # noqa: PT012 - all until it fails
+        while good > 0:
+            good = await auth.prepare("p1")
+            clock.now += good
+    assert caught.value.reply.whole_account
+    assert fake.sign_ins - before == 2
+
+
+async def test_accounts_with_the_same_keys_of_the_sdk_do_not_lock_them() -> None:
+    """Eight accounts of one wrong key: the first refusal stops them all."""
+    async with Simulator(projects=8, groups=2) as sim:
+        key = sim.environment["HUAWEICLOUD_SDK_AK"]
+        accounts = [
+            Account(f"a{number}", sim.url, HuaweiAuth(BasicCredentials(key, SECRET, "p1")), sim.url)
+            for number in range(8)
+        ]
+        async with connect(accounts) as session:
+            with pytest.raises(AuthenticationError):
+                await session.clean({account: Selection() for account in accounts})
+        assert (len(sim.log), sim.locked_keys) == (1, [])
+
+
+def test_accounts_with_the_chain_of_the_sdk_share_a_key() -> None:
+    """It finds the same for each of them, but for credentials of its own an account has keys of its own."""
+    assert HuaweiAuth.from_chain().identity == HuaweiAuth.from_chain().identity
+    assert HuaweiAuth(BasicCredentials()).identity != HuaweiAuth(BasicCredentials()).identity
+
+
+# ---- threads --------------------------------------------------------------------------------------------------------
+
+
+async def test_sign_ins_that_never_end_do_not_fill_the_machine() -> None:
+    """So many threads are abandoned and no more; as soon as they end, others may sign in."""
+    release, begun = threading.Event(), threading.Semaphore(0)
+
+    def sign_in(project_id: str, base: Token | None) -> Token:
+        begun.release()
+        release.wait(60)
+        return Token({HEADER: "late"})
+
+    cloud = Cloud("cloud 'prod'", "v3password", {"auth_url": "https://iam.test/v3"})
+    auth = KeystoneAuth(cloud, sign_in=sign_in, sign_in_timeout=0.01)
+    replies: list[Reply] = []
+    for _ in range(30):
+        with pytest.raises(SignInFailed) as caught:
+            await auth.prepare("")
+        replies.append(caught.value.reply)
+    assert all((reply.verdict, reply.timed_out) == (Verdict.UNREACHABLE, True) for reply in replies)
+    release.set()
+    assert sum(begun.acquire(blocking=False) for _ in range(30)) == 16
+    workers = [thread for thread in threading.enumerate() if thread.name == "sdrs-async worker"]
+    await until(lambda: not any(thread.is_alive() for thread in workers))
+    auth._timeout = 10.0
+    assert await auth.prepare("") > 0

@@ -91,13 +91,14 @@ class User:
 
     `gate` and `endpoint` limit its requests, `sign_ins` waits when IAM throttles; `sign_in` is `None` where nobody has
     to sign in, `key` where there is no key to be locked. `ring`: lanes that are due; `unsigned`: lanes that wait for a
-    sign-in, `signing`: how many sign-ins are under way; `stopped`: why nothing more is sent; `signed_in`, `refused`:
-    whether it was ever let in, and why it was not.
+    sign-in, `signing`: how many sign-ins are under way, `has_token`: one has succeeded, `silent_since`: when the first
+    began that failed; `stopped`: why nothing more is sent; `signed_in`, `refused`: whether it was ever let in, and why
+    it was not.
     """
 
     __slots__ = (
-        "_gates", "endpoint", "gate", "in_flight", "key", "limits", "name", "refused", "ring", "send", "sign_in",
-        "sign_ins", "signed_in", "signing", "stopped", "unsigned",
+        "_gates", "endpoint", "gate", "has_token", "in_flight", "key", "limits", "name", "refused", "ring", "send",
+        "sign_in", "sign_ins", "signed_in", "signing", "silent_since", "stopped", "unsigned",
     )  # fmt: skip
 
     def __init__(
@@ -125,6 +126,8 @@ class User:
         self.ring: deque[Lane] = deque()
         self.unsigned: deque[Lane] = deque()
         self.signing = 0
+        self.has_token = False
+        self.silent_since = math.inf
         self.stopped: str | None = None
         self.signed_in = False
         self.refused: str | None = None

@@ -107,6 +107,11 @@ class Settlement:
             lane.sign_in_at = lane.next_retry()
         for other in lane.drain() if self.open < before else ():
             self._finish(other, now, reply)
+        user, patience = lane.user, 2 * self._policy.attempts * self._policy.timeout
+        user.silent_since = min(user.silent_since, now - reply.elapsed)
+        # Twice the time of one project's tries: the hundreds behind it would need hours to learn the same.
+        if not user.has_token and now - user.silent_since >= patience:
+            self._stop_user(user, f"no sign-in of {user.name} went well in {patience:.0f} s ({reply.message})", now)
 
     def look_ahead(self, lane: Lane, now: float) -> None:
         """Fail those at once that would wait past their time because the lane's window has just filled up."""
@@ -189,17 +194,17 @@ class Settlement:
             return
         self._finish(job, now, reply)
         if standing.is_of_all(lane.user, reply):
-            self._stop_user(lane.user, reply, now)
+            for user in standing.stopped_with(lane.user):
+                user.refused = user.refused or lane.user.refused
+                self._stop_user(user, f"the credential of {lane.user.name} was refused ({reply.message})", now)
         else:
             self._stop(lane, f"not sent: the credential was refused for this project ({reply.message})", now)
 
-    def _stop_user(self, user: User, reply: Reply, now: float) -> None:
+    def _stop_user(self, user: User, reason: str, now: float) -> None:
         """Nothing more is sent for any of its projects; what is on the wire counts by its own answer."""
-        for one in standing.stopped_with(user):
-            one.refused = one.refused or user.refused
-            one.stopped = one.stopped or f"not sent: the credential of {user.name} was refused ({reply.message})"
-            for lane in self._lanes_of(one):
-                self._stop(lane, one.stopped, now)
+        user.stopped = user.stopped or f"not sent: {reason}"
+        for lane in self._lanes_of(user):
+            self._stop(lane, user.stopped, now)
 
     def _stop_forbidden(self, lane: Lane, reply: Reply, now: float) -> None:
         lane.forbidden += reply.verdict is Verdict.FORBIDDEN

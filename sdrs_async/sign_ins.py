@@ -59,5 +59,6 @@ class SignIns:
     def _note(self, lane: Lane, result: float | Reply, now: float) -> None:
         if not isinstance(result, Reply):
             lane.signed_at, lane.signed_until = now, now + max(result, _LEAST)
+            lane.user.has_token = True
         elif lane.has_waiting():
             self._settlement.sign_in_failed(lane, result, now)

@@ -101,7 +101,8 @@ def test_a_hanging_iam_takes_nothing_from_another_user() -> None:
     assert idle.calls == []
     assert busy.most_in_flight["all"] == 64
     assert max(busy.times) == pytest.approx(1 + 9, abs=0.01)  # the first of each goes alone, then eight at a time
-    assert settled.verdicts() == {Verdict.DELETED: 640, Verdict.UNREACHABLE: 600}
+    assert settled.verdicts()[Verdict.DELETED] == 640
+    assert set(settled.verdicts()) == {Verdict.DELETED, Verdict.UNREACHABLE, Verdict.SKIPPED}
 
 
 def test_a_small_project_has_its_cap_beside_many_that_wait_for_a_sign_in() -> None:
@@ -296,6 +297,28 @@ def test_sign_ins_that_fail_back_off() -> None:
     assert len(starts) == 8
     assert len({round(at, 1) for at in starts}) == 8
     assert settled.verdicts() == {Verdict.DELETED: 50}
+
+
+def test_an_iam_that_never_answers_is_given_up_for_the_whole_account() -> None:
+    """500 projects whose IAM hangs: it is given up after five minutes, not after the tries of all, which take hours."""
+    iam, service = Iam(lambda project, nth: None), Service()
+    settled = settle_all({"hanging": Party(service, fleet(500, 2), iam=iam)})
+    assert not service.calls
+    assert len(iam.calls) == 4 * 2 * RetryPolicy().attempts
+    assert settled.verdicts()[Verdict.SKIPPED] >= 900
+    reasons = {outcome.message for outcome in settled.outcomes if outcome.verdict is Verdict.SKIPPED}
+    assert reasons == {"not sent: no sign-in of hanging went well in 300 s (no answer from IAM)"}
+
+
+def test_a_project_whose_sign_in_fails_stops_no_other_that_is_signed_in() -> None:
+    """One project that IAM cannot sign in to, when all others have their tokens already."""
+    iam = Iam(lambda project, nth: refused(Verdict.TRANSIENT) if project == "p9" else math.inf)
+    service = Service()
+    settled = settle_all({"user": Party(service, fleet(10, 200), Limits("1/s", 8, None, None, 64), iam=iam)})
+    assert {outcome.target.project_id for outcome in settled.outcomes if outcome.verdict is not Verdict.DELETED} == {
+        "p9"
+    }
+    assert settled.verdicts() == {Verdict.DELETED: 9 * 200, Verdict.TRANSIENT: 200}
 
 
 def test_a_lane_whose_targets_are_given_up_meanwhile_signs_in_no_more() -> None:

@@ -127,8 +127,10 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             reply = unreachable(error, time.perf_counter() - started, sent=headers is not None)
         else:
-            reply = await self._reply(response, page, elapsed, timeout)
-        if headers:
+            reply = (
+                await self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
+            )
+        if headers and (reply.message or reply.error_code or _may_echo(reply.request_id, headers)):
             reply = without_secrets(reply, [value for name, value in headers.items() if name.lower() not in _HARMLESS])
         if reply.verdict is Verdict.UNAUTHORIZED and not self._auth.invalidate(call.project_id, headers or {}):
             reply = replace(reply, retryable=False)
@@ -146,7 +148,7 @@ class Client:
         path = path_of(call)
         if not isinstance(call, Listing):
             site = self._site
-            request = Request("DELETE", site.endpoint + path, host=site.host, path=site.root + path)
+            request = Request("DELETE", site.endpoint + path, {}, site.host, site.root + path)
             return request, site.base.with_path(request.path, encoded=True), site.proxy
         site = self._iam_site() if call.at_iam else self._site
         url = f"{site.endpoint}{path}{'?' if call.query else ''}{call.query}"
@@ -194,11 +196,7 @@ class Client:
         date = parse_date(response.headers.get("Date"))
         return Reply(Verdict.READ, response.status, request_id=request_id(response), elapsed=elapsed, date=date)
 
-    async def _reply(
-        self, response: aiohttp.ClientResponse, page: bytes | None, elapsed: float, seconds: float
-    ) -> Reply:
-        if page is not None:
-            return read_page(response, page, elapsed)
+    async def _reply(self, response: aiohttp.ClientResponse, elapsed: float, seconds: float) -> Reply:
         try:
             if 200 <= response.status < 300:
                 return Reply(Verdict.DELETED, response.status, request_id=request_id(response), elapsed=elapsed)
@@ -230,3 +228,8 @@ class Client:
             while len(body) < _MAX_ERROR_BODY and (chunk := await response.content.read(_MAX_ERROR_BODY - len(body))):
                 body += chunk
         return bytes(body)
+
+
+def _may_echo(text: str | None, headers: Mapping[str, str]) -> bool:
+    """Whether a text may hold what one of the headers begins with; a first look, at every reply."""
+    return text is not None and any(value[:8] in text for value in headers.values())

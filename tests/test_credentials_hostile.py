@@ -63,7 +63,7 @@ def said(place: str, words: str) -> bytes:
     reason = words if place in ("reason", "everything") else "Unauthorized"
     more = f"X-Request-Id: {words}\r\n" if place in ("id", "everything") else ""
     if place == "header":
-        return f"HTTP/1.1 401 no\r\n{words}\0\r\n\r\n".encode()
+        return f"HTTP/1.1 401 no\r\nContent-Length: 0\r\n{words}\0\r\n\r\n".encode()
     if place == "status line":
         return f"{words}\r\n\r\n".encode()
     return f"HTTP/1.1 401 {reason}\r\n{more}{CLOSE}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()

@@ -72,7 +72,7 @@ def ak_sk(count: int) -> float:
 
     async def run() -> float:
         auth = AkSk(*KEYS)
-        requests = [Request("DELETE", "", HOST, path(number)) for number in range(count)]
+        requests = [Request("DELETE", "", {}, HOST, path(number)) for number in range(count)]
         started = time.perf_counter()
         for request in requests:
             await auth.sign(request, PROJECT)

@@ -178,6 +178,9 @@ HOSTS = [
     ({**TOKEN, "OS_REGION_NAME": "eu-nl"}, {"endpoint": OTC}, (OTC, OTC_IAM, "eu-de")),
     (TOKEN, {"endpoint": f"{OTC}/v1/{'a' * 32}"}, (OTC, OTC_IAM, "eu-de")),
     (TOKEN, {"endpoint": "https://sdrs.example.com"}, ("https://sdrs.example.com", None, None)),
+    # Variables that are empty say nothing.
+    ({**TOKEN, "OS_AUTH_URL": "", "HUAWEICLOUD_SDK_IAM_ENDPOINT": ""}, {"region": "eu-de"}, (OTC, OTC_IAM, "eu-de")),
+    ({**KEYS, "HUAWEICLOUD_SDK_IAM_ENDPOINT": ""}, {"region": "eu-de"}, (OTC, OTC_IAM, "eu-de")),
     ({**TOKEN, **SET}, {"region": "eu-de"}, ("https://sdrs.set.example.com", None, "eu-de")),
     ({**TOKEN, **SET}, {"region": "eu-de", "endpoint": "https://a.example.com"},
      ("https://a.example.com", None, "eu-de")),
@@ -318,7 +321,7 @@ async def test_an_iam_that_never_lets_up_ends_in_time(tmp_path: Path, monkeypatc
         assert len(simulator.log) == 3
     faults = [Fault("hang", route="create_token")]
     async with cloud(tmp_path, monkeypatch, faults=faults):
-        with pytest.raises(AuthenticationError, match=r"nothing named the endpoint within 0\.3 s"):
+        with pytest.raises(AuthenticationError, match=r"^cloud prod: nothing named the endpoint within 0\.3 s"):
             await resolved({}, os_cloud="prod", retry=RetryPolicy(timeout=20.0, total=0.3))
 
 
@@ -326,7 +329,7 @@ async def test_projects_that_cannot_be_listed_name_no_endpoint(tmp_path: Path, m
     """When the list of projects that would be asked is refused, the account is lost, with the reason."""
     faults = [Fault("status", status=403, route="list_own_projects")]
     async with cloud(tmp_path, monkeypatch, faults=faults):
-        with pytest.raises(AuthenticationError, match="the projects cannot be listed"):
+        with pytest.raises(AuthenticationError, match=r"^cloud prod: the projects cannot be listed"):
             await resolved({}, os_cloud="prod")
 
 
@@ -405,8 +408,10 @@ async def test_unchecked_certificates_are_said_loudly(tmp_path: Path, monkeypatc
     assert "CERTIFICATES ARE NOT CHECKED" in done.stderr
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("command", ["clean", "plan", "doctor"])
+@pytest.mark.parametrize(
+    ("command", "number", "code"),
+    [("clean", signal.SIGINT, 130), ("plan", signal.SIGTERM, 143), ("doctor", signal.SIGINT, 130)],
+)
 async def test_a_signal_ends_a_sign_in_that_hangs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, number: signal.Signals, code: int
 ) -> None:
@@ -423,14 +428,20 @@ async def test_a_signal_ends_a_sign_in_that_hangs(
 
 
 async def test_a_wrong_password_is_exit_code_3(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One sign-in, no request to the service, and a message that names the account and what to do."""
+    """One sign-in, no request to the service, a message that names the account and what to do, and a report of it."""
     async with cloud(tmp_path, monkeypatch, auth={"password": "wrong-password"}) as simulator:
-        done = await run("clean", "--all-projects", "--yes", "--os-cloud", "prod", "--log-level", "debug")
-        assert [entry.route for entry in simulator.log] == ["create_token"]
-    assert (done.code, done.stdout) == (3, "")
+        args = ["--targets", write_targets(tmp_path, simulator), "--json", str(tmp_path / "report.json")]
+        done = await run("clean", *args, "--yes", "--os-cloud", "prod", "--log-level", "debug")
+        # Without a project of its own, the account asks for a token of the first target's project.
+        assert {entry.route for entry in simulator.log} == {"create_token"}
+    assert done.code == 3
+    assert "no account could sign in (exit code 3)" in done.stdout
     assert "error: cloud prod: cloud 'prod': no token for" in done.stderr
     assert "the user, its domain, or the password or key is wrong" in done.stderr
-    assert "wrong-password" not in done.stderr
+    document = report(tmp_path)
+    assert [one["account"] for one in document["accounts"]["failed"]] == ["cloud prod"]
+    assert document["targets"]["planned"] == document["targets"]["unsettled"] == 6
+    assert "wrong-password" not in "".join([done.stdout, done.stderr, (tmp_path / "report.json").read_text("utf-8")])
 
 
 @pytest.mark.parametrize("kind", ["targets", "all"])
@@ -454,8 +465,14 @@ async def test_a_wrong_key_is_tried_once(tmp_path: Path, kind: str) -> None:
         assert environ[name] not in written
 
 
-@pytest.mark.parametrize("kind", ["token", "ak-sk", "openstack", "huawei"])
-@pytest.mark.parametrize("command", ["clean", "plan", "doctor"])
+# Each credential where most is sent, and each command with the one that has a password and makes tokens of it.
+@pytest.mark.parametrize(
+    ("command", "kind"),
+    [
+        *[("clean", kind) for kind in ("token", "ak-sk", "openstack", "huawei")],
+        *[("plan", "openstack"), ("doctor", "openstack"), ("doctor", "ak-sk")],
+    ],
+)
 async def test_no_secret_is_in_any_output(tmp_path: Path, command: str, kind: str) -> None:
     """With the log at its fullest, no password, secret key or token is in anything that is written."""
     async with Simulator(projects=2, groups=3, faults=[Fault("status", 0.2, status=401)]) as simulator:

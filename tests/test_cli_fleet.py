@@ -327,6 +327,10 @@ async def test_ctrl_c_leaves_a_fleet(clouds: Clouds) -> None:
         async with process(*args, environ=both.environ) as command:
             await until(lambda: hanging.log and hanging.log[-1].route == "list_groups" and not clouds.second.remaining)
             command.terminate()
+            assert command.stderr is not None
+            while b"a second signal ends at once" not in await command.stderr.readline():
+                pass
+            command.terminate()
             done = await finished(command)
     assert done.code == 143
     assert report(clouds.folder)["targets"]["done"] == 10

@@ -104,19 +104,25 @@ async def test_a_hang_up_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
 
 STALLED = [
     pytest.param(
-        ["--results", "-"], "error: --results: stdout cannot be written any more: nobody reads it", id="results"
+        ["--results", "-"],
+        "error: --results: stdout cannot be written any more: nobody reads it",
+        signal.SIGINT,
+        130,
+        id="results",
     ),
-    pytest.param(["--html", "-"], "error: stdout cannot be written: nobody reads it", id="document"),
+    pytest.param(["--html", "-"], "error: stdout cannot be written: nobody reads it", signal.SIGTERM, 2, id="document"),
 ]
 LIFTED = [word for name in ("project-rate", "endpoint-rate") for word in (f"--{name}", "none")]
 
 
-@pytest.mark.parametrize(("flags", "message"), STALLED)
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("flags", "message", "number", "code"), STALLED)
 async def test_a_reader_who_does_not_read_holds_nothing_up(
     tmp_path: Path, flags: list[str], message: str, number: signal.Signals, code: int
 ) -> None:
-    """With a pipe that is full and never read, the second signal ends the wait: files are there, 130 or 143."""
+    """With a pipe that is full and never read, the second signal ends the wait: files are there.
+
+    A signal that comes when only a document is left to write finds the run at its end: 2, since that was not written.
+    """
     read, write = os.pipe()
     faults = [Fault("status", status=405, body={"error_code": "X", "error_msg": "\U0001f600" * 400})]
     async with Simulator(projects=2, groups=100, faults=faults) as simulator:
@@ -135,7 +141,7 @@ async def test_a_reader_who_does_not_read_holds_nothing_up(
             done = await finished(command)
         os.close(read)
         assert message in done.stderr
-        assert done.code == (code if "--results" in flags else 2)
+        assert done.code == code
         assert report(tmp_path)["targets"]["failed"] == len(report(tmp_path)["failures"]) == 200
 
 
@@ -186,7 +192,7 @@ async def test_ctrl_c_while_stdin_is_read_sends_nothing() -> None:
         async with process(*args, token=simulator.token) as command:
             assert command.stdin is not None
             # More than the pipe and the buffer before it hold: once that is through, the command is reading.
-            command.stdin.write(b"\n" * 1_000_000)
+            command.stdin.write(b"\n" * 300_000)
             await command.stdin.drain()
             command.send_signal(signal.SIGINT)
             done = await finished(command)
@@ -271,7 +277,7 @@ async def test_ctrl_c_at_the_question_is_130(tmp_path: Path) -> None:
 async def test_a_yes_starts_the_run_under_a_live_bar(tmp_path: Path) -> None:
     """After a yes the bar shows counts, rate and waits for 429s; log lines and the summary do not break it."""
     faults = [Fault("status", status=429, headers={"Retry-After": "1"}, times=1)]
-    async with Simulator(projects=2, groups=3, faults=faults) as simulator:
+    async with Simulator(projects=2, groups=1, faults=faults) as simulator:
         args = without_yes(tmp_path, simulator, "--log-level", "debug")
         async with on_terminal(*args, token=simulator.token) as terminal:
             await until(lambda: "[y/N]" in terminal.text)
@@ -280,10 +286,10 @@ async def test_a_yes_starts_the_run_under_a_live_bar(tmp_path: Path) -> None:
             await until(lambda: "wrote " in terminal.text)
         text = terminal.text
         assert "Cleaning" in text
-        assert "6 of 6 groups" in text
+        assert "2 of 2 groups" in text
         assert "waiting 1 s (2 projects throttled)" in text
         assert "DEBUG sdrs_async: DELETE" in text
-        assert "6 groups in 2 projects: 6 deleted" in text
+        assert "2 groups in 2 projects: 2 deleted" in text
         assert simulator.remaining == 0
 
 

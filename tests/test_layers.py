@@ -18,8 +18,8 @@ ROWS = (
     {"wire", "retry", "pacing", "deadlines", "sites", "fleet_file.fleet", "fleet_file.literals", "fleet_file.tables"}
     | {f"report.{name}" for name in ("latency", "speed", "remedies", "failures", "discovery", "projects")},
     {"auth", "keystone.cloud", "lanes", "listing", "report.tally", "fleet_file.credentials"},
-    {"accounts", "diagnosis", "fleet", "huawei", "reading", "replies", "report.report", "standing", "fleet_file.accounts"}
-    | {"keystone.sign_in", "keystone.tokens"},
+    {"accounts", "diagnosis", "fleet", "huawei", "reading", "replies", "report.report", "standing"}
+    | {"fleet_file.accounts", "keystone.sign_in", "keystone.tokens"},
     {"client", "keystone.auth", "settlement", "shared_credentials", "report", "fleet_file.loading"},
     {"discovery", "keystone", "paced", "sign_ins", "fleet_file"},
     {"engine"},

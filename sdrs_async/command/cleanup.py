@@ -12,9 +12,9 @@ from typing import TextIO
 import anyio
 
 from sdrs_async.accounts import Account
-from sdrs_async.command.connecting import Connected, Connection
+from sdrs_async.command.connecting import Connected, Connection, note_lost
 from sdrs_async.command.endings import Ending
-from sdrs_async.command.finding import GENTLY, Display, connected, find, note_lost, stopping
+from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping
 from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outputs import STDOUT, FailureFile, Outputs, ResultsFile, written_whole
 from sdrs_async.command.progress import Snapshot
@@ -73,6 +73,7 @@ class Cleanup:
                 await self._connect()
             except SdrsError as error:
                 self._ending.error = error
+                self._close(error.report)
             if self._ending.report is None:
                 self._ending.signal = self._interrupts.first
             self._ending.present(self._outputs, self._interrupts.numbers)
@@ -110,7 +111,7 @@ class Cleanup:
                 finding = await find(session, chosen, spooled, self._interrupts, self._display)
             except SdrsError as error:
                 self._ending.error = error
-                self._close(error.report, ready)
+                self._close(error.report, ready.lost)
                 return
             if self._interrupts.first is None and spooled.projects:
                 question = about_found(spooled, finding, ready.accounts)
@@ -119,7 +120,7 @@ class Cleanup:
                     found = {account: spooled.per_project(account.name) for account in ready.accounts}
                     await self._delete(session, found, ready, spooled, finding.report)
                     return
-            self._close(finding.report, ready)
+            self._close(finding.report, ready.lost)
             self._warn_of_nothing()
 
     async def _is_confirmed(self, question: list[str], kept: str) -> bool:
@@ -129,18 +130,19 @@ class Cleanup:
             raise ConfigError(f"not confirmed: {kept}")
         return bool(answer)
 
-    def _close(self, report: Report | None, ready: Connected) -> None:
+    def _close(self, report: Report | None, lost: Mapping[str, AuthenticationError] | None = None) -> None:
         """Nothing is deleted; what was found, and what was not, is in the files all the same."""
-        self._ending.report = report
         if report is not None:
-            note_lost(report, ready.lost)
+            self._ending.report = report
+            note_lost(report, lost or {})
             report.finish()
             with self._files():
-                self._write()
+                self._write(self._wanted if isinstance(self._wanted, Spool) else None)
 
     def _warn_of_nothing(self) -> None:
         report = self._ending.report
-        if report is not None and not (report.targets["planned"] or report.interrupted or self._ending.error):
+        # Where something could not be listed, there may be something to do.
+        if report is not None and not (report.targets["planned"] or report.exit_code or self._ending.error):
             say("warning: no protection group was found: nothing to do")
 
     # ---- deleting

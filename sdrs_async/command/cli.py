@@ -6,7 +6,7 @@ import sys
 
 __all__ = ["main"]
 
-_LIBRARIES = ("typer", "rich")
+_LIBRARIES = ("typer", "rich", "msgspec")
 
 
 def main() -> None:

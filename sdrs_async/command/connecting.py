@@ -22,11 +22,15 @@ from sdrs_async.command.credentials import Source
 from sdrs_async.errors import AuthenticationError, ConfigError, ListingError
 from sdrs_async.keystone import KeystoneAuth
 from sdrs_async.models import Limits, RetryPolicy, Verdict
+from sdrs_async.report import Report, Unlisted
+from sdrs_async.report.remedies import is_certificate, listing_remedy
 from sdrs_async.retry import backoff
 from sdrs_async.session import Session, connect, single_error
 from sdrs_async.sites import check_endpoint, tls_context
 
-__all__ = ["Connected", "Connection", "Pending", "Place", "pending"]
+__all__ = ["Connected", "Connection", "Pending", "Place", "note_lost", "pending"]
+
+_REACH = "Check auth_url, DNS, proxy and firewall, or give a longer --timeout; then run again."
 
 
 class Place(NamedTuple):
@@ -81,7 +85,7 @@ class Pending:
             with anyio.fail_after(seconds):
                 endpoint = await self._asked(retry, projects)
         except TimeoutError:
-            text = f"{self.name}: nothing named the endpoint within {seconds:g} s"
+            text = f"nothing named the endpoint within {seconds:g} s"
             raise SignInFailed(text, verdict=Verdict.UNREACHABLE, timed_out=True) from None
         return self.at(endpoint or _by_region(self.name, self.region, self.iam_endpoint, self.cloud))
 
@@ -111,9 +115,7 @@ class Pending:
             ):
                 return await anext((p.id async for p in projects if p.why_left_out(self.region) is None), None)
         except ListingError as error:
-            raise SignInFailed(
-                f"{self.name}: the projects cannot be listed: {error}", verdict=error.reply.verdict
-            ) from None
+            raise SignInFailed(f"the projects cannot be listed: {error}", verdict=error.reply.verdict) from None
 
 
 async def _ask(auth: KeystoneAuth, retry: RetryPolicy, project_id: str | None) -> str | None:
@@ -196,7 +198,8 @@ class Connection:
     async def resolve(self, projects: Mapping[str, Sequence[str]]) -> Connected:
         """Ask for the endpoints that are not known; `projects`: some ids by the account's name.
 
-        An account that cannot sign in stops no other. Raises its error when there is no other, and `ConfigError`.
+        An account that cannot sign in stops no other. Raises its error, with a report, when there is no other, and
+        `ConfigError`.
         """
         ready: dict[str, Account] = {}
         lost: dict[str, AuthenticationError] = {}
@@ -212,7 +215,9 @@ class Connection:
                 for account in self.pending:
                     tasks.start_soon(resolve, account)
         if not ready:
-            raise AuthenticationError("; ".join(f"{name}: {error}" for name, error in lost.items()))
+            report = Report()
+            note_lost(report, lost)
+            raise AuthenticationError(_lost_words(lost), report=report)
         return Connected(tuple(ready[one.name] for one in self.pending if one.name in ready), lost)
 
     def session(self, accounts: Sequence[Account]) -> Session:
@@ -228,3 +233,34 @@ class Connection:
     def kind(self, account: Account) -> str:
         """The kind of an account's credential, in words."""
         return next(one.kind for one in self.pending if one.name == account.name)
+
+
+# ---- accounts that could not be signed in to
+
+
+def note_lost(report: Report, lost: Mapping[str, AuthenticationError]) -> None:
+    """They are missing in the report's eyes too: refused, or not listed."""
+    for name, error in lost.items():
+        verdict = _verdict(error)
+        if verdict is Verdict.UNAUTHORIZED:
+            report.refused_accounts[name] = str(error)
+        else:
+            report.add_unlisted(Unlisted(None, name, verdict, message=str(error)))
+
+
+def _lost_words(lost: Mapping[str, AuthenticationError]) -> str:
+    """Why each is, and what to do; a refusal says that by itself."""
+    reasons = "; ".join(f"{name}: {error}" for name, error in lost.items())
+    passing = ((_verdict(error), str(error)) for error in lost.values() if _verdict(error) is not Verdict.UNAUTHORIZED)
+    remedies = dict.fromkeys(_remedy(verdict, message) for verdict, message in passing)
+    return f"{reasons}. {' '.join(remedies)}" if remedies else reasons
+
+
+def _verdict(error: AuthenticationError) -> Verdict:
+    return error.reply.verdict if isinstance(error, SignInFailed) else Verdict.UNAUTHORIZED
+
+
+def _remedy(verdict: Verdict, message: str) -> str:
+    if verdict is Verdict.UNREACHABLE and not is_certificate(verdict, message):
+        return _REACH
+    return listing_remedy(verdict, None, message, of_account=True)

@@ -90,13 +90,13 @@ def _cloud(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
 
 def _token(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
     if environ.get(_TOKEN):
-        yield token(_TOKEN, environ)._replace(iam_endpoint=environ.get("OS_AUTH_URL") or environ.get(_IAM))
+        yield token(_TOKEN, environ)._replace(iam_endpoint=environ.get("OS_AUTH_URL") or environ.get(_IAM) or None)
 
 
 def _keys(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
     for names, iam in ((_VENDOR_KEYS, environ.get(_IAM)), (_OS_KEYS, environ.get("OS_AUTH_URL") or environ.get(_IAM))):
         if environ.get(names[0]) or environ.get(names[1]):
-            yield keys(Keys(*names, asked.signature.value), environ)._replace(iam_endpoint=iam)
+            yield keys(Keys(*names, asked.signature.value), environ)._replace(iam_endpoint=iam or None)
 
 
 def _user(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
@@ -112,9 +112,9 @@ def _user(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
 def _vendor(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
     auth = from_file(environ=environ)
     if auth is not None:
-        yield Source("credentials file", "access key", lambda region: auth, environ.get(_IAM))
+        yield Source("credentials file", "access key", lambda region: auth, environ.get(_IAM) or None)
     elif asked.kind is CredentialKind.HUAWEI:
-        yield chain(scoped=asked.signature is Signature.CREDENTIAL)._replace(iam_endpoint=environ.get(_IAM))
+        yield chain(scoped=asked.signature is Signature.CREDENTIAL)._replace(iam_endpoint=environ.get(_IAM) or None)
 
 
 _MISSING = {

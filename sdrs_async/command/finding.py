@@ -12,7 +12,6 @@ import anyio
 import anyio.abc
 
 from sdrs_async.accounts import Account
-from sdrs_async.auth import SignInFailed
 from sdrs_async.command.connecting import Connected, Connection
 from sdrs_async.command.interrupts import Interrupts
 from sdrs_async.command.progress import Found, Snapshot, show_bar, show_lines
@@ -20,13 +19,12 @@ from sdrs_async.command.spool import BATCH, Spool
 from sdrs_async.command.terminal import Screen, say
 from sdrs_async.discovery import Selection
 from sdrs_async.engine import GRACE
-from sdrs_async.errors import AuthenticationError, ConfigError
-from sdrs_async.models import ProjectLevel, Target, Verdict
-from sdrs_async.report import Report, Unlisted
+from sdrs_async.errors import ConfigError
+from sdrs_async.models import ProjectLevel, Target
 from sdrs_async.run import Finding, Running
 from sdrs_async.session import Session
 
-__all__ = ["GENTLY", "Display", "connected", "find", "note_lost", "stopping"]
+__all__ = ["GENTLY", "Display", "connected", "find", "stopping"]
 
 GENTLY = f"nothing new is started, requests on the wire get {GRACE:g} s for their answer"
 
@@ -91,16 +89,6 @@ async def connected(
     for name, error in ready.lost.items():
         say(f"warning: {name} is left out: {error}")
     return ready
-
-
-def note_lost(report: Report, lost: Mapping[str, AuthenticationError]) -> None:
-    """Accounts that could not be signed in to are missing in the report's eyes too."""
-    for name, error in lost.items():
-        verdict = error.reply.verdict if isinstance(error, SignInFailed) else Verdict.UNAUTHORIZED
-        if verdict is Verdict.UNAUTHORIZED:
-            report.refused_accounts[name] = str(error)
-        else:
-            report.add_unlisted(Unlisted(None, name, verdict, message=str(error)))
 
 
 # ---- targets

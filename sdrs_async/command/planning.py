@@ -15,8 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sdrs_async.accounts import Account
-from sdrs_async.command.connecting import Connection
-from sdrs_async.command.finding import Display, connected, find, note_lost
+from sdrs_async.command.connecting import Connection, note_lost
+from sdrs_async.command.finding import Display, connected, find
 from sdrs_async.command.interrupts import Interrupts, interrupts
 from sdrs_async.command.outputs import STDOUT, written_whole
 from sdrs_async.command.questions import extent, names_of
@@ -100,7 +100,7 @@ class Planning:
             screen = Screen(stderr=on_stdout)
             for part in self._parts(plan, screen.width):
                 screen.print(part)
-        if not plan.spooled.projects and not plan.report.interrupted:
+        if not isinstance(self._wanted, Spool) and not (plan.spooled.projects or plan.report.exit_code):
             say("warning: no protection group was found: nothing to do")
 
     # ---- as a text
@@ -108,6 +108,8 @@ class Planning:
     def _parts(self, plan: Plan, width: int) -> Iterator[RenderableType]:
         of = f" of {len(plan.accounts):,} accounts" if len(plan.accounts) > 1 else ""
         yield Text(f"{self._title} {extent(plan.spooled)}{of}.", style="bold")
+        if plan.report.interrupted:
+            yield Text("Interrupted: there may be more that was not found.", style="red")
         for account in plan.accounts:
             yield Text()
             yield Text(printable(account.name), style="bold")

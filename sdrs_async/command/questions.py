@@ -10,6 +10,7 @@ from sdrs_async.accounts import Account
 from sdrs_async.command.spool import Extent, Spool
 from sdrs_async.command.terminal import ask, say
 from sdrs_async.listing import Project
+from sdrs_async.render import wording
 from sdrs_async.render.wording import many
 from sdrs_async.run import Finding
 
@@ -43,8 +44,9 @@ def about_found(spooled: Spool, finding: Finding, accounts: Sequence[Account]) -
         lines += [f"{one.groups:>8,}  {one.project_id}  {names.get(one.project_id, '')}".rstrip() for one in largest]
         if len(own) > _SHOWN:
             lines.append(f"{'':>8}  and {many(len(own) - _SHOWN, 'more project')}")
-    if gaps := len(finding.report.discovery.failed):
-        lines.append(f"warning: not (wholly) listed: {many(gaps, 'project')}, which the report will name")
+    gaps, more = wording.unlisted(finding.report.to_dict())
+    lines += [f"warning: not (wholly) listed: {name} ({gap.happened})" for gap in gaps for name in gap.names]
+    lines += [f"warning: not (wholly) listed: {more}"] * bool(more)
     of = f"with {accounts[0].name}" if len(accounts) == 1 else f"of {len(accounts):,} accounts"
     return [*lines, f"Delete the failed tasks of {extent(spooled)} {of}? This cannot be undone."]
 

@@ -228,8 +228,12 @@ def _refused(line: Mapping[str, Any]) -> str:
 
 
 def unlisted(document: Mapping[str, Any]) -> tuple[list[Gap], str]:
-    """What was not (wholly) listed: the first 15 by account and project, grouped; and a word about the others."""
-    failed = document["discovery"]["failed"]
+    """What was not (wholly) listed: the first 15 by account and project, grouped; and a word about the others.
+
+    An account that was refused is not among them: it is one of `refused_accounts`.
+    """
+    refused = {one["account"] for one in document["accounts"]["failed"]}
+    failed = [one for one in document["discovery"]["failed"] if one["project_id"] or one["account"] not in refused]
     gaps: dict[tuple[str, str], Gap] = {}
     for line in failed[:_MAX_GAPS]:
         gap = Gap(_happened(line), _remedy(line), [])

@@ -185,8 +185,10 @@ async def test_results_are_there_as_groups_settle(tmp_path: Path) -> None:
         assert [line["project_id"] for line in lines] == [simulator.targets[-1][0]] * 3
 
 
-async def test_ctrl_c_while_stdin_is_read_sends_nothing() -> None:
+async def test_ctrl_c_while_stdin_is_read_sends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C before the run starts: exit code 130, one line, and no request."""
+    # A KeyboardInterrupt while coverage holds the lock of its data would leave it locked, and the process hanging.
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     async with Simulator() as simulator:
         args = ["clean", "--targets", "-", "--endpoint", simulator.url, "--yes", "--log-level", "debug"]
         async with process(*args, token=simulator.token) as command:

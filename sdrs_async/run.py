@@ -125,7 +125,7 @@ def _no_account(users: Iterable[User]) -> AuthenticationError | None:
     if not refused or any(user.signed_in for user in users):
         return None
     reasons = "; ".join(f"{name}: {_reason(user)}" for name, user in refused.items())
-    remedies = " ".join(dict.fromkeys(_remedy(user) for user in refused.values()))
+    remedies = ". ".join(dict.fromkeys(_remedy(user) for user in refused.values()))
     return AuthenticationError(f"no account could sign in ({reasons}); nothing was deleted. {remedies}")
 
 

@@ -16,7 +16,7 @@ demo: $(VENV)/.demo-stamp ## Clean up several projects on the embedded simulator
 	$(BIN)/sdrs-async demo --html demo-report.html
 
 test: $(VENV)/.dev-stamp ## Run the whole suite with coverage (PYTEST_ARGS=... adds arguments)
-	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=95 $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=95 $(PYTEST_ARGS)
 
 check: $(VENV)/.dev-stamp ## What CI runs: format, lint, types, then `make test`
 	$(BIN)/ruff format --check .

@@ -119,13 +119,22 @@ async def group_ids(ask: Ask, project_id: str, limit: int = PAGE) -> AsyncGenera
 async def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -> AsyncGenerator[FailedTask, None]:
     """All failed tasks inside a group, or without one those of the project's level. Raises `ListingError`.
 
-    Read it to its end before anything of it is deleted: the service pages by offset, so that a deletion in between
-    would hide others (sdrs_05_0901).
+    The list is read to its end before the first one is handed out: the service pages by offset, so that a deletion in
+    between would hide others (sdrs_05_0901).
     """
     page_at = partial(failures_page, project_id, server_group_id)
-    async with aclosing(_rows(ask, page_at, _List("failure_jobs", FailedTask.__slots__))) as rows:
-        async for row in rows:
-            yield FailedTask(*row)
+    found: list[Row] = []
+    error: ListingError | None = None
+    try:
+        async with aclosing(_rows(ask, page_at, _List("failure_jobs", FailedTask.__slots__))) as rows:
+            async for row in rows:
+                found.append(row)  # noqa: PERF401 - what came before an error is good, and has to be kept
+    except ListingError as incomplete:
+        error = incomplete
+    for row in found:
+        yield FailedTask(*row)
+    if error is not None:
+        raise error
 
 
 class _List(NamedTuple):

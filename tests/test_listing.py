@@ -359,3 +359,19 @@ def test_projects_without_the_service_are_left_out_with_a_reason(project: Projec
     assert project.why_left_out("eu-de") == reason
     if reason is None or not reason.startswith("of region"):
         assert project.why_left_out(None) == reason
+
+
+def test_failed_tasks_are_read_to_the_end_before_the_first_is_handed_out() -> None:
+    """Whoever deletes while reading hides no other: the service pages by offset."""
+
+    def page(offset: int, limit: int) -> tuple[list[Any], object]:
+        left = range(offset, min(offset + limit, 2500))
+        return [{"job_id": str(number)} for number in left], 2500
+
+    async def main() -> None:
+        lists = Lists(page, key="failure_jobs")
+        async with aclosing(failed_tasks(lists.ask, "p", "g")) as found:
+            await anext(found)
+            assert lists.asked == [0, 999, 1998]
+
+    asyncio.run(main())

@@ -168,3 +168,19 @@ async def test_targets_of_several_accounts_name_their_account() -> None:
                 await session.clean({a: sim.targets, stranger: sim.targets})
             assert sim.log == []
             assert (await session.clean({a: sim.targets})).targets["done"] == 1
+
+
+@pytest.mark.parametrize("order", [1, -1])
+async def test_the_lowest_rate_that_is_named_for_an_endpoint_holds_for_all_its_accounts(order: int) -> None:
+    """Two accounts at one endpoint name different rates for it: it is one limit, whoever stands first."""
+    async with Simulator(projects=2, groups=8) as sim:
+        (first, second) = dict.fromkeys(project for project, _ in sim.targets)
+        accounts = [
+            Account(name, sim.url, StaticToken(sim.token), limits=Limits(None, 8, None, rate, None))
+            for name, rate in (("slow", "5/s"), ("fast", "100/s"))
+        ][::order]
+        async with connect(accounts) as session:
+            report = await session.clean(dict(zip(accounts, (Selection([first]), Selection([second])), strict=True)))
+        assert report.targets["done"] == 16
+        arrivals = sorted(entry.at for entry in sim.log)
+    assert all(later - earlier >= 1.0 for earlier, later in zip(arrivals, arrivals[5:], strict=False))

@@ -183,7 +183,7 @@ class _Examination:
             return skipped(obstacle)
         if self._one_key and self._signs_in and not diagnosis.is_proof(reply := await self._paced.sign_in()):
             return diagnosis.credential(reply, one_key=True)  # which key it is, is known only from here on
-        self._credential = await self._shared.of(self._account, self._seconds)
+        self._credential = self._shared.of(self._account)
         async with self._credential.turn:
             if self._credential.is_spent:
                 return self._skipped_as_refused()

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 
 from sdrs_async.simulator import Simulator
+from sdrs_async.simulator.delivery import Latency
 from sdrs_async.simulator.state import Fleet
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
@@ -323,6 +324,25 @@ async def test_another_process_can_read_the_log_and_start_afresh() -> None:
         assert (await caller.call("DELETE", path))[0] == 204
 
 
+async def test_another_process_can_change_the_limits() -> None:
+    """Those that are named, from then on, and through a reset; what is no limit is a 400 and changes none."""
+    async with running() as caller:
+        project, group = caller.sim.targets[0]
+        path = f"/v1/{project}/task-center/{group}/failure-jobs/batch"
+
+        async def statuses() -> list[int]:
+            return [(await caller.call("DELETE", path))[0] for _ in range(3)]
+
+        assert await statuses() == [204] * 3
+        assert (await caller.call("POST", "/simulator/limits?user=2/h&project=none"))[0] == 204
+        assert await statuses() == [204, 204, 429]
+        for wrong in ("user=many", "colour=1/h", "user="):
+            status, answer = await caller.call("POST", f"/simulator/limits?{wrong}")
+            assert (status, bool(answer["error"])) == (400, True)
+        await caller.call("POST", "/simulator/reset")
+        assert await statuses() == [204, 204, 429]
+
+
 @pytest.mark.parametrize(
     ("path", "status"),
     [
@@ -331,6 +351,7 @@ async def test_another_process_can_read_the_log_and_start_afresh() -> None:
         ("summary?per=x", 400),
         ("summary?by=colour", 400),
         ("summary?by=endpoint&route=get_group", 200),
+        ("limits", 404),
         ("reset", 404),
         ("nothing", 404),
     ],
@@ -364,3 +385,39 @@ async def test_the_latency_comes_before_every_answer() -> None:
         project = caller.sim.targets[0][0]
         assert len(await caller.listed(project)) == 2
         assert (await caller.call("GET", "/nowhere"))[0] == 404
+
+
+def test_jitter_comes_on_top_of_the_latency_and_repeats() -> None:
+    """Evenly between none and all of it, another row for another seed, from its beginning after a reset."""
+
+    def drawn(latency: Latency) -> list[float]:
+        return [latency.draw() for _ in range(200)]
+
+    first = Latency(0.5, 0.25, seed=1)
+    row = drawn(first)
+    assert all(0.5 <= seconds <= 0.75 for seconds in row)
+    assert (min(row) < 0.51, max(row) > 0.74) == (True, True)
+    assert drawn(Latency(0.5, 0.25, seed=1)) == row != drawn(Latency(0.5, 0.25, seed=2))
+    assert drawn(first) != row
+    first.forget()
+    assert drawn(first) == row
+    assert drawn(Latency(0.5, 0.0, seed=1)) == [0.5] * 200
+
+
+@pytest.mark.parametrize("times", [{"latency": -1.0}, {"jitter": -1.0}, {"jitter": float("inf")}])
+def test_a_latency_that_is_no_time_is_refused(times: dict[str, float]) -> None:
+    """Before anything is listened to."""
+    with pytest.raises(ValueError, match="latency and jitter"):
+        Simulator(**times)  # type: ignore[arg-type]
+
+
+async def test_an_answer_comes_after_its_latency_and_jitter() -> None:
+    """What is drawn for an arrival is the least that it waits, after a reset the same again."""
+    async with running(latency=0.001, jitter=0.02, seed=3) as caller:
+        for _ in range(2):
+            latency = Latency(0.001, 0.02, seed=3)
+            for _ in range(4):
+                await caller.call("GET", "/v3")
+            waits = [(entry.answered_at or 0.0) - entry.at for entry in caller.sim.log]
+            assert all(waited >= latency.draw() for waited in waits)
+            caller.sim.reset()

@@ -275,6 +275,14 @@ async def test_a_cut_off_list_is_a_success_that_ends_early() -> None:
         assert 0 < len(body) < int(headers[b"content-length"])
 
 
+async def test_a_connection_can_be_closed_after_a_good_answer() -> None:
+    """The work is done and answered as ever, and the answer says that it is the last of its connection."""
+    async with Simulator(faults=(Fault("close"),)) as sim:
+        line, headers, body = await answer_of(sim, "DELETE", path_of(sim.targets[0]))
+        assert (line, headers[b"connection"], body) == (b"HTTP/1.1 204 No Content", b"close", b"")
+        assert (sim.remaining, sim.log[0].status, sim.log[0].fault) == (22, 204, "close")
+
+
 async def test_wrong_json_is_a_500_that_cannot_be_read() -> None:
     """The whole body arrives, and is no JSON."""
     async with deleting(Fault("wrong-json")) as (sim, answer):
@@ -364,7 +372,7 @@ def test_a_fault_that_is_not_understood_says_why_and_shows_the_form(text: str, r
 
 def test_kinds_and_routes_are_those_that_are_documented() -> None:
     """Users spell these names in scripts."""
-    assert set(KINDS) == {"status", "latency", "hang", "reset-before", "reset-after", "cut-off", "wrong-json"}
+    assert set(KINDS) == {"status", "latency", "hang", "reset-before", "reset-after", "cut-off", "wrong-json", "close"}
     assert {
         *("delete_group_failures", "delete_project_failures", "delete_failure", "list_failures"),
         *("list_groups", "get_group", "create_token", "list_own_projects", "list_projects"),

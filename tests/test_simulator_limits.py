@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import aiohttp
@@ -46,8 +47,8 @@ def test_a_rate_that_is_none_is_refused_with_the_form(text: str) -> None:
 
 
 def test_an_unknown_window_is_refused() -> None:
-    """There are two."""
-    with pytest.raises(ValueError, match="use sliding or fixed"):
+    """There are three."""
+    with pytest.raises(ValueError, match="use sliding, fixed, bucket"):
         Simulator(window="rolling")
 
 
@@ -77,6 +78,32 @@ def test_a_fixed_window_starts_at_the_clock_s_full_seconds() -> None:
     assert admitted(Limiter(project="2/s", window="fixed"), times) == [True, True, False, True, True, False, True]
 
 
+def test_a_bucket_gives_out_all_it_holds_and_then_what_it_gains() -> None:
+    """Two at once, then one each half second; after a long rest no more than two again."""
+    times = [0.0, 0.0, 0.25, 0.5, 0.75, 1.0, 9.0, 9.0, 9.0, 9.5]
+    assert admitted(Limiter(project="2/s", window="bucket"), times) == [
+        *(True, True, False, True, False, True),
+        *(True, True, False, True),
+    ]
+
+
+def test_a_bucket_can_count_refusals_too() -> None:
+    """Each takes a token that is not there: the one after them has to wait for it as well."""
+    times = [0.0, 0.25, 1.0, 2.0]
+    assert admitted(Limiter(project="1/s", window="bucket", count_refused=True), times) == [True, False, False, False]
+    assert admitted(Limiter(project="1/s", window="bucket"), times) == [True, False, True, True]
+
+
+@given(QUARTERS, st.integers(1, 5), st.integers(1, 4))
+def test_a_bucket_admits_no_more_than_it_held_and_gained(times: list[float], count: int, per: int) -> None:
+    """Between any two arrivals that got in: the count, and the rate times the time between them."""
+    got = admitted(Limiter(project=f"{count}/{per}s", window="bucket"), times)
+    inside = [at for at, good in zip(times, got, strict=True) if good]
+    for first, begin in enumerate(inside):
+        for more, end in enumerate(inside[first:], 1):
+            assert more <= count + (end - begin) * count / per + 1e-6
+
+
 def test_refusals_can_take_room_too() -> None:
     """Who keeps knocking stays outside where they count, and gets in on time where they do not."""
     times = [0.0, 0.5, 1.0, 1.5, 2.75]
@@ -94,6 +121,53 @@ def test_a_request_is_counted_in_all_of_its_windows_or_in_none() -> None:
     assert limiter.refuse(5.0, "b", "u") == "user over ratelimit,limit:3,time:1 hour"
     assert limiter.refuse(6.0, "c", "other") is None
     assert limiter.refuse(7.0, "d", "third") == "api over ratelimit,limit:4,time:1 hour"
+
+
+def test_an_address_has_a_limit_of_its_own() -> None:
+    """All who come from it share it, whatever their project and user."""
+    limiter = Limiter(address="2/h")
+    assert limiter.refuse(0.0, "a", "u", "10.0.0.1") is None
+    assert limiter.refuse(1.0, "b", "v", "10.0.0.1") is None
+    assert limiter.refuse(2.0, "c", "w", "10.0.0.1") == "ip over ratelimit,limit:2,time:1 hour"
+    assert limiter.refuse(3.0, "c", "w", "10.0.0.2") is None
+
+
+@pytest.mark.parametrize("window", ["sliding", "fixed", "bucket"])
+def test_a_limit_that_is_cut_counts_what_came_before(window: str) -> None:
+    """Three of four have come: with two left to come in, none does until the window or bucket has room again."""
+    limiter = Limiter(project="4/s", window=window)
+    assert admitted(limiter, [4.0, 4.0, 4.0]) == [True] * 3
+    limiter.change(project="1/s")
+    assert admitted(limiter, [4.01, 5.5]) == [window == "bucket", True]  # a bucket still holds its fourth token
+    assert admitted(limiter, [5.6]) == [False]
+
+
+@pytest.mark.parametrize("window", ["sliding", "fixed", "bucket"])
+def test_a_limit_that_grows_leaves_room_at_once(window: str) -> None:
+    """The windows keep their count; a bucket has to gain what it can hold now."""
+    limiter = Limiter(project="1/s", window=window)
+    assert admitted(limiter, [4.0, 4.25]) == [True, False]
+    limiter.change(project="3/s")
+    assert admitted(limiter, [4.75] * 3) == [True, window != "bucket", False]
+
+
+def test_a_limit_can_come_and_go() -> None:
+    """One scope changes and the others stay as they are; what is no rate or scope changes nothing."""
+    limiter = Limiter(project="1/h")
+    limiter.change(user="2/h")
+    assert [limiter.refuse(at, project, "u") for at, project in enumerate("aab")] == [
+        *(None, "app over ratelimit,limit:1,time:1 hour", None),
+    ]
+    assert limiter.refuse(3, "c", "u") == "user over ratelimit,limit:2,time:1 hour"
+    with pytest.raises(ValueError, match="use project, user, address, endpoint"):
+        limiter.change(user=None, colour="1/h")
+    with pytest.raises(ValueError, match="is not understood"):
+        limiter.change(user=None, project="many")
+    assert limiter.refuse(4, "c", "u") == "user over ratelimit,limit:2,time:1 hour"
+    limiter.change(user="none")
+    assert limiter.refuse(5, "c", "u") is None
+    limiter.change(user="1/h")
+    assert limiter.refuse(6, "d", "u") is None  # nobody counted meanwhile
 
 
 @given(QUARTERS, st.integers(1, 5), st.integers(1, 4))
@@ -153,6 +227,7 @@ def test_a_window_is_of_sdrs_requests_or_of_one_route() -> None:
     [
         ({"project_rate": "2/5min"}, "app over ratelimit,limit:2,time:5 minute"),
         ({"user_rate": "2/h"}, "user over ratelimit,limit:2,time:1 hour"),
+        ({"address_rate": "2/h"}, "ip over ratelimit,limit:2,time:1 hour"),
         ({"endpoint_rate": "2/h", "window": "fixed"}, "api over ratelimit,limit:2,time:1 hour"),
     ],
 )
@@ -169,3 +244,16 @@ async def test_too_many_requests_get_the_gateway_s_answer(rates: dict[str, Any],
         assert sim.most_in_window(3600) == sim.most_in_window(3600, by="user") == 3
         async with session.get(f"{sim.url}/v3/auth/projects") as answer:
             assert answer.status == 200
+
+
+async def test_a_hidden_limit_is_kept_and_not_told() -> None:
+    """The status and the code say that it was too much; nothing says of what, or how much there may be."""
+    async with Simulator(project_rate="2/h", hidden=True) as sim, aiohttp.ClientSession() as session:
+        project, group = sim.targets[0]
+        path = f"{sim.url}/v1/{project}/task-center/{group}/failure-jobs/batch"
+        for _ in range(3):
+            async with session.delete(path, headers={"X-Auth-Token": sim.token}) as answer:
+                body = json.loads(await answer.read() or b"{}")
+        assert [line.status for line in sim.log] == [204, 204, 429]
+        assert body["error_code"] == "APIGW.0308"
+        assert body["error_msg"] == "The throttling threshold has been reached"

@@ -23,7 +23,8 @@ __all__ = [
 class Answer(NamedTuple):
     """One answer. `delay`: extra seconds before it; `length`: the Content-Length it claims when that is a lie.
 
-    `lost`: it never gets to the client, which waits for ever (`hang`) or sees its connection reset (`reset`).
+    `last`: its connection is closed after it; `lost`: it never gets to the client, which waits for ever (`hang`) or
+    sees its connection reset (`reset`).
     """
 
     status: int
@@ -31,6 +32,7 @@ class Answer(NamedTuple):
     headers: Mapping[str, str] = {}
     delay: float = 0.0
     length: int | None = None
+    last: bool = False
     lost: Literal["", "hang", "reset"] = ""
 
 
@@ -55,8 +57,9 @@ def iam_error(status: int, message: str) -> Answer:
 
 
 def throttled(policy: str, request_id: str) -> Answer:
-    """The gateway's 429; `policy` as in `app over ratelimit,limit:10,time:1 second`."""
-    return gateway_error(429, "0308", f"The throttling threshold has been reached: policy {policy}", request_id)
+    """The gateway's 429; `policy` as in `app over ratelimit,limit:10,time:1 second`, empty: it does not tell."""
+    named = f": policy {policy}" if policy else ""
+    return gateway_error(429, "0308", f"The throttling threshold has been reached{named}", request_id)
 
 
 def iam_throttled(threshold: str) -> Answer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import socket
 import struct
 import time
@@ -12,12 +13,35 @@ from aiohttp import web
 
 from sdrs_async.simulator.answers import Answer
 
-__all__ = ["close", "deliver", "path_and_query", "response"]
+__all__ = ["Latency", "close", "deliver", "path_and_query", "response"]
 
 # A socket option with which closing a connection resets it, as a process that dies would.
 _RESET = struct.pack("ii", 1, 0)
 # Rounds of the loop in which a connection that is cut off has long ended.
 _CLOSING_ROUNDS = 100
+
+
+class Latency:
+    """Seconds from arrival to answer: `base`, and a part drawn evenly from 0 to `jitter`, the same for the same seed.
+
+    `ValueError` for what is no time, or for ever.
+    """
+
+    def __init__(self, base: float, jitter: float, seed: int) -> None:
+        if not (0 <= base < float("inf") and 0 <= jitter < float("inf")):
+            raise ValueError(f"latency and jitter must be 0 seconds or more, not {base} and {jitter}")
+        self._base = base
+        self._jitter = jitter
+        self._seed = seed
+        self.forget()
+
+    def forget(self) -> None:
+        """As if nothing had been drawn yet."""
+        self._random = random.Random(f"{self._seed}/jitter")  # noqa: S311 - it has to repeat
+
+    def draw(self) -> float:
+        """That of the next arrival."""
+        return self._base + (self._random.uniform(0, self._jitter) if self._jitter else 0.0)
 
 
 def path_and_query(target: str) -> tuple[str, str]:
@@ -44,17 +68,17 @@ async def deliver(request: web.BaseRequest, answer: Answer, due: float) -> None:
 
 
 def response(answer: Answer, request_id: str, now: float) -> web.Response:
-    """The answer as it goes out, dated `now` in POSIX seconds. One that lies about its length closes its connection."""
+    """The answer as it goes out, dated `now` in POSIX seconds. One that lies about its length is the last as well."""
     headers = {"X-Request-Id": request_id, "Date": formatdate(now, usegmt=True)}
     if answer.body:
         headers["Content-Type"] = "application/json"
     headers.update(answer.headers)
-    if answer.length is None:
-        return web.Response(status=answer.status, body=answer.body or None, headers=headers)
-    headers["Content-Length"] = str(answer.length)
-    cut = web.Response(status=answer.status, body=answer.body, headers=headers)
-    cut.force_close()
-    return cut
+    if answer.length is not None:
+        headers["Content-Length"] = str(answer.length)
+    sent = web.Response(status=answer.status, body=answer.body or None, headers=headers)
+    if answer.last or answer.length is not None:
+        sent.force_close()
+    return sent
 
 
 async def close(runner: web.ServerRunner, server: web.Server) -> None:

@@ -15,7 +15,7 @@ from sdrs_async.simulator.routes import IAM_ROUTES, ROUTES, Call
 
 __all__ = ["KINDS", "Fault", "Faults"]
 
-KINDS = ("status", "latency", "hang", "reset-before", "reset-after", "cut-off", "wrong-json")
+KINDS = ("status", "latency", "hang", "reset-before", "reset-after", "cut-off", "wrong-json", "close")
 _FORM = re.compile(r"(?P<kind>[a-z-]+|\d+)(@(?P<route>\w+))?=(?P<share>[\d.]+)(?P<percent>%?)(:(?P<seconds>[\d.]+))?")
 _BROKEN_JSON = b'{"error": {"code": "SDRS.0013", "message": "Internal er'
 
@@ -27,7 +27,8 @@ class Fault:
     `kind`: `status` (that status instead of the work), `latency` (the work, answered `seconds` later), `hang` (no work,
     no answer until the client goes away), `reset-before` and `reset-after` (the connection is reset before or after the
     work is done), `cut-off` (a body shorter than its Content-Length: of a read the answer, else of a 500 without the
-    work), `wrong-json` (a 500 with broken JSON, without the work).
+    work), `wrong-json` (a 500 with broken JSON, without the work), `close` (the work and its answer, after which the
+    connection is closed).
     `share`: of the requests, 0..1. `body` and `headers`: for `status`, instead of what fits it. `only`: ids of projects
     and groups it is limited to. `times`: only the first so many arrivals of each target.
     """
@@ -125,6 +126,8 @@ class Faults:
         match fault.kind:
             case "latency":
                 answer = work()._replace(delay=fault.seconds)
+            case "close":
+                answer = work()._replace(last=True)
             case "reset-after":
                 answer = work()._replace(lost="reset")
             case "reset-before":

@@ -31,12 +31,12 @@ class Gate:
             return _unauthorized(visitor.reason, entry.request_id)
         refused = self._refused_by_scope(call, visitor, entry.request_id)
         if refused is None:
-            policy = self._limiter.refuse(entry.at, call.project_id or "", entry.user or "")
+            policy = self._limiter.refuse(entry.at, call.project_id or "", entry.user or "", source)
             refused = None if policy is None else throttled(policy, entry.request_id)
         return refused
 
     def _refused_by_iam(self, call: Call, request: SignedRequest, entry: Entry, source: str) -> Answer | None:
-        threshold = self._iam_limiter.refuse(entry.at, "", source)
+        threshold = self._iam_limiter.refuse(entry.at, "", "", source)
         if threshold is not None:
             return iam_throttled(threshold)
         if call.route in OPEN_ROUTES:

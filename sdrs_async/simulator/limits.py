@@ -1,4 +1,4 @@
-"""The server's own limiter: so many requests in a window, per project, user and endpoint."""
+"""The server's own limiter: so many requests in a window, per project, user, source address and endpoint."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Limiter", "Rate", "parse_rate", "policy_text", "threshold_text"]
+__all__ = ["Limiter", "Rate", "hidden_text", "parse_rate", "policy_text", "threshold_text"]
 
 _FORM = re.compile(r"([1-9]\d*)/([1-9]\d*)?(s|min|h)", re.ASCII)
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
+# How the gateway calls each scope in its text, in the order in which it looks at them.
+_POLICIES = {"project": "app", "user": "user", "address": "ip", "endpoint": "api"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +46,18 @@ def threshold_text(name: str, rate: Rate) -> str:
     return f"{rate.count} times per {rate.per} seconds"
 
 
+def hidden_text(name: str, rate: Rate) -> str:
+    """Nothing: of a limit that its refusals do not tell."""
+    return ""
+
+
 class _Window(Protocol):
     def full(self, at: float) -> bool: ...
 
     def count(self, at: float) -> None: ...
+
+    def change(self, rate: Rate) -> None:
+        """From now on another limit; what was counted stays counted, as far as it is known."""
 
 
 class _Sliding:
@@ -63,6 +73,10 @@ class _Sliding:
 
     def count(self, at: float) -> None:
         self._arrivals.append(at)
+
+    def change(self, rate: Rate) -> None:
+        self._rate = rate
+        self._arrivals = deque(self._arrivals, maxlen=rate.count)
 
 
 class _Fixed:
@@ -82,15 +96,46 @@ class _Fixed:
     def count(self, at: float) -> None:
         self._counted += 1
 
+    def change(self, rate: Rate) -> None:
+        if rate.per != self._rate.per:
+            self._number = -1
+        self._rate = rate
 
-_WINDOWS: dict[str, Callable[[Rate], _Window]] = {"sliding": _Sliding, "fixed": _Fixed}
+
+class _Bucket:
+    """Holds `rate.count` tokens at most and at first, gains as many in `rate.per`; full when not one is left.
+
+    Counted refusals take tokens that are not there, so that the next one comes later.
+    """
+
+    def __init__(self, rate: Rate) -> None:
+        self._rate = rate
+        self._tokens = float(rate.count)
+        self._at: float | None = None
+
+    def full(self, at: float) -> bool:
+        since = 0.0 if self._at is None else at - self._at
+        self._at = at
+        self._tokens = min(float(self._rate.count), self._tokens + since * self._rate.count / self._rate.per)
+        # A hair less than one: sums of fractions are never exact.
+        return self._tokens < 1 - 1e-9
+
+    def count(self, at: float) -> None:
+        self._tokens -= 1
+
+    def change(self, rate: Rate) -> None:
+        self._rate = rate
+
+
+_WINDOWS: dict[str, Callable[[Rate], _Window]] = {"sliding": _Sliding, "fixed": _Fixed, "bucket": _Bucket}
 
 
 class Limiter:
     """Refuses what is above a rate. A request needs room in each of its windows, and is counted in all or none.
 
-    `window`: `sliding` or `fixed` (starting at multiples of its length); `count_refused`: a refused request takes
-    room too; `text`: how a refusal names a limit. Arrivals are given in order of time.
+    `window`: `sliding`, `fixed` (starting at multiples of its length) or `bucket` (of tokens, as many as the count);
+    `count_refused`: a refused request takes room too; `text`: how a refusal names a limit. Arrivals are given in order
+    of time.
     """
 
     def __init__(
@@ -98,44 +143,61 @@ class Limiter:
         *,
         project: str | None = None,
         user: str | None = None,
+        address: str | None = None,
         endpoint: str | None = None,
         window: str = "sliding",
         count_refused: bool = False,
         text: Callable[[str, Rate], str] = policy_text,
     ) -> None:
         if window not in _WINDOWS:
-            raise ValueError(f"window {window!r} is not known: use sliding or fixed")
-        rates = (("app", parse_rate(project)), ("user", parse_rate(user)), ("api", parse_rate(endpoint)))
-        self._policies = [(name, rate) for name, rate in rates if rate is not None]
+            raise ValueError(f"window {window!r} is not known: use {', '.join(_WINDOWS)}")
         self._new_window = _WINDOWS[window]
         self._count_refused = count_refused
         self._text = text
+        self._rates: dict[str, Rate] = {}
         self._windows: dict[tuple[str, str], _Window] = {}
+        self.change(project=project, user=user, address=address, endpoint=endpoint)
 
     @property
     def first_policy(self) -> str:
         """The text of the first limit there is; the usual one per project where there is none."""
-        return self._text(*(self._policies[0] if self._policies else ("app", Rate(10, 1))))
+        scope, rate = next(iter(self._rates.items()), ("project", Rate(10, 1)))
+        return self._text(_POLICIES[scope], rate)
+
+    def change(self, **rates: str | None) -> None:
+        """Other limits from now on for these scopes: `project`, `user`, `address`, `endpoint`.
+
+        Windows keep what they have counted. `ValueError` for another scope or for what is no rate; nothing has changed
+        then.
+        """
+        if unknown := rates.keys() - _POLICIES.keys():
+            raise ValueError(f"there is no limit per {', '.join(sorted(unknown))}: use {', '.join(_POLICIES)}")
+        new: dict[str, Rate | None] = {**self._rates, **{scope: parse_rate(text) for scope, text in rates.items()}}
+        self._rates = {scope: rate for scope in _POLICIES if (rate := new.get(scope)) is not None}
+        for scope, key in list(self._windows):
+            if scope not in self._rates:
+                del self._windows[scope, key]
+            elif scope in rates:
+                self._windows[scope, key].change(self._rates[scope])
 
     def forget(self) -> None:
         """As if nothing had arrived yet."""
         self._windows.clear()
 
-    def refuse(self, at: float, project_id: str, user: str) -> str | None:
+    def refuse(self, at: float, project_id: str, user: str, address: str = "") -> str | None:
         """Judge and count one arrival: `None` admits it, else the limit it is over, by its text."""
-        if not self._policies:
+        if not self._rates:
             return None
-        keys = {"app": project_id, "user": user, "api": ""}
-        windows = [self._window(name, keys[name], rate) for name, rate in self._policies]
-        full = [window.full(at) for window in windows]
-        over = any(full)
-        if not over or self._count_refused:
-            for window in windows:
+        keys = {"project": project_id, "user": user, "address": address, "endpoint": ""}
+        windows = {scope: self._window(scope, keys[scope], rate) for scope, rate in self._rates.items()}
+        full = [scope for scope, window in windows.items() if window.full(at)]
+        if not full or self._count_refused:
+            for window in windows.values():
                 window.count(at)
-        return self._text(*self._policies[full.index(True)]) if over else None
+        return self._text(_POLICIES[full[0]], self._rates[full[0]]) if full else None
 
-    def _window(self, name: str, key: str, rate: Rate) -> _Window:
-        window = self._windows.get((name, key))
+    def _window(self, scope: str, key: str, rate: Rate) -> _Window:
+        window = self._windows.get((scope, key))
         if window is None:
-            window = self._windows[name, key] = self._new_window(rate)
+            window = self._windows[scope, key] = self._new_window(rate)
         return window

@@ -14,13 +14,14 @@ from aiohttp import web
 from sdrs_async.simulator import log
 from sdrs_async.simulator.access import Access
 from sdrs_async.simulator.account import Account, Agency, ApplicationCredential, Key
-from sdrs_async.simulator.answers import Answer, document, gateway_error
-from sdrs_async.simulator.delivery import close, deliver, path_and_query, response
+from sdrs_async.simulator.answers import Answer, gateway_error
+from sdrs_async.simulator.delivery import Latency, close, deliver, path_and_query, response
 from sdrs_async.simulator.faults import Fault, Faults
 from sdrs_async.simulator.gate import Gate
 from sdrs_async.simulator.iam import Iam
 from sdrs_async.simulator.ids import digest
-from sdrs_async.simulator.limits import Limiter, threshold_text
+from sdrs_async.simulator.inspection import PREFIX, Inspection
+from sdrs_async.simulator.limits import Limiter, hidden_text, policy_text, threshold_text
 from sdrs_async.simulator.log import Entry
 from sdrs_async.simulator.paging import Paging
 from sdrs_async.simulator.projects import REGION, Projects
@@ -31,7 +32,6 @@ from sdrs_async.simulator.state import Fleet
 
 __all__ = ["Simulator"]
 
-_INSPECTION = "/simulator/"
 # A fleet connects all at once; the kernel lowers this to what it allows.
 _BACKLOG = 4096
 
@@ -40,10 +40,12 @@ class Simulator:
     """An SDRS (below `/v1`) and IAM (below `/v3`) server on a socket of this process, while `async with` lasts.
 
     `projects`, `groups` per project, `failed_tasks` per group and in each project's own layer: the fleet it holds; ids
-    and credentials follow from `seed`. `latency`: seconds from arrival to answer. `project_rate`, `user_rate`,
-    `endpoint_rate`: limits like `50/s` or `200/5min`, `None` for none, kept per SDRS request in windows that are
-    `sliding` or `fixed`; `iam_rate`: the same for the IAM requests of one source address; `count_refused`: what is
-    refused takes room in them too. `token_life`: seconds that a token is good which was bought by a sign-in. `clock`:
+    and credentials follow from `seed`. `latency`: seconds from arrival to answer, and a random part of up to
+    `jitter` seconds on top, drawn from the seed in order of arrival. `project_rate`, `user_rate`,
+    `address_rate`, `endpoint_rate`: limits like `50/s` or `200/5min`, `None` for none, kept per SDRS request in windows
+    that are `sliding` or `fixed`, or in a token `bucket`; `iam_rate`: the same for the IAM requests of one source
+    address; `count_refused`: what is refused takes room in them too; `hidden`: the gateway's refusals do not tell the
+    limit. `token_life`: seconds that a token is good which was bought by a sign-in. `clock`:
     the server's time in POSIX seconds, for tokens, signatures and the Date of its answers. `decoys`: IAM also lists
     what has no groups here (a disabled project, the domain, `MOS`, two projects of another region). `quirks`: what is
     wrong with its lists, see `Paging`. `faults`: what goes wrong. `host` and `port`: where to listen, 0 for any free
@@ -53,8 +55,7 @@ class Simulator:
     is done at arrival, the answer given after the latency; only what the limits admit counts as an arrival for the
     faults, so that they repeat.
 
-    For other processes, without a credential and not logged: GET `/simulator/log` (JSON Lines), GET
-    `/simulator/summary` (`per`, `by`, `route` as in `most_in_window`), POST `/simulator/reset`.
+    For other processes, without a credential and not logged: what `Inspection` answers.
     """
 
     def __init__(
@@ -65,12 +66,15 @@ class Simulator:
         failed_tasks: int = 2,
         seed: int = 0,
         latency: float = 0.0,
+        jitter: float = 0.0,
         project_rate: str | None = None,
         user_rate: str | None = None,
+        address_rate: str | None = None,
         endpoint_rate: str | None = None,
         window: str = "sliding",
         iam_rate: str | None = None,
         count_refused: bool = False,
+        hidden: bool = False,
         token_life: float = 86400.0,
         clock: Callable[[], float] = time.time,
         decoys: bool = False,
@@ -82,9 +86,10 @@ class Simulator:
         self.log: list[Entry] = []
         self._fleet = Fleet(projects, groups, failed_tasks, seed)
         self._limiter = Limiter(
-            project=project_rate, user=user_rate, endpoint=endpoint_rate, window=window, count_refused=count_refused
-        )
-        self._iam_limiter = Limiter(user=iam_rate, window=window, count_refused=count_refused, text=threshold_text)
+            project=project_rate, user=user_rate, address=address_rate, endpoint=endpoint_rate, window=window,
+            count_refused=count_refused, text=hidden_text if hidden else policy_text,
+        )  # fmt: skip
+        self._iam_limiter = Limiter(address=iam_rate, window=window, count_refused=count_refused, text=threshold_text)
         self._faults = Faults(faults, seed, self._limiter.first_policy, self._iam_limiter.first_policy)
         self._access = Access(Account.from_seed(seed), seed, token_life, clock)
         projects_of_iam = Projects(self._fleet, self._access.account, seed, decoys=decoys)
@@ -93,7 +98,8 @@ class Simulator:
         self._iam = Iam(self._access, projects_of_iam)
         self._arrivals = 0
         self._revocations: set[int] = set()
-        self._latency = latency
+        self._latency = Latency(latency, jitter, seed)
+        self._inspection = Inspection(self)
         self._address = (host, port)
         self._request_prefix = digest(seed, "requests", 10)
         self._requests = 0
@@ -188,13 +194,20 @@ class Simulator:
             raise ValueError(f"revoke_when takes 1 arrival or more, not {arrivals}")
         self._revocations.add(self._arrivals + arrivals)
 
-    def reset(self) -> None:
-        """All failed tasks are there again; log, limits, locks and faults start afresh, and nothing is to be revoked.
+    def change_limits(self, **rates: str | None) -> None:
+        """Other limits from now on: a rate, or `None` for none, for `project`, `user`, `address` or `endpoint`.
 
-        Tokens stay as they are.
+        What was counted stays counted. `ValueError` for anything else.
+        """
+        self._limiter.change(**rates)
+
+    def reset(self) -> None:
+        """All failed tasks are there again; log, windows, locks and faults start afresh, and nothing is to be revoked.
+
+        Tokens stay as they are, and so do limits that were changed.
         """
         self._fleet.restore()
-        for kept in (self._limiter, self._iam_limiter, self._faults, self._access.keys):
+        for kept in (self._limiter, self._iam_limiter, self._faults, self._access.keys, self._latency):
             kept.forget()
         self._revocations.clear()
         self.log.clear()
@@ -226,8 +239,9 @@ class Simulator:
         path, query = path_and_query(request.raw_path)
         self._requests += 1
         request_id = f"{self._request_prefix}{self._requests:012x}"
-        if path.startswith(_INSPECTION):
-            return response(self._inspect(f"{request.method} {path}", query), request_id, self._access.clock())
+        if path.startswith(PREFIX):
+            answer = self._inspection.answer(f"{request.method} {path}", query)
+            return response(answer, request_id, self._access.clock())
         call = call_of(request.method, path)
         if call.route == "list_failures":
             call = call._replace(server_group_id=dict(parse_qsl(query)).get("server_group_id"))
@@ -235,7 +249,7 @@ class Simulator:
         self.log.append(entry)
         self._revoke_in_time(call)
         answer = await self._answer(request, call, entry)
-        await deliver(request, answer, at + self._latency + answer.delay)
+        await deliver(request, answer, at + self._latency.draw() + answer.delay)
         entry.status, entry.answered_at = answer.status, time.monotonic()
         return response(answer, request_id, self._access.clock())
 
@@ -265,23 +279,3 @@ class Simulator:
         if call.route in SDRS_ROUTES:
             return self._sdrs.answer(call, received.query)
         return self._iam.answer(call, received)
-
-    def _inspect(self, call: str, query: str) -> Answer:
-        match call:
-            case "GET /simulator/log":
-                lines = "".join(log.json_lines(self.log))
-                return Answer(200, lines.encode(), {"Content-Type": "application/jsonl"})
-            case "GET /simulator/summary":
-                return self._summary(dict(parse_qsl(query)))
-            case "POST /simulator/reset":
-                self.reset()
-                return Answer(204)
-        return document({"error": "there are /simulator/log, /simulator/summary and POST /simulator/reset"}, 404)
-
-    def _summary(self, wanted: dict[str, str]) -> Answer:
-        try:
-            per = float(wanted.get("per", "1"))
-            counts = log.summary(self.log, per, wanted.get("route"), wanted.get("by", "project_id"))
-        except ValueError as error:
-            return document({"error": str(error)}, 400)
-        return document({**counts, "remaining": self.remaining})

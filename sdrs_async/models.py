@@ -13,6 +13,7 @@ from sdrs_async.errors import ConfigError
 
 __all__ = [
     "Call",
+    "Learned",
     "Limits",
     "Listing",
     "Outcome",
@@ -25,12 +26,17 @@ __all__ = [
     "Verdict",
 ]
 
-_RATE = re.compile(r"(?P<count>\d{1,12})\s*/\s*(?P<units>\d+(?:\.\d+)?(?:e[+-]?\d+)?)?\s*(?P<unit>[a-z]+)", re.ASCII)
+_RATE = re.compile(
+    r"(?P<count>\d{1,12})\s*/\s*(?P<units>\d+(?:\.\d+)?(?:e[+-]?\d+)?)?\s*(?P<unit>[a-z]+)"
+    r"(?:\s+burst\s+(?P<burst>\d{1,12}))?",
+    re.ASCII,
+)
 _SECONDS = {
     **dict.fromkeys(("s", "sec", "second", "seconds"), 1.0),
     **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
     **dict.fromkeys(("h", "hour", "hours"), 3600.0),
 }
+_UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 
 
 class Verdict(StrEnum):
@@ -99,18 +105,28 @@ Call = Target | ProjectLevel | Listing
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` requests in any window of `per` seconds. `count` >= 1, `per` > 0."""
+    """At most `count` requests in any window of `per` seconds. `count` >= 1, `per` > 0.
+
+    `burst`, where it is given: besides, at most so many in any one second. Without it a long window may be used up at
+    once: 200 per 5 minutes lets 150 requests go together.
+    """
 
     count: int
     per: float = 1.0
+    burst: int | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.count, int) or self.count < 1 or not 0 < self.per < float("inf"):
             raise ConfigError(f"a rate needs a count of at least 1 and a time above 0, not {self.count}/{self.per}s")
+        if self.burst is not None and (not isinstance(self.burst, int) or self.burst < 1):
+            raise ConfigError(f"the burst of a rate is a whole number of at least 1, not {self.burst!r}")
 
     @classmethod
     def parse(cls, value: Rate | str | None) -> Rate | None:
-        """`"10/s"`, `"200/5min"`, a `Rate`, or `None` / `"none"` for unlimited. Raises `ConfigError`."""
+        """`"10/s"`, `"200/5min"`, `"200/5min burst 20"`, a `Rate`, or `None` / `"none"` for unlimited.
+
+        Raises `ConfigError`.
+        """
         if value is None or isinstance(value, Rate):
             return value
         text = value.strip().lower() if isinstance(value, str) else ""
@@ -121,10 +137,15 @@ class Rate:
             raise ConfigError(f"rate {value!r} is not understood: write it like 10/s, 200/5min or none")
         if match["unit"] not in _SECONDS:
             raise ConfigError(f"rate {value!r} has an unknown unit {match['unit']!r}: use s, min or h")
-        return cls(int(match["count"]), float(match["units"] or 1) * _SECONDS[match["unit"]])
+        burst = None if match["burst"] is None else int(match["burst"])
+        return cls(int(match["count"]), float(match["units"] or 1) * _SECONDS[match["unit"]], burst)
 
     def __str__(self) -> str:
-        return f"{self.count}/s" if self.per == 1 else f"{self.count}/{str(float(self.per)).removesuffix('.0')}s"
+        # Only where it comes back exactly.
+        whole = (one for one in _UNITS if self.per % one[1] == 0 and self.per < 1e9)
+        unit, length = next(whole, ("s", 1.0))
+        units = "" if self.per == length else str(float(self.per / length)).removesuffix(".0")
+        return f"{self.count}/{units}{unit}{'' if self.burst is None else f' burst {self.burst}'}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +168,21 @@ class Limits:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, int) or value < 1):
                 raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Learned:
+    """A limit that the server showed in a run.
+
+    `scope`: `project`, `user` or `endpoint`; `account`: the name of the account, of an endpoint its URL; `rate`: in
+    force at the end; `told`: a 429 named it, else it was found by trying; `projects`: of how many, in scope project.
+    """
+
+    scope: str
+    account: str
+    rate: Rate
+    told: bool
+    projects: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +227,8 @@ class Request:
 class Reply:
     """One classified answer to one request; `status_code` is `None` when no answer came.
 
-    `retry_after`: seconds the server asked for; `scope`: whom a 429 holds (project, user or endpoint); `window`: the
-    length in seconds of the window that a 429 names; `elapsed`: seconds from sending to the answer;
+    `retry_after`: seconds the server asked for; `scope`: whom a 429 holds (project, user or endpoint); `told`: the
+    limit that a 429 names; `elapsed`: seconds from sending to the answer;
     `retryable`: false for what no second try can mend (a bad certificate); `timed_out`: no answer within the time;
     `lost`: no answer to what was sent, so that its work may be done;
     `sent`: false when nothing went out, because no credential could be had; `whole_account`: the refusal is one of the
@@ -206,7 +242,7 @@ class Reply:
     request_id: str | None = None
     retry_after: float | None = None
     scope: str = "project"
-    window: float | None = None
+    told: Rate | None = None
     retryable: bool = True
     timed_out: bool = False
     lost: bool = False

@@ -43,7 +43,7 @@ def read_page(response: aiohttp.ClientResponse, body: bytes, elapsed: float) -> 
 def read_reply(response: aiohttp.ClientResponse, body: bytes, elapsed: float) -> Reply:
     """An answer that is not a 2xx, with what could be read of its body."""
     error = parse_error(body)
-    scope, window = parse_throttle(error.message)
+    scope, told = parse_throttle(error.message)
     return Reply(
         verdict=classify(response.status, error.code),
         status_code=response.status,
@@ -52,7 +52,7 @@ def read_reply(response: aiohttp.ClientResponse, body: bytes, elapsed: float) ->
         request_id=request_id(response) or error.request_id,
         retry_after=parse_retry_after(response.headers.get("Retry-After")),
         scope=scope,
-        window=window,
+        told=told,
         elapsed=elapsed,
         date=parse_date(response.headers.get("Date")),
     )

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeGuard
 from urllib.parse import quote
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Call, Listing, ProjectLevel, Target, Verdict
+from sdrs_async.models import Call, Listing, ProjectLevel, Rate, Target, Verdict
 
 __all__ = [
     "PAGE",
@@ -282,7 +282,7 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
 
 
 _POLICY = re.compile(
-    r"policy\s+(?P<policy>user|ip|api|app)\s+over\s+ratelimit,\s*limit:\s*\d+,\s*time:\s*"
+    r"policy\s+(?P<policy>user|ip|api|app)\s+over\s+ratelimit,\s*limit:\s*(?P<limit>\d{1,12}),\s*time:\s*"
     r"(?P<n>\d{1,6})\s*(?P<unit>second|minute|hour|day)",
     re.IGNORECASE,
 )
@@ -290,9 +290,10 @@ _UNIT = {"second": 1.0, "minute": 60.0, "hour": 3600.0, "day": 86400.0}
 _SCOPES: dict[str, Scope] = {"user": "user", "ip": "endpoint", "api": "endpoint", "app": "project"}
 
 
-def parse_throttle(message: str) -> tuple[Scope, float | None]:
-    """Whom a 429 holds and the length of its window in seconds, from the gateway's text; unreadable: the project."""
+def parse_throttle(message: str) -> tuple[Scope, Rate | None]:
+    """Whom a 429 holds and the limit it is over, from the gateway's text; unreadable: the project, and no limit."""
     match = _POLICY.search(message)
     if match is None:
         return "project", None
-    return _SCOPES[match["policy"].lower()], float(match["n"]) * _UNIT[match["unit"].lower()]
+    scope, count, units = _SCOPES[match["policy"].lower()], int(match["limit"]), float(match["n"])
+    return scope, Rate(count, units * _UNIT[match["unit"].lower()]) if count and units else None

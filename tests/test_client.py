@@ -17,7 +17,7 @@ import pytest
 from sdrs_async.auth import StaticToken
 from sdrs_async.client import Client
 from sdrs_async.errors import AuthenticationError, ConfigError
-from sdrs_async.models import Limits, Reply, Request, RetryPolicy, Target, Verdict
+from sdrs_async.models import Limits, Rate, Reply, Request, RetryPolicy, Target, Verdict
 from sdrs_async.sites import check_endpoint
 from tests.aioresponses_compat import mocked
 from tests.raw_server import Connection, RawServer, answer, serving
@@ -137,7 +137,7 @@ async def test_what_an_error_says_is_kept() -> None:
     async with _answering(answer(429, body, "Retry-After: 17")) as (_, client):
         reply = await client.send(TARGET, LONG)
     assert (reply.verdict, reply.error_code, reply.message) == (Verdict.THROTTLED, "APIGW.0308", text)
-    assert (reply.scope, reply.window, reply.retry_after, reply.request_id) == ("user", 300.0, 17.0, "in-body")
+    assert (reply.scope, reply.told, reply.retry_after, reply.request_id) == ("user", Rate(200, 300), 17.0, "in-body")
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,8 @@ TARGET = Target("p", "g")
         ("3/1hour", Rate(3, 3600)),
         ("7/0.5s", Rate(7, 0.5)),
         ("7/1e-3s", Rate(7, 0.001)),
+        ("200/5min burst 20", Rate(200, 300, burst=20)),
+        ("200/5min  Burst  20", Rate(200, 300, burst=20)),
     ],
 )
 def test_a_rate_may_be_spelled_in_every_usual_way(text: str, rate: Rate) -> None:
@@ -98,15 +100,25 @@ def test_a_rate_object_is_checked_too(count: Any, per: float) -> None:
 
 
 @given(
-    st.integers(1, 10**12 - 1), st.floats(min_value=0, exclude_min=True, allow_infinity=False) | st.integers(1, 10**6)
+    st.integers(1, 10**12 - 1),
+    st.floats(min_value=0, exclude_min=True, allow_infinity=False) | st.integers(1, 10**6),
+    st.none() | st.integers(1, 10**6),
 )
-def test_a_rate_is_the_same_after_a_trip_through_its_text(count: int, per: float) -> None:
+def test_a_rate_is_the_same_after_a_trip_through_its_text(count: int, per: float, burst: int | None) -> None:
     """What a message or a help text shows of a rate can be typed in again."""
-    assert Rate.parse(str(Rate(count, per))) == Rate(count, per)
+    assert Rate.parse(str(Rate(count, per, burst))) == Rate(count, per, burst)
+
+
+@pytest.mark.parametrize("burst", [0, -1, 1.5])
+def test_a_burst_is_a_count(burst: Any) -> None:
+    """Nothing could ever be sent at a burst of none."""
+    with pytest.raises(ConfigError, match="burst of a rate"):
+        Rate(200, 300, burst)
 
 
 @pytest.mark.parametrize(
-    ("rate", "text"), [(Rate(10), "10/s"), (Rate(200, per=300), "200/300s"), (Rate(7, 0.5), "7/0.5s")]
+    ("rate", "text"),
+    [(Rate(10), "10/s"), (Rate(200, per=300), "200/5min"), (Rate(7, 0.5), "7/0.5s"), (Rate(9, 90, 3), "9/90s burst 3")],
 )
 def test_a_rate_reads_well(rate: Rate, text: str) -> None:
     """The text of a rate is the one a user would type."""

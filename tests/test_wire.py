@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from yarl import URL
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Target, Verdict
+from sdrs_async.models import Rate, Target, Verdict
 from sdrs_async.wire import (
     ErrorBody,
     check_id,
@@ -415,13 +415,14 @@ THRESHOLD = "The throttling threshold has been reached: policy {} over ratelimit
 @pytest.mark.parametrize(
     ("message", "expected"),
     [
-        (THRESHOLD.format("user", 200, "5 minute"), ("user", 300.0)),
-        (THRESHOLD.format("ip", 5, "1 second"), ("endpoint", 1.0)),
-        (THRESHOLD.format("api", 2000, "1 minute"), ("endpoint", 60.0)),
-        (THRESHOLD.format("app", 10, "2 hour"), ("project", 7200.0)),
-        (THRESHOLD.format("user", 1, "1 day"), ("user", 86_400.0)),
-        ("policy USER over RateLimit, limit: 10, time: 10 Seconds", ("user", 10.0)),
-        (THRESHOLD.format("user", 1, "0 second"), ("user", 0.0)),
+        (THRESHOLD.format("user", 200, "5 minute"), ("user", Rate(200, 300))),
+        (THRESHOLD.format("ip", 5, "1 second"), ("endpoint", Rate(5))),
+        (THRESHOLD.format("api", 2000, "1 minute"), ("endpoint", Rate(2000, 60))),
+        (THRESHOLD.format("app", 10, "2 hour"), ("project", Rate(10, 7200))),
+        (THRESHOLD.format("user", 1, "1 day"), ("user", Rate(1, 86_400))),
+        ("policy USER over RateLimit, limit: 10, time: 10 Seconds", ("user", Rate(10, 10))),
+        (THRESHOLD.format("user", 1, "0 second"), ("user", None)),
+        (THRESHOLD.format("user", 0, "1 second"), ("user", None)),
         (THRESHOLD.format("nobody", 1, "1 second"), ("project", None)),
         (THRESHOLD.format("user", 1, "1 fortnight"), ("project", None)),
         (THRESHOLD.format("user", 1, "12345678 second"), ("project", None)),
@@ -429,7 +430,7 @@ THRESHOLD = "The throttling threshold has been reached: policy {} over ratelimit
         ("", ("project", None)),
     ],
 )
-def test_a_429_names_its_scope_and_window(message: str, expected: tuple[str, float | None]) -> None:
+def test_a_429_names_its_scope_and_limit(message: str, expected: tuple[str, Rate | None]) -> None:
     """The gateway's text says whose limit was reached; one that cannot be read holds the project alone."""
     assert parse_throttle(message) == expected
 
@@ -437,6 +438,6 @@ def test_a_429_names_its_scope_and_window(message: str, expected: tuple[str, flo
 @given(st.text())
 def test_any_text_of_a_429_names_a_scope(message: str) -> None:
     """No text raises."""
-    scope, window = parse_throttle(message)
+    scope, told = parse_throttle(message)
     assert scope in ("project", "user", "endpoint")
-    assert window is None or window >= 0
+    assert told is None or told.count >= 1

@@ -436,7 +436,7 @@ async def test_a_wrong_password_is_exit_code_3(tmp_path: Path, monkeypatch: pyte
         assert {entry.route for entry in simulator.log} == {"create_token"}
     assert done.code == 3
     assert "no account could sign in (exit code 3)" in done.stdout
-    assert "error: cloud prod: cloud 'prod': no token for" in done.stderr
+    assert "error: cloud prod: no token for" in done.stderr
     assert "the user, its domain, or the password or key is wrong" in done.stderr
     document = report(tmp_path)
     assert [one["account"] for one in document["accounts"]["failed"]] == ["cloud prod"]

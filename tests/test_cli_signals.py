@@ -289,7 +289,7 @@ async def test_a_yes_starts_the_run_under_a_live_bar(tmp_path: Path) -> None:
         text = terminal.text
         assert "Cleaning" in text
         assert "2 of 2 groups" in text
-        assert "waiting 1 s (2 projects throttled)" in text
+        assert "waiting 1 s (2 projects throttled: 10/s)" in " ".join(text.split())
         assert "DEBUG sdrs_async: DELETE" in text
         assert "2 groups in 2 projects: 2 deleted" in text
         assert simulator.remaining == 0

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from rich.console import Console
 
-from sdrs_async.command.progress import Found, Pace, Snapshot, describe, show_bar, show_lines
+from sdrs_async.command.progress import Found, Pace, Snapshot, Waiting, describe, show_bar, show_lines
 from tests.virtual_time import run_virtual
 
 
@@ -25,23 +25,34 @@ from tests.virtual_time import run_virtual
         ),
         (Snapshot(10, clean=7, failed=1, skipped=2), 3.0, 3.3, "7 clean, 1 failed, 2 skipped; 3.3/s; 0:03 elapsed"),
         (
-            Snapshot(10_000, clean=1, held=3, wait=11.2),
+            Snapshot(10_000, clean=1, waiting=Waiting(3, 11.2)),
             3700.0,
             0.5,
             "1 clean, 0 failed; 0.5/s; 1:01:40 elapsed; 5:33:18 left; waiting 12 s (3 projects throttled)",
         ),
         (
-            Snapshot(1, held=1, wait=0.01),
+            Snapshot(1, waiting=Waiting(1, 0.01)),
             1.0,
             0.0,
             "0 clean, 0 failed; 0.0/s; 0:01 elapsed; waiting 1 s (1 project throttled)",
         ),
+        (
+            Snapshot(1000, clean=200, least=600.4, waiting=Waiting(1, 290.0, "user", "200/5min")),
+            10.0,
+            20.0,
+            "200 clean, 0 failed; 20.0/s; 0:10 elapsed; 10:00 left; waiting 290 s (user throttled: 200/5min)",
+        ),
+        (Snapshot(10, clean=2, least=7.0), 9.0, 0.0, "2 clean, 0 failed; 0.0/s; 0:09 elapsed; 0:07 left"),
+        (Snapshot(10, clean=2, least=7.0), 9.0, 1.0, "2 clean, 0 failed; 1.0/s; 0:09 elapsed; 0:08 left"),
+        (Snapshot(10, clean=2, least=0.4), 9.0, 0.0, "2 clean, 0 failed; 0.0/s; 0:09 elapsed"),
+        (Snapshot(10, clean=10, least=7.0), 9.0, 1.0, "10 clean, 0 failed; 1.0/s; 0:09 elapsed"),
+        (Snapshot(10, clean=1, growing=True, least=9.0), 1.0, 1.0, "1 clean, 0 failed; 1.0/s; 0:01 elapsed"),
         (Snapshot(10, clean=1, growing=True), 1.0, 1.0, "1 clean, 0 failed; 1.0/s; 0:01 elapsed"),
-        (Found(2, 10, held=1, wait=2), 3.0, 3.3, "3.3/s; 0:03 elapsed; waiting 2 s (1 project throttled)"),
+        (Found(2, 10, Waiting(1, 2)), 3.0, 3.3, "3.3/s; 0:03 elapsed; waiting 2 s (1 project throttled)"),
     ],
 )
 def test_a_moment_in_words(snapshot: Snapshot | Found, elapsed: float, rate: float, expected: str) -> None:
-    """Counts, rate, time so far, time left where there is a rate to tell it by, and the wait after a 429."""
+    """Counts, rate, time so far, the time left by pace or limits, whichever is more, and who waits after a 429."""
     assert describe(snapshot, elapsed, rate) == expected
 
 
@@ -122,7 +133,7 @@ def test_a_long_line_under_the_bar_goes_on_in_the_next() -> None:
 
     async def main() -> None:
         with anyio.move_on_after(1):
-            await show_bar(lambda: Snapshot(10_000, clean=4_000, failed=3, held=3, wait=900), console)
+            await show_bar(lambda: Snapshot(10_000, clean=4_000, failed=3, waiting=Waiting(3, 900)), console)
 
     run_virtual(main())
     assert "(3 projects" in file.getvalue()

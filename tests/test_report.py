@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Limits, Outcome, ProjectLevel, Target, Verdict
+from sdrs_async.models import Learned, Limits, Outcome, ProjectLevel, Rate, Target, Verdict
 from sdrs_async.report import Report, Unlisted, failure_line
 from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import remedy
@@ -87,12 +87,22 @@ UNLISTED = st.builds(
     message=TEXTS,
 )
 
+LEARNED = st.builds(
+    Learned,
+    scope=st.sampled_from(["project", "user", "endpoint"]),
+    account=st.sampled_from(["", "prod"]),
+    rate=st.sampled_from([Rate(200, 300), Rate(1, 0.35), Rate(10, 1.0, 5), Rate(20)]),
+    told=st.booleans(),
+    projects=st.integers(0, 9),
+)
+
 
 def _discover(draw: st.DrawFn, report: Report) -> None:
     report.add_listed(draw(st.integers(0, 5)), draw(st.integers(0, 5)))
     for unlisted in draw(st.lists(UNLISTED, max_size=5)):
         report.add_unlisted(unlisted)
     report.reads = draw(st.integers(0, 9))
+    report.learned = tuple(draw(st.lists(LEARNED, max_size=4)))
     report.refused_accounts = draw(st.dictionaries(st.sampled_from(["prod", "test"]), TEXTS))
 
 
@@ -176,6 +186,7 @@ def test_the_document_is_that_of_the_contract() -> None:
         "discovery": {"projects": 0, "groups": 0, "failed": []},
         "project_level": dict.fromkeys(("planned", *GROUPS), 0),
         "accounts": {"signed_in": False, "refused": False, "failed": []},
+        "limits": {"learned": []},
     }
     found = report.to_dict()
     assert {key: found[key] for key in expected} == expected
@@ -490,6 +501,7 @@ def test_merged_times_span_all_runs_and_add_up_per_project() -> None:
 def _document() -> dict[str, Any]:
     report = _report(_outcome(), _outcome(Verdict.REJECTED, group="g2", status_code=400), run_id="a")
     report.signed_in = True
+    report.learned = (Learned("user", "prod", Rate(200, 300), told=True),)
     document: dict[str, Any] = json.loads(json.dumps(report.to_dict()))
     return document
 
@@ -501,6 +513,8 @@ MISSING = [(key,) for key in _document()] + [
     ("discovery", "failed"),
     ("requests", "sent"),
     ("requests", "reads"),
+    ("limits", "learned"),
+    ("limits", "learned", 0, "rate"),
     ("speed", "floor_s"),
     ("speed", "bottleneck"),
     ("accounts", "refused"),
@@ -515,7 +529,13 @@ MISSING = [(key,) for key in _document()] + [
 DERIVED = {("duration_s",)}
 EXTRA = {
     *((key,) for key in ("runs", "interrupted_by", "error", "accounts", "failures_omitted", "latency_buckets")),
-    *(("discovery",), ("project_level",), ("requests", "reads")),  # older reports lack them
+    *(
+        ("discovery",),
+        ("project_level",),
+        ("requests", "reads"),
+        ("limits",),
+        ("limits", "learned"),
+    ),  # older reports lack them
 }
 
 
@@ -559,6 +579,15 @@ def test_a_missing_key_is_named(path: tuple[str | int, ...]) -> None:
         (("interrupted_by",), -2),
         (("interrupted_by",), 2),
         (("accounts",), []),
+        (("limits",), []),
+        (("limits", "learned"), {}),
+        (("limits", "learned", 0, "scope"), "fleet"),
+        (("limits", "learned", 0, "account"), None),
+        (("limits", "learned", 0, "rate"), 200),
+        (("limits", "learned", 0, "rate"), "none"),
+        (("limits", "learned", 0, "rate"), "fast"),
+        (("limits", "learned", 0, "told"), "yes"),
+        (("limits", "learned", 0, "projects"), -1),
         (("speed", "floor_s"), "fast"),
         (("speed", "floor_s"), float("nan")),
         (("speed", "bottleneck"), 1),

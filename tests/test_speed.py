@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdrs_async.models import Limits, Rate
-from sdrs_async.report.speed import Floor, floor
+from sdrs_async.models import Learned, Limits, Rate
+from sdrs_async.report.speed import Floor, Scopes
 
-NONE = {
+NONE: dict[str, Any] = {
     "project_rate": None,
     "project_concurrency": None,
     "user_rate": None,
     "endpoint_rate": None,
     "concurrency": None,
 }
+
+
+def _limits(**limits: Any) -> Limits:
+    return Limits(**{**NONE, **limits})
 
 
 @pytest.mark.parametrize(
@@ -33,6 +40,9 @@ NONE = {
         ({"concurrency": 2}, [4, 5], 1.0, Floor(5.0, "concurrency")),
         ({"project_rate": "1/s", "endpoint_rate": "1/s"}, [3], 0.5, Floor(2.5, "project rate")),
         ({"project_rate": "1/s", "concurrency": 1}, [3], 0.5, Floor(2.5, "project rate")),
+        # 5 at once, then 5 per second, although 100 would be allowed within the minute.
+        ({"user_rate": "100/min burst 5"}, [10, 10], 0.5, Floor(3.5, "user rate")),
+        ({"user_rate": "10/min burst 5"}, [11, 10], 0.5, Floor(120.5, "user rate")),
         ({"project_rate": "1/s"}, [], 0.5, Floor(0.0, None)),
         ({"project_rate": "1/s"}, [0, 0], 0.5, Floor(0.0, None)),
     ],
@@ -41,7 +51,7 @@ def test_the_tightest_scope_sets_the_floor(
     limit: dict[str, str | int], projects: list[int], latency: float, expected: Floor
 ) -> None:
     """Each limit permits its windows or slots at best; the one that permits least is the bottleneck."""
-    found = floor(projects, Limits(**{**NONE, **limit}), latency)  # type: ignore[arg-type]  # names from the table
+    found = Scopes.of_one(_limits(**limit)).floor({"": projects}, latency)
     assert (round(found.seconds, 9), found.bottleneck) == (expected.seconds, expected.bottleneck)
 
 
@@ -54,14 +64,14 @@ def test_the_tightest_scope_sets_the_floor(
 )
 def test_no_schedule_beats_the_floor(projects: list[int], n: int, per: float, slots: int, latency: float) -> None:
     """A perfect client, which starts every request at the first moment that is allowed, takes just as long at least."""
-    limits = Limits(**{**NONE, "user_rate": Rate(n, per), "concurrency": slots})  # type: ignore[arg-type]  # as above
+    scopes = Scopes.of_one(_limits(user_rate=Rate(n, per), concurrency=slots))
     starts: list[float] = []
     for number in range(sum(projects)):
         window = starts[number - n] + per if number >= n else 0.0
         slot = starts[number - slots] + latency if number >= slots else 0.0
         starts.append(max(window, slot))
     ideal = starts[-1] + latency if starts else 0.0
-    assert floor(projects, limits, latency).seconds <= ideal + 1e-6
+    assert scopes.floor({"": projects}, latency).seconds <= ideal + 1e-6
 
 
 def test_the_higher_of_two_floors_wins_whatever_the_order() -> None:
@@ -69,3 +79,86 @@ def test_the_higher_of_two_floors_wins_whatever_the_order() -> None:
     none, short, low, high = Floor(), Floor(1.0, "latency"), Floor(2.0, "concurrency"), Floor(2.0, "user rate")
     assert none | short == short | none == short
     assert short | low | high == high | low | short == high
+
+
+# ---- several accounts
+
+FAST, SLOW = _limits(user_rate="10/s"), _limits(user_rate="1/s", project_rate="2/s", project_concurrency=1)
+PLACES = {"a": "https://one", "b": "https://one", "c": "https://other"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "concurrency", "loads", "expected"),
+    [
+        # Each account has a user rate of its own: the slower one sets the pace, whatever the sum.
+        ({"a": FAST, "b": FAST}, None, {"a": [100], "b": [50]}, Floor(9.5, "user rate")),
+        ({"a": FAST, "b": SLOW}, None, {"a": [100], "b": [4, 4]}, Floor(9.5, "user rate")),
+        ({"a": FAST, "b": SLOW}, None, {"a": [100], "b": [10, 10]}, Floor(19.5, "user rate")),
+        ({"a": FAST, "b": _limits(project_rate="2/s")}, None, {"a": [9], "b": [3, 8]}, Floor(3.5, "project rate")),
+        ({"a": FAST, "b": _limits(project_concurrency=1)}, None, {"a": [9], "b": [3, 8]},
+         Floor(4.0, "project concurrency")),
+        # Requests at a time are those of all; what an account's limits say of it bounds nothing.
+        ({"a": FAST, "b": FAST}, 2, {"a": [10], "b": [10]}, Floor(5.0, "concurrency")),
+        ({"a": _limits(concurrency=1), "b": FAST}, None, {"a": [10], "b": [10]}, Floor(0.5, "latency")),
+        # The rate of an endpoint is that of all accounts there, and the lowest that one of them names.
+        ({"a": _limits(endpoint_rate="5/s"), "b": _limits(endpoint_rate="10/s")}, None, {"a": [10], "b": [11]},
+         Floor(4.5, "endpoint rate")),
+        ({"a": _limits(), "b": _limits(endpoint_rate="10/s")}, None, {"a": [10], "b": [11]},
+         Floor(2.5, "endpoint rate")),
+        ({"a": _limits(endpoint_rate="5/s"), "c": _limits(endpoint_rate="5/s")}, None, {"a": [10], "c": [11]},
+         Floor(2.5, "endpoint rate")),
+        ({"a": _limits(endpoint_rate="200/5min"), "b": _limits(endpoint_rate="1/s")}, None, {"a": [100], "b": [100]},
+         Floor(0.5, "latency")),
+        ({"a": _limits(), "b": _limits(endpoint_rate="10/s")}, None, {"a": [30]}, Floor(2.5, "endpoint rate")),
+    ],
+)  # fmt: skip
+def test_several_accounts_are_bounded_each_by_its_own_limits(
+    limits: Mapping[str, Limits], concurrency: int | None, loads: Mapping[str, list[int]], expected: Floor
+) -> None:
+    """Project and user rates are the account's, the endpoint's rate is that of all there, concurrency that of all."""
+    assert Scopes(limits, PLACES, concurrency).floor(loads, 0.5) == expected
+
+
+def test_accounts_without_an_endpoint_share_none() -> None:
+    """Where no URL is known, each account has an endpoint of its own."""
+    limits = _limits(endpoint_rate="5/s")
+    assert Scopes({"a": limits, "b": limits}).floor({"a": [10], "b": [10]}, 0.5) == Floor(1.5, "endpoint rate")
+
+
+def test_the_owner_says_which_account_a_project_is_of() -> None:
+    """The targets of each project count for the account that it belongs to."""
+    scopes = Scopes({"a": FAST, "b": FAST}, owner=lambda project_id: project_id[0])
+    assert scopes.loads([("a1", 3), ("b1", 4), ("a2", 5)]) == {"a": [3, 5], "b": [4]}
+
+
+# ---- limits that the server showed
+
+
+@pytest.mark.parametrize(
+    ("learned", "expected"),
+    [
+        (Learned("user", "a", Rate(10), True), Floor(2.5, "user rate (learned)")),
+        (Learned("user", "b", Rate(10), False), Floor(9.5, "user rate (learned)")),
+        (Learned("user", "nobody", Rate(1), True), Floor(0.5, "latency")),
+        (Learned("endpoint", "https://one", Rate(10), True), Floor(12.5, "endpoint rate (learned)")),
+        (Learned("endpoint", "https://other", Rate(1), True), Floor(0.5, "latency")),
+        # Of how many projects is known, not of which: the smallest of them may be meant.
+        (Learned("project", "b", Rate(10), True, 1), Floor(1.5, "project rate (learned)")),
+        (Learned("project", "b", Rate(10), True, 2), Floor(2.5, "project rate (learned)")),
+        (Learned("project", "b", Rate(10), True, 3), Floor(4.5, "project rate (learned)")),
+        (Learned("project", "b", Rate(10), True, 9), Floor(4.5, "project rate (learned)")),
+    ],
+)
+def test_what_was_learned_bounds_the_floor_too(learned: Learned, expected: Floor) -> None:
+    """A learned limit holds beside the configured ones, in its own scope."""
+    scopes = Scopes({"a": _limits(), "b": _limits()}, PLACES)
+    assert scopes.floor({"a": [30], "b": [30, 20, 50]}, 0.5, [learned]) == expected
+
+
+def test_with_one_account_all_that_was_learned_is_its_own() -> None:
+    """Its limits need no name, nor its endpoint a URL."""
+    scopes = Scopes.of_one(_limits(user_rate="20/s"))
+    for scope in ("user", "endpoint"):
+        bound = scopes.floor({"": [100]}, 0.5, [Learned(scope, "prod", Rate(10), True)])
+        assert bound == Floor(9.5, f"{scope} rate (learned)")
+    assert scopes.floor({"": [100]}, 0.5, [Learned("user", "prod", Rate(40), True)]) == Floor(4.5, "user rate")

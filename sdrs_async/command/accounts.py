@@ -73,7 +73,8 @@ def of_fleet(
         raise ConfigError("\n".join(f"{path}: {line}" for line in missing))
     concurrency = flags.given.get("concurrency", fleet.concurrency)
     accounts = [_pending(account, flags, concurrency, environ) for account in fleet.accounts]
-    return Connection(accounts, flags.retry, concurrency, fleet.notes), _selections(fleet, project_level)
+    connection = Connection(accounts, flags.retry, concurrency, fleet.notes, fleet_file=True)
+    return connection, _selections(fleet, project_level)
 
 
 def _selections(fleet: FleetFile, project_level: bool) -> dict[str, Selection]:

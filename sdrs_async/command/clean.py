@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from contextlib import ExitStack
+from dataclasses import replace
 from urllib.parse import urlsplit
 
 import anyio
@@ -15,6 +16,7 @@ from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.connecting import Connection
 from sdrs_async.command.endings import reported
+from sdrs_async.command.floors import LATENCY, floor_words
 from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.planning import Planning
 from sdrs_async.command.questions import extent
@@ -26,6 +28,7 @@ from sdrs_async.discovery import Selection
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Limits, RetryPolicy
 from sdrs_async.render.wording import printable
+from sdrs_async.report import Scopes
 
 __all__ = ["CLEAN_NOTES", "clean"]
 
@@ -156,6 +159,10 @@ def _show_list(spooled: Spool, connection: Connection) -> None:
     (account,) = connection.pending
     place = urlsplit(account.endpoint).netloc if account.endpoint else f"the endpoint that {account.iam_endpoint} names"
     write(f"Dry run: would delete the failed tasks of {extent(spooled)} at {printable(place)}; nothing was sent.\n")
+    counts = [one.groups + one.project_level for one in spooled.extents()]
+    limits = replace(account.limits, concurrency=connection.concurrency)
+    if words := floor_words(Scopes.of_one(limits).floor({"": counts}, LATENCY)):
+        write(f"Takes {words}.\n")
     if spooled.duplicates:
         write(f"Left out: {spooled.duplicates:,} duplicates.\n")
     for number, (project_id, count) in enumerate(spooled.counts()):

@@ -15,10 +15,12 @@ from sdrs_async.accounts import Account
 from sdrs_async.command.connecting import Connected, Connection, note_lost
 from sdrs_async.command.endings import Ending
 from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping
+from sdrs_async.command.floors import Floors, floor_words
 from sdrs_async.command.interrupts import interrupts
+from sdrs_async.command.outlook import Outlook, Watch
 from sdrs_async.command.outputs import STDOUT, FailureFile, Outputs, ResultsFile, written_whole
 from sdrs_async.command.progress import Snapshot
-from sdrs_async.command.questions import about_found, about_list, confirmed
+from sdrs_async.command.questions import about_found, about_list, confirmed, extent
 from sdrs_async.command.spool import Spool
 from sdrs_async.command.terminal import say, to_stdout
 from sdrs_async.discovery import Selection
@@ -59,9 +61,10 @@ class Cleanup:
         shared = outputs.results == STDOUT and sys.stdout.isatty()
         self._display = Display(quiet, interval, bar=not shared)
         self._seen: Counter[tuple[str, bool]] = Counter()
+        self._levels = 0
         self._results: ResultsFile | None = None
         self._failures: FailureFile | None = None
-        self._ending = Ending()
+        self._ending = Ending(fleet_file=connection.fleet_file)
 
     async def run(self) -> Ending:
         """Do it, once, and present how it ended. Raises nothing: an error is in the ending.
@@ -99,9 +102,12 @@ class Cleanup:
                 self._warn_of_nothing()
 
     async def _delete_list(self, session: Session, spooled: Spool, ready: Connected) -> None:
-        question = about_list(spooled, ready.accounts[0])
+        floor = Floors(ready.accounts, self._connection.concurrency, spooled).in_all()
+        question = about_list(spooled, ready.accounts[0], floor)
         if self._asking and not await self._is_confirmed(question, "nothing was sent"):
             return
+        if not self._asking and (words := floor_words(floor)):
+            self._display.note(f"{extent(spooled)}: {words}")
         async with session:
             await self._delete(session, {ready.accounts[0]: spooled.per_project()}, ready, spooled)
 
@@ -114,7 +120,8 @@ class Cleanup:
                 self._close(error.report, ready.lost)
                 return
             if self._interrupts.first is None and spooled.projects:
-                question = about_found(spooled, finding, ready.accounts)
+                floor = Floors(ready.accounts, self._connection.concurrency, spooled).in_all()
+                question = about_found(spooled, finding, ready.accounts, floor)
                 if await self._is_confirmed(question, "nothing was deleted"):
                     finding.report.restart()
                     found = {account: spooled.per_project(account.name) for account in ready.accounts}
@@ -165,13 +172,14 @@ class Cleanup:
         report: Report | None = None,
     ) -> None:
         """Delete and write the files. `spooled`: all there is, if that is known; `report`: the one to go on with."""
+        outlook = None if spooled is None else self._outlook(spooled, ready)
         with self._files():
             async with anyio.create_task_group() as tasks:
                 try:
                     async with session.stream(targets, report=report) as run:
                         self._ending.report = run.report
                         note_lost(run.report, ready.lost)
-                        self._display.progress(tasks, partial(self._snapshot, run, spooled))
+                        self._display.progress(tasks, partial(self._snapshot, run, Watch(run), spooled, outlook))
                         with stopping(run, self._interrupts, self._wait_no_more):
                             async for outcome in run:
                                 await self._take(outcome, run)
@@ -181,20 +189,31 @@ class Cleanup:
                 tasks.cancel_scope.cancel()
             self._write(spooled)
 
-    def _snapshot(self, run: Run, spooled: Spool | None) -> Snapshot:
-        targets, (held, wait) = run.report.targets, run.held()
-        levels = sum(count for (_, of_project), count in self._seen.items() if of_project)
+    def _outlook(self, spooled: Spool, ready: Connected) -> Outlook:
+        floors = Floors(ready.accounts, self._connection.concurrency, spooled)
+        return Outlook(floors, self._settled, anyio.current_time())
+
+    def _settled(self, project_id: str) -> int:
+        return self._seen[project_id, False] + self._seen[project_id, True]
+
+    def _snapshot(self, run: Run, watch: Watch, spooled: Spool | None, outlook: Outlook | None) -> Snapshot:
+        targets, now, levels = run.report.targets, anyio.current_time(), self._levels
+        held = watch.waiting(now)
         clean = targets["done"] + targets["gone"]
         total = run.report.discovery.groups + levels if spooled is None else spooled.count + spooled.levels
         noun = "targets" if levels or (spooled is not None and spooled.levels) else "groups"
-        return Snapshot(total, clean, targets["failed"], targets["skipped"], held, wait, noun, growing=spooled is None)
+        least = 0.0 if outlook is None else outlook.seconds(now, run.report.median_latency, run, held)
+        failed, skipped = targets["failed"], targets["skipped"]
+        return Snapshot(total, clean, failed, skipped, held, noun, growing=spooled is None, least=least)
 
     def _wait_no_more(self) -> None:
         if self._results is not None:
             self._results.wait_no_more()
 
     async def _take(self, outcome: Outcome, run: Run) -> None:
-        self._seen[outcome.target.project_id, isinstance(outcome.target, ProjectLevel)] += 1
+        of_project = isinstance(outcome.target, ProjectLevel)
+        self._seen[outcome.target.project_id, of_project] += 1
+        self._levels += of_project
         try:
             if self._failures is not None:
                 self._failures.add(outcome)
@@ -233,7 +252,7 @@ class Cleanup:
             report.finish(self._interrupts.first)
         if spooled is not None:
             self._count_unread(spooled, report)
-        documents = [(self._outputs.json, self._write_json), (self._outputs.html, _write_html)]
+        documents = [(self._outputs.json, self._write_json), (self._outputs.html, self._write_html)]
         for path, write in sorted(documents, key=lambda document: document[0] == STDOUT):
             if path is not None:
                 self._write_one(path, write, report)
@@ -259,6 +278,5 @@ class Cleanup:
     def _write_json(self, report: Report, file: TextIO) -> None:
         write_json(report, file, failures=self._failures)
 
-
-def _write_html(report: Report, file: TextIO) -> None:
-    file.write(html.render(report))
+    def _write_html(self, report: Report, file: TextIO) -> None:
+        file.write(html.render(report, fleet_file=self._connection.fleet_file))

@@ -22,6 +22,7 @@ from sdrs_async.command.credentials import Source
 from sdrs_async.errors import AuthenticationError, ConfigError, ListingError
 from sdrs_async.keystone import KeystoneAuth
 from sdrs_async.models import Limits, RetryPolicy, Verdict
+from sdrs_async.render.wording import without_owner
 from sdrs_async.report import Report, Unlisted
 from sdrs_async.report.remedies import is_certificate, listing_remedy
 from sdrs_async.retry import backoff
@@ -188,12 +189,16 @@ class Connected(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """All accounts of a run, and what holds over all of them. `notes`: for the user to see before anything is sent."""
+    """All accounts of a run, and what holds over all of them.
+
+    `notes`: for the user to see before anything is sent; `fleet_file`: the accounts come from one.
+    """
 
     pending: Sequence[Pending]
     retry: RetryPolicy
     concurrency: int | None = Limits().concurrency
     notes: Sequence[str] = ()
+    fleet_file: bool = False
 
     async def resolve(self, projects: Mapping[str, Sequence[str]]) -> Connected:
         """Ask for the endpoints that are not known; `projects`: some ids by the account's name.
@@ -250,7 +255,7 @@ def note_lost(report: Report, lost: Mapping[str, AuthenticationError]) -> None:
 
 def _lost_words(lost: Mapping[str, AuthenticationError]) -> str:
     """Why each is, and what to do; a refusal says that by itself."""
-    reasons = "; ".join(f"{name}: {error}" for name, error in lost.items())
+    reasons = "; ".join(f"{name}: {without_owner(name, str(error))}" for name, error in lost.items())
     passing = ((_verdict(error), str(error)) for error in lost.values() if _verdict(error) is not Verdict.UNAUTHORIZED)
     remedies = dict.fromkeys(_remedy(verdict, message) for verdict, message in passing)
     return f"{reasons}. {' '.join(remedies)}" if remedies else reasons

@@ -44,7 +44,7 @@ class Ending:
     """How a cleanup ended.
 
     `report`: `None` when it never began; `error`: what stopped it; `mishaps`: which outputs went wrong; `written`: the
-    paths to mention; `signal`: that came before it began.
+    paths to mention; `signal`: that came before it began; `fleet_file`: the accounts come from one.
     """
 
     report: Report | None = None
@@ -52,6 +52,7 @@ class Ending:
     written: list[str] = field(default_factory=list)
     mishaps: list[ConfigError] = field(default_factory=list)
     signal: Signals | None = None
+    fleet_file: bool = False
 
     @property
     def exit_code(self) -> int:
@@ -73,7 +74,8 @@ class Ending:
         if self.report is not None:
             try:
                 with nullcontext() if outputs.on_stdout else to_stdout(signals):
-                    print_summary(self.report, Screen(stderr=outputs.on_stdout), exit_code=self.exit_code)
+                    screen = Screen(stderr=outputs.on_stdout)
+                    print_summary(self.report, screen, exit_code=self.exit_code, fleet_file=self.fleet_file)
             except ConfigError as mishap:
                 self.mishaps.append(mishap)
         for path in self.written:

@@ -14,6 +14,7 @@ import anyio.abc
 from sdrs_async.accounts import Account
 from sdrs_async.command.connecting import Connected, Connection
 from sdrs_async.command.interrupts import Interrupts
+from sdrs_async.command.outlook import Watch
 from sdrs_async.command.progress import Found, Snapshot, show_bar, show_lines
 from sdrs_async.command.spool import BATCH, Spool
 from sdrs_async.command.terminal import Screen, say
@@ -21,6 +22,7 @@ from sdrs_async.discovery import Selection
 from sdrs_async.engine import GRACE
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import ProjectLevel, Target
+from sdrs_async.render.wording import without_owner
 from sdrs_async.run import Finding, Running
 from sdrs_async.session import Session
 
@@ -87,7 +89,7 @@ async def connected(
             raise ConfigError(f"{account.name}: its projects are listed by IAM: name it with --iam-endpoint")
         display.note(connection.line(account, with_iam=by_iam))
     for name, error in ready.lost.items():
-        say(f"warning: {name} is left out: {error}")
+        say(f"warning: {name} is left out: {without_owner(name, str(error))}")
     return ready
 
 
@@ -123,10 +125,11 @@ async def find(
     Raises what stops it, with the report.
     """
     async with session.find(selections) as finding, anyio.create_task_group() as tasks:
+        watch = Watch(finding)
 
         def read() -> Found:
             found = finding.report.discovery
-            return Found(found.projects, found.groups, *finding.held())
+            return Found(found.projects, found.groups, watch.waiting(anyio.current_time()))
 
         display.progress(tasks, read)
         with stopping(finding, interrupts):

@@ -11,6 +11,7 @@ _SELECT = "What to clean"
 _CONNECT = "Connection"
 _LIMITS = "Limits"
 _TRIES = "Tries"
+_SIMULATION = "Simulation"
 _OUTPUT = "Output"
 _SERVER = "The simulated fleet"
 
@@ -188,11 +189,41 @@ def _limit(flag: str, what: str) -> Any:
     return typer.Option(flag, metavar="LIMIT", help=what, rich_help_panel=_LIMITS)
 
 
-ProjectRate = Annotated[str, _limit("--project-rate", "Requests per project, like 10/s or 200/5min.")]
+ProjectRate = Annotated[
+    str,
+    _limit(
+        "--project-rate",
+        'Requests per project, like 10/s or 200/5min; "200/5min burst 20": besides, at most 20 in any second. '
+        "A lower limit that a 429 shows is kept to as well, for every rate here, and the summary names it.",
+    ),
+]
 ProjectConcurrency = Annotated[str, _limit("--project-concurrency", "Requests at a time per project.")]
-UserRate = Annotated[str, _limit("--user-rate", "Requests of this credential over all projects, like 50/s.")]
+UserRate = Annotated[str, _limit("--user-rate", "Requests of this credential over all projects, like 200/5min.")]
 EndpointRate = Annotated[str, _limit("--endpoint-rate", "Requests to the endpoint over all projects.")]
 Concurrency = Annotated[str, _limit("--concurrency", "Requests at a time in all. For each of these, none lifts it.")]
+
+
+Simulate = Annotated[
+    bool,
+    typer.Option(
+        "--simulate",
+        help="Also run the plan in virtual time against a gateway that has the configured limits, or those of "
+        "--gateway: how long it would take, what would be throttled and learned. Nothing is sent.",
+        rich_help_panel=_SIMULATION,
+    ),
+]
+Gateways = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--gateway",
+        metavar="SPEC",
+        help="A limit that the simulated gateway has, repeatable: project, user, address or endpoint with a rate, like "
+        '"user=200/5min"; then, if wanted, window=sliding|fixed|bucket|leaky, capacity=NUMBER (of the last two), '
+        "told=yes|no (whether its 429 names it), refusals=counted|free, then=COUNT@SECONDS (another count later).",
+        rich_help_panel=_SIMULATION,
+        show_default=False,
+    ),
+]
 
 
 def _tries(flag: str, what: str, unit: str) -> Any:

@@ -18,6 +18,8 @@ from sdrs_async.command.finding import Display, connected
 from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.planning import Planning
+from sdrs_async.command.simulating import check_gateways
+from sdrs_async.errors import ConfigError
 from sdrs_async.models import Limits, RetryPolicy
 
 __all__ = ["DOCTOR_NOTES", "PLAN_NOTES", "doctor", "plan"]
@@ -72,6 +74,8 @@ def plan(
     attempts: flags.Attempts = _RETRY.attempts,
     timeout: flags.Timeout = _RETRY.timeout,
     retry_time: flags.RetryTime = _RETRY.total,
+    simulate: flags.Simulate = False,
+    gateway: flags.Gateways = None,
     json_file: flags.PlanJson = None,
     quiet: flags.Quiet = False,
     log_level: flags.LogLevel = flags.Level.WARNING,
@@ -79,11 +83,16 @@ def plan(
     """Show what clean would do: accounts, hosts, projects and their groups. Only reads."""
     with reported(log_level), ExitStack() as stack:
         selected = options.wanted(context)
+        if gateway and not simulate:
+            raise ConfigError("--gateway is what --simulate runs against: add --simulate")
+        check_gateways(gateway or ())
         connection, selections = connection_of(context, selected)
         Outputs(json=json_file).check(source=targets)
         spooled = stack.enter_context(listed(selected)) if selected.targets is not None else None
         wanted = selections if spooled is None else spooled
-        raise typer.Exit(anyio.run(Planning(connection, wanted, title="Plan:", json_file=json_file, quiet=quiet).run))
+        gateways = (gateway or ()) if simulate else None
+        planning = Planning(connection, wanted, title="Plan:", json_file=json_file, quiet=quiet, gateways=gateways)
+        raise typer.Exit(anyio.run(planning.run))
 
 
 def doctor(

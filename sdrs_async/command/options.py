@@ -56,7 +56,9 @@ def _rate(text: str) -> Rate | None:
         # Of a rate that can be read and allows nothing, only the numbers would be named.
         if repr(text) in str(error):
             raise
-        raise ConfigError(f"{text!r} is not a rate: use a count of at least 1 and a time above 0, or none") from None
+        raise ConfigError(
+            f"{text!r} is not a rate: use a count of at least 1, as for a burst, and a time above 0, or none"
+        ) from None
 
 
 def _cap(text: str) -> int | None:

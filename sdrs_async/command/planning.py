@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,16 +17,18 @@ from rich.text import Text
 from sdrs_async.accounts import Account
 from sdrs_async.command.connecting import Connection, note_lost
 from sdrs_async.command.finding import Display, connected, find
+from sdrs_async.command.floors import LATENCY, Floors, floor_json
 from sdrs_async.command.interrupts import Interrupts, interrupts
 from sdrs_async.command.outputs import STDOUT, written_whole
 from sdrs_async.command.questions import extent, names_of
+from sdrs_async.command.simulating import Simulation, simulate, simulation_json, simulation_parts
 from sdrs_async.command.spool import Spool
 from sdrs_async.command.terminal import Screen, say, to_stdout
 from sdrs_async.discovery import Selection
 from sdrs_async.models import Limits
 from sdrs_async.render import wording
-from sdrs_async.render.wording import printable
-from sdrs_async.report import Report
+from sdrs_async.render.wording import duration, printable
+from sdrs_async.report import Floor, Report
 
 __all__ = ["Planning"]
 
@@ -35,17 +37,24 @@ SCHEMA = "sdrs-async/plan/1"
 
 @dataclass(slots=True)
 class Plan:
-    """What there is. `left_out`: by the account's name, how many projects are, and why; `names`: of projects."""
+    """What there is. `left_out`: by the account's name, how many projects are, and why; `names`: of projects.
+
+    `simulation`: where one was asked for.
+    """
 
     accounts: tuple[Account, ...]
     spooled: Spool
     report: Report
     names: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, Counter[str]] = field(default_factory=dict)
+    simulation: Simulation | None = None
 
 
 class Planning:
-    """Find out what is wanted, targets or what to look for by the accounts' names, and show it."""
+    """Find out what is wanted, targets or what to look for by the accounts' names, and show it.
+
+    `gateways`: simulate it besides, against these, or without any against the configured limits.
+    """
 
     def __init__(
         self,
@@ -55,11 +64,13 @@ class Planning:
         title: str,
         json_file: str | None = None,
         quiet: bool = False,
+        gateways: Sequence[str] | None = None,
     ) -> None:
         self._connection = connection
         self._wanted = wanted
         self._title = title
         self._json = json_file
+        self._gateways = gateways
         self._display = Display(quiet)
 
     async def run(self) -> int:
@@ -75,8 +86,9 @@ class Planning:
             with ExitStack() as stack:
                 plan = await self._plan(ready.accounts, told, stack)
                 note_lost(plan.report, ready.lost)
+                await self._simulate(plan, told)
                 self._show(plan)
-            return plan.report.exit_code
+            return plan.report.exit_code if told.first is None else 128 + told.first
 
     async def _plan(self, accounts: tuple[Account, ...], told: Interrupts, stack: ExitStack) -> Plan:
         session = self._connection.session(accounts)
@@ -87,6 +99,13 @@ class Planning:
         async with session:
             finding = await find(session, chosen, spooled, told, self._display)
         return Plan(accounts, spooled, finding.report, names_of(finding.projects), finding.left_out)
+
+    async def _simulate(self, plan: Plan, told: Interrupts) -> None:
+        if self._gateways is None or told.first is not None or not plan.spooled.projects:
+            return
+        self._display.note("simulating: nothing is sent")
+        concurrency, retry = self._connection.concurrency, self._connection.retry
+        plan.simulation = await told.unless(simulate(plan.accounts, concurrency, retry, plan.spooled, self._gateways))
 
     def _show(self, plan: Plan) -> None:
         if self._json is not None:
@@ -107,27 +126,34 @@ class Planning:
 
     def _parts(self, plan: Plan, width: int) -> Iterator[RenderableType]:
         of = f" of {len(plan.accounts):,} accounts" if len(plan.accounts) > 1 else ""
+        floors = Floors(plan.accounts, self._connection.concurrency, plan.spooled)
         yield Text(f"{self._title} {extent(plan.spooled)}{of}.", style="bold")
+        if (floor := floors.in_all()).bottleneck is not None:
+            yield Text(_floor_words(floor))
         if plan.report.interrupted:
             yield Text("Interrupted: there may be more that was not found.", style="red")
         for account in plan.accounts:
             yield Text()
             yield Text(printable(account.name), style="bold")
-            yield Padding(self._facts(account, plan), (0, 0, 0, 2), expand=False)
+            yield Padding(self._facts(account, plan, floors), (0, 0, 0, 2), expand=False)
             if (projects := _projects(account, plan)).row_count:
                 yield Padding(projects, (1, 0, 0, 2), expand=False)
         yield from _gaps(plan.report)
+        if plan.simulation is not None:
+            yield from simulation_parts(plan.simulation, fleet_file=self._connection.fleet_file)
 
-    def _facts(self, account: Account, plan: Plan) -> Table:
+    def _facts(self, account: Account, plan: Plan, floors: Floors) -> Table:
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(no_wrap=True, style="dim")
         grid.add_column(overflow="fold")
         left_out = plan.left_out.get(account.name, Counter())
+        floor = floors.of(account) if len(plan.accounts) > 1 else Floor()
         facts = {
             "Endpoint": account.endpoint,
             "Region": account.region or "not known",
             "Credential": self._connection.kind(account),
             "Limits": _limits_words(account.limits, self._connection.concurrency),
+            "Takes": "" if floor.bottleneck is None else f"at least {duration(floor.seconds)} ({floor.bottleneck})",
             "Left out": "; ".join(f"{reason}: {count:,}" for reason, count in sorted(left_out.items())),
         }
         for name, value in facts.items():
@@ -138,9 +164,13 @@ class Planning:
     # ---- as JSON
 
     def _document(self, plan: Plan) -> dict[str, Any]:
+        floors = Floors(plan.accounts, self._connection.concurrency, plan.spooled)
+        simulation = {} if plan.simulation is None else {"simulation": simulation_json(plan.simulation)}
         return {
             "schema": SCHEMA,
             "interrupted": plan.report.interrupted,
+            "floor": floor_json(floors.in_all()) | {"latency_s": LATENCY, "latency": "assumed"},
+            **simulation,
             "accounts": [
                 {
                     "name": account.name,
@@ -149,6 +179,7 @@ class Planning:
                     "iam_endpoint": account.iam_endpoint,
                     "region": account.region,
                     "limits": _limits_json(account.limits, self._connection.concurrency),
+                    "floor": floor_json(floors.of(account)),
                     "left_out": dict(sorted(plan.left_out.get(account.name, Counter()).items())),
                 }
                 for account in plan.accounts
@@ -171,6 +202,11 @@ class Planning:
                 for one in plan.spooled.extents()
             ],
         }
+
+
+def _floor_words(floor: Floor) -> str:
+    pace = wording.pace(floor.bottleneck or "")
+    return f"Takes at least {duration(floor.seconds)} ({LATENCY * 1000:.0f} ms per answer assumed): {pace}."
 
 
 def _projects(account: Account, plan: Plan) -> Table:

@@ -15,27 +15,44 @@ from sdrs_async.render.wording import many
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["Found", "Pace", "Snapshot", "describe", "show_bar", "show_lines"]
+__all__ = ["Found", "Pace", "Snapshot", "Waiting", "describe", "show_bar", "show_lines"]
 
 _REDRAW = 0.2
 _WINDOW = 10.0
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
-    """Targets by what became of them, out of `total`; `held` scopes wait after a 429, for `wait` seconds at most.
+class Waiting:
+    """`scopes` of one `kind` wait after a 429, for `seconds` at most; `limit`: theirs, where it is known."""
 
-    `noun`: what they are; `growing`: more may be found yet.
+    scopes: int = 0
+    seconds: float = 0.0
+    kind: str = "project"
+    limit: str = ""
+
+    def __str__(self) -> str:
+        # Of projects there are many: that only one waits is news.
+        alone = self.scopes == 1 and self.kind != "project"
+        who = self.kind if alone else many(self.scopes, self.kind)
+        limit = f": {self.limit}" if self.limit else ""
+        return f"waiting {math.ceil(self.seconds)} s ({who} throttled{limit})"
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """Targets by what became of them, out of `total`; `waiting`: who does, after a 429.
+
+    `noun`: what they are; `growing`: more may be found yet; `least`: seconds that the rest takes under the limits.
     """
 
     total: int
     clean: int = 0
     failed: int = 0
     skipped: int = 0
-    held: int = 0
-    wait: float = 0.0
+    waiting: Waiting = Waiting()
     noun: str = "groups"
     growing: bool = False
+    least: float = 0.0
 
     @property
     def settled(self) -> int:
@@ -54,19 +71,20 @@ class Snapshot:
             counts.append(f"{self.skipped:,} skipped")
         parts = [", ".join(counts), f"{rate:.1f}/s", f"{_clock(int(elapsed))} elapsed"]
         left = self.total - self.settled
-        if left and rate and not self.growing:
-            parts.append(f"{_clock(round(left / rate))} left")
+        # The last ten seconds say nothing of a window that is used up for minutes.
+        seconds = round(max(left / rate if rate else 0.0, self.least))
+        if left and (rate or seconds) and not self.growing:
+            parts.append(f"{_clock(seconds)} left")
         return parts
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What has been found by listing so far; `held` and `wait` as in `Snapshot`."""
+    """What has been found by listing so far; `waiting` as in `Snapshot`."""
 
     projects: int
     groups: int
-    held: int = 0
-    wait: float = 0.0
+    waiting: Waiting = Waiting()
 
     @property
     def settled(self) -> int:
@@ -102,9 +120,8 @@ class Pace:
 def describe(moment: Snapshot | Found, elapsed: float, rate: float) -> str:
     """The facts of a moment in one line; `elapsed` in seconds, `rate` in targets per second."""
     parts = moment.facts(rate, elapsed)
-    if moment.held:
-        projects = "project" if moment.held == 1 else "projects"
-        parts.append(f"waiting {math.ceil(moment.wait)} s ({moment.held:,} {projects} throttled)")
+    if moment.waiting.scopes:
+        parts.append(str(moment.waiting))
     return "; ".join(parts)
 
 

@@ -7,16 +7,19 @@ from heapq import nlargest
 from urllib.parse import urlsplit
 
 from sdrs_async.accounts import Account
+from sdrs_async.command.floors import floor_words
 from sdrs_async.command.spool import Extent, Spool
 from sdrs_async.command.terminal import ask, say
 from sdrs_async.listing import Project
 from sdrs_async.render import wording
 from sdrs_async.render.wording import many
+from sdrs_async.report.speed import Floor
 from sdrs_async.run import Finding
 
 __all__ = ["about_found", "about_list", "confirmed", "extent", "names_of"]
 
 _SHOWN = 10
+_FOR_GOOD = "This cannot be undone."
 
 
 async def confirmed(lines: Sequence[str]) -> bool:
@@ -27,14 +30,14 @@ async def confirmed(lines: Sequence[str]) -> bool:
     return await ask(question)
 
 
-def about_list(spooled: Spool, account: Account) -> list[str]:
-    """The question about a list of targets."""
+def about_list(spooled: Spool, account: Account, floor: Floor) -> list[str]:
+    """The question about a list of targets, and the least time that it takes, before."""
     host = urlsplit(account.endpoint).netloc
-    return [f"Delete the failed tasks of {extent(spooled)} at {host}? This cannot be undone."]
+    return [*_takes(floor), f"Delete the failed tasks of {extent(spooled)} at {host}? {_FOR_GOOD}"]
 
 
-def about_found(spooled: Spool, finding: Finding, accounts: Sequence[Account]) -> list[str]:
-    """The question about what was found in these accounts, with their largest projects, and what is missing, before."""
+def about_found(spooled: Spool, finding: Finding, accounts: Sequence[Account], floor: Floor) -> list[str]:
+    """The question about what was found; before it: the largest projects of each account, what is missing, the time."""
     lines: list[str] = []
     names = names_of(finding.projects)
     for account in accounts:
@@ -48,7 +51,12 @@ def about_found(spooled: Spool, finding: Finding, accounts: Sequence[Account]) -
     lines += [f"warning: not (wholly) listed: {name} ({gap.happened})" for gap in gaps for name in gap.names]
     lines += [f"warning: not (wholly) listed: {more}"] * bool(more)
     of = f"with {accounts[0].name}" if len(accounts) == 1 else f"of {len(accounts):,} accounts"
-    return [*lines, f"Delete the failed tasks of {extent(spooled)} {of}? This cannot be undone."]
+    return [*lines, *_takes(floor), f"Delete the failed tasks of {extent(spooled)} {of}? {_FOR_GOOD}"]
+
+
+def _takes(floor: Floor) -> list[str]:
+    words = floor_words(floor)
+    return [f"This takes {words}."] if words else []
 
 
 def names_of(found: Mapping[str, Sequence[Project]]) -> dict[str, str]:

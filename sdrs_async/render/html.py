@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from sdrs_async.render import wording
+from sdrs_async.render import limits, wording
 from sdrs_async.report import Report
 from sdrs_async.report.projects import GROUPS
 
 __all__ = ["render"]
 
 
-def render(report: Report) -> str:
-    """The page, to be written as UTF-8; with every failure that the report holds. Needs jinja2 (extra `html`)."""
+def render(report: Report, *, fleet_file: bool = False) -> str:
+    """The page, to be written as UTF-8; with every failure that the report holds. Needs jinja2 (extra `html`).
+
+    `fleet_file`: the accounts came from one.
+    """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -29,10 +32,10 @@ def render(report: Report) -> str:
         "printable": wording.printable,
         "status_meaning": wording.status_meaning,
     }
-    return environment.get_template("report.html").render(_view(report))
+    return environment.get_template("report.html").render(_view(report, fleet_file))
 
 
-def _view(report: Report) -> dict[str, Any]:
+def _view(report: Report, fleet_file: bool) -> dict[str, Any]:
     document, exit_code = report.to_dict(), report.exit_code
     return {
         **document,
@@ -43,6 +46,8 @@ def _view(report: Report) -> dict[str, Any]:
             "Refused accounts": wording.refused_accounts(document),
             "Not (wholly) listed": wording.unlisted(document),
         },
+        "limits_heading": limits.HEADING,
+        "learned": limits.shown(report.learned, fleet_file=fleet_file),
         "clean": exit_code == 0,
         "exit_code": exit_code,
         "result": wording.exit_meaning(exit_code, document),

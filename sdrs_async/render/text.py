@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sdrs_async.render import wording
+from sdrs_async.render import limits, wording
 from sdrs_async.render.wording import printable
 from sdrs_async.report import Report
 from sdrs_async.report.remedies import remedy
@@ -32,18 +32,22 @@ _ALWAYS = ("done", "gone", "failed")
 _COLOR = {"done": "green", "gone": "cyan", "failed": "red", "skipped": "yellow", "unsettled": "yellow"}
 
 
-def print_summary(report: Report, console: Console, *, exit_code: int | None = None) -> None:
+def print_summary(report: Report, console: Console, *, exit_code: int | None = None, fleet_file: bool = False) -> None:
     """Print the summary of a report: totals, status codes, projects, causes with what to do, speed and result.
 
     `exit_code` is the command's, where something beside the targets decided it; by default it is the report's.
+    `fleet_file`: the accounts came from one.
     Readable from 80 columns on, with and without colours; an id that does not fit goes on in the next line, whole.
     """
     document = report.to_dict()
-    for part in _parts(document, report.exit_code if exit_code is None else exit_code, console.width):
+    learned = limits.shown(report.learned, fleet_file=fleet_file)
+    for part in _parts(document, console.width, learned):
         console.print(part)
+    console.print()
+    console.print(_facts(document, report.exit_code if exit_code is None else exit_code))
 
 
-def _parts(document: Mapping[str, Any], exit_code: int, width: int) -> Iterator[RenderableType]:
+def _parts(document: Mapping[str, Any], width: int, learned: limits.Shown | None) -> Iterator[RenderableType]:
     yield Text(wording.totals_sentence(document), style="bold", overflow="fold")
     if document["status_codes"]:
         yield from _section("Status codes", [_status_table(document)])
@@ -58,8 +62,8 @@ def _parts(document: Mapping[str, Any], exit_code: int, width: int) -> Iterator[
     ):
         if gaps:
             yield from _section(heading, _gaps(gaps, more))
-    yield Text()
-    yield _facts(document, exit_code)
+    if learned is not None:
+        yield from _section(limits.HEADING, _learned(learned))
 
 
 def _section(title: str, parts: Iterable[RenderableType]) -> Iterator[RenderableType]:
@@ -156,6 +160,14 @@ def _gaps(gaps: list[wording.Gap], more: str) -> Iterator[RenderableType]:
             yield _indented(Text(printable(name), overflow="fold"))
     if more:
         yield Padding(Text(printable(more), style="italic"), (1, 0, 0, 0), expand=False)
+
+
+def _learned(learned: limits.Shown) -> Iterator[RenderableType]:
+    for sentence in learned.sentences:
+        yield Text(printable(sentence), overflow="fold")
+    yield Text(learned.purpose)
+    for line in learned.lines:
+        yield _indented(Text(printable(line), style="bold", overflow="fold"))
 
 
 def _shortened(message: str) -> str:

@@ -11,6 +11,7 @@ from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import ACCOUNT_REMEDY, listing_remedy
 
 __all__ = [
+    "NAMELESS",
     "PROJECT_LEVEL",
     "Gap",
     "duration",
@@ -19,11 +20,13 @@ __all__ = [
     "many",
     "moment",
     "of_groups",
+    "pace",
     "printable",
     "refused_accounts",
     "status_meaning",
     "totals_sentence",
     "unlisted",
+    "without_owner",
     "worst_first",
 ]
 
@@ -31,7 +34,8 @@ PROJECT_LEVEL = "project level: failed creations and deletions of groups themsel
 """What a project-level deletion is called: it leaves alone the failed tasks inside the groups."""
 
 _MAX_GAPS = 15
-_NAMELESS = ("", "the account")  # the second is what the only account of `clean()` and `stream()` is called
+NAMELESS = ("", "the account")
+"""Accounts that nobody named: the second is what the only one of `clean()` and `stream()` is called."""
 _STATUS = {
     "400": "bad request (with code SDRS.1013: the group is gone)",
     "401": "not signed in: the credential was refused",
@@ -67,6 +71,9 @@ _PACE = {
     "endpoint rate": "the rate of the endpoint (--endpoint-rate) sets the pace",
     "project concurrency": "the requests at a time per project (--project-concurrency) set the pace",
     "concurrency": "the requests at a time in all (--concurrency) set the pace",
+    "project rate (learned)": "the rate per project that the server showed sets the pace",
+    "user rate (learned)": "the rate per user that the server showed sets the pace",
+    "endpoint rate (learned)": "the rate of the endpoint that the server showed sets the pace",
     "latency": "no limit bounds it, only the time of an answer",
 }
 
@@ -180,8 +187,13 @@ def _speed_sentence(document: Mapping[str, Any]) -> str:
     if len(document["runs"]) > 1:
         return f"{seconds} from the first start to the last end"
     share = "" if speed["efficiency"] is None else f" (efficiency {speed['efficiency']:.0%})"
-    pace = _PACE.get(speed["bottleneck"], printable(speed["bottleneck"]))
-    return f"took {seconds}; these limits permit no less than {duration(speed['floor_s'])}{share}: {pace}"
+    least = duration(speed["floor_s"])
+    return f"took {seconds}; these limits permit no less than {least}{share}: {pace(speed['bottleneck'])}"
+
+
+def pace(bottleneck: str) -> str:
+    """What sets the pace, and the flag for it."""
+    return _PACE.get(bottleneck, printable(bottleneck))
 
 
 def _latency_sentence(document: Mapping[str, Any]) -> str:
@@ -222,8 +234,14 @@ def refused_accounts(document: Mapping[str, Any]) -> tuple[list[Gap], str]:
     return gaps, f"and {rest:,} more" if rest else ""
 
 
+def without_owner(account: str, message: str) -> str:
+    """A message of the account's sign-in without the cloud's name in front, where the account bears it already."""
+    return message.removeprefix(f"cloud {account.removeprefix('cloud ')!r}: ")
+
+
 def _refused(line: Mapping[str, Any]) -> str:
-    reason = f" ({line['message']})" if line["message"] else ""
+    message = without_owner(line["account"], line["message"])
+    reason = f" ({message})" if message else ""
     return f"{_account(line)}: the credential was refused{reason}"
 
 
@@ -258,12 +276,12 @@ def _remedy(line: Mapping[str, Any]) -> str:
 def _name(line: Mapping[str, Any]) -> str:
     if line["project_id"] is None:
         return _account(line)
-    owner = "" if line["account"] in _NAMELESS else f" of {_account(line)}"
+    owner = "" if line["account"] in NAMELESS else f" of {_account(line)}"
     return f"project {line['project_id']}{owner}"
 
 
 def _account(line: Mapping[str, Any]) -> str:
-    return "the account" if line["account"] in _NAMELESS else f"account {line['account']}"
+    return "the account" if line["account"] in NAMELESS else f"account {line['account']}"
 
 
 def many(count: int, noun: str) -> str:

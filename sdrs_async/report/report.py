@@ -15,37 +15,38 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Limits, Outcome, Verdict
+from sdrs_async.models import Learned, Limits, Outcome, Verdict
 from sdrs_async.report.discovery import Discovery, Unlisted
 from sdrs_async.report.failures import failure_line
 from sdrs_async.report.fields import Fields
+from sdrs_async.report.learned import learned_list, read_learned, union
 from sdrs_async.report.projects import targets_dict
-from sdrs_async.report.speed import Floor, floor
+from sdrs_async.report.speed import Floor, Scopes
 from sdrs_async.report.tally import Tally, read_tally
 
 __all__ = ["SCHEMA", "Report", "failure_line"]
 
 SCHEMA = "sdrs-async/report/1"
 _SIGINT = 2
-_UNLIMITED = Limits(
-    project_rate=None, project_concurrency=None, user_rate=None, endpoint_rate=None, concurrency=None
-)  # fmt: skip
+_UNLIMITED = Scopes.of_one(
+    Limits(project_rate=None, project_concurrency=None, user_rate=None, endpoint_rate=None, concurrency=None)
+)
 
 
 class Report:
     """The report of one run, live from its creation, or of several runs merged.
 
-    `limits`: those of the run, for its time floor; `None`: it had none. `clock`: seconds that only go forward, the same
-    that outcomes are timed by. `max_failures`: how many failures to hold in memory, the first in their order; `None`
-    holds all. Set by the run: `signed_in` and `refused`: an account was let in, an account was refused;
-    `refused_accounts`: by name, why each of them was; `reads`: requests that only read, which are not among those that
-    the targets took. `error`: what stopped it beside signals and refused accounts, set by who runs it, who then exits
-    with 2.
+    `limits`: what bounds its time, or those of its only account; `None`: it had none. `clock`: seconds that only go
+    forward, the same that outcomes are timed by. `max_failures`: how many failures to hold in memory, the first in
+    their order; `None` holds all. Set by the run: `signed_in` and `refused`: an account was let in, an account was
+    refused; `refused_accounts`: by name, why each of them was; `reads`: requests that only read, which are not among
+    those that the targets took; `learned`: the limits that the server showed, before `finish`. `error`: what stopped it
+    beside signals and refused accounts, set by who runs it, who then exits with 2.
     """
 
     def __init__(
         self,
-        limits: Limits | None = None,
+        limits: Limits | Scopes | None = None,
         *,
         run_id: str | None = None,
         clock: Callable[[], float] = time.monotonic,
@@ -56,6 +57,7 @@ class Report:
         self.refused = False
         self.refused_accounts: dict[str, str] = {}
         self.reads = 0
+        self.learned: tuple[Learned, ...] = ()
         self.discovery = Discovery()
         self.error: str | None = None
         self.interrupted = False
@@ -64,7 +66,7 @@ class Report:
         self._finished_at: datetime | None = None
         self._clock = clock
         self._start = clock()
-        self._limits = limits or _UNLIMITED
+        self._scopes = Scopes.of_one(limits) if isinstance(limits, Limits) else limits or _UNLIMITED
         self._floor: Floor | None = None
         self._tally = Tally(max_failures)
 
@@ -98,6 +100,8 @@ class Report:
     def finish(self, interrupted_by: int | None = None, stopped: bool = False) -> None:
         """The run has ended: by the signal `interrupted_by`, `stopped` without one, or by itself. Once is enough."""
         self._finished_at = self.finished_at
+        # What knows the owners of projects is not needed beyond the end, and may be large.
+        self._floor, self._scopes = self.floor, _UNLIMITED
         self.interrupted = self.interrupted or stopped or interrupted_by is not None
         self.signal = interrupted_by if self.signal is None else self.signal
 
@@ -112,6 +116,11 @@ class Report:
     def targets(self) -> dict[str, int]:
         """`planned`, the five groups it is the sum of, and `duplicates`; cheap, for a live display."""
         return targets_dict(self._tally.targets()) | {"duplicates": self._tally.duplicates}
+
+    @property
+    def median_latency(self) -> float | None:
+        """Seconds within which half of the answers came; `None` before the first. Cheap, as `targets`."""
+        return self._tally.latency.quantile(0.5)
 
     @property
     def finished_at(self) -> datetime:
@@ -143,12 +152,21 @@ class Report:
         """The shortest time its limits permit for what was done; for merged reports the longest of theirs."""
         if self._floor is not None:
             return self._floor
-        projects = self._tally.projects.values()
-        if not any(project.answered for project in projects):
+        projects = self._tally.projects
+        if not any(project.answered for project in projects.values()):
             return Floor()
-        sent = [project.sent for project in projects]
-        bound = floor(sent, self._limits, self._tally.latency.quantile(0.5) or 0.0)
+        loads = self._scopes.loads((name, project.sent) for name, project in projects.items() if project.sent)
+        latency = self.median_latency or 0.0
+        bound = self._scopes.floor(loads, latency)
+        if self.learned:
+            within = self._scopes.floor(loads, latency, self.learned)
+            # One that a faster run contradicts was not in force all the time.
+            bound |= Floor(min(within.seconds, self._duration), within.bottleneck)
         return Floor(round(bound.seconds, 6), bound.bottleneck)
+
+    @property
+    def _duration(self) -> float:
+        return (self.finished_at - self.started_at).total_seconds()
 
     def to_dict(self) -> dict[str, Any]:
         """The report as contract section 6 has it, with what merging needs beside; all of it JSON-serialisable."""
@@ -175,6 +193,7 @@ class Report:
             },
             "discovery": self.discovery.to_dict(),
             **counts,
+            "limits": {"learned": learned_list(self.learned)},
             "speed": self.floor.to_dict(duration if len(self.runs) == 1 else None),
             "latency_ms": self._tally.latency.to_dict(),
             "latency_buckets": self._tally.latency.buckets(),
@@ -200,6 +219,7 @@ class Report:
             merged.reads += one.reads
             for account, message in one.refused_accounts.items():
                 merged._add_refused(account, message)
+        merged.learned = union(self.learned, other.learned)
         merged.runs = tuple(sorted(self.runs + other.runs))
         merged.signed_in = self.signed_in or other.signed_in
         merged.refused = self.refused or other.refused
@@ -228,6 +248,8 @@ class Report:
         report.reads = fields.fields("requests").integer_if_there("reads") or 0
         if "discovery" in fields:
             report.discovery = Discovery.from_fields(fields.fields("discovery"))
+        if "limits" in fields:
+            report.learned = read_learned(fields.fields("limits"))
         return report
 
     def _read_run(self, fields: Fields) -> None:

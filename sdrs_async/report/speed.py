@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Self
 
-from sdrs_async.models import Limits, Rate
+from sdrs_async.models import Learned, Limits, Rate
 from sdrs_async.report.fields import Fields
 
-__all__ = ["Floor", "floor"]
+__all__ = ["Floor", "Loads", "Scopes"]
+
+Loads = Mapping[str, Collection[int]]
+"""By the account's name: how many targets each of its projects has, in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,38 +42,101 @@ class Floor:
         return cls(fields.optional_number("floor_s") or 0.0, fields.optional_text("bottleneck"))
 
 
-def floor(projects: Collection[int], limits: Limits, latency: float) -> Floor:
-    """The floor for these numbers of targets per project, one request each: retries are not work, but waste.
+def _nobody(project_id: str) -> str:
+    return ""
 
-    A strict window of N per T lets n requests start in (ceil(n/N) - 1) x T at best, since the first N go out at once. A
-    concurrency of N is the same with the `latency` (seconds, the median) as T. The tightest scope decides, and its
-    last request still has to be answered.
+
+@dataclass(frozen=True, slots=True)
+class Scopes:
+    """What bounds the time of a run. `limits`: of each account, by its name; `endpoints`: the URL of each.
+
+    Accounts of one endpoint share the lowest rate that any of them names for it; one without a URL has an endpoint of
+    its own. `concurrency`: requests at a time over all; that of an account's `limits` bounds nothing. `owner`: which
+    account a project, by its id, is of.
     """
-    if not any(projects):
-        return Floor()
-    starts = Floor(0.0, "latency")
-    for bound in _bounds(max(projects), sum(projects), limits, latency):
-        if bound.seconds > 0:
-            starts |= bound
-    return Floor(starts.seconds + latency, starts.bottleneck)
+
+    limits: Mapping[str, Limits]
+    endpoints: Mapping[str, str] = field(default_factory=dict)
+    concurrency: int | None = None
+    owner: Callable[[str], str] = _nobody
+
+    @classmethod
+    def of_one(cls, limits: Limits) -> Self:
+        """Those of a run with a single account, without a name."""
+        return cls({"": limits}, concurrency=limits.concurrency)
+
+    def loads(self, targets: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
+        """What there is to do, from project ids with their targets."""
+        loads: dict[str, list[int]] = {}
+        for project_id, count in targets:
+            loads.setdefault(self.owner(project_id), []).append(count)
+        return loads
+
+    def floor(self, loads: Loads, latency: float, learned: Iterable[Learned] = ()) -> Floor:
+        """The floor for this work, one request for each target: retries are not work, but waste.
+
+        A strict window of N per T lets n requests start in (ceil(n/N) - 1) x T at best, since the first N go out at
+        once. A concurrency of N is the same with the `latency` (seconds, the median) as T. The tightest scope decides,
+        and its last request still has to be answered. `learned`: limits that hold beside these.
+        """
+        if not any(any(counts) for counts in loads.values()):
+            return Floor()
+        starts = Floor(0.0, "latency")
+        for bound in self._bounds(loads, latency, learned):
+            if bound.seconds > 0:
+                starts |= bound
+        return Floor(starts.seconds + latency, starts.bottleneck)
+
+    def _bounds(self, loads: Loads, latency: float, learned: Iterable[Learned]) -> Iterator[Floor]:
+        totals = {account: sum(counts) for account, counts in loads.items()}
+        for account, counts in loads.items():
+            limits, largest = self.limits[account], max(counts, default=0)
+            yield from _of_rate("project rate", largest, limits.project_rate)
+            yield from _of_rate("user rate", totals[account], limits.user_rate)
+            yield from _of_cap("project concurrency", largest, limits.project_concurrency, latency)
+        for accounts in self._by_endpoint():
+            total = sum(totals.get(account, 0) for account in accounts)
+            yield from _of_rate("endpoint rate", total, self._endpoint_rate(accounts))
+        yield from _of_cap("concurrency", sum(totals.values()), self.concurrency, latency)
+        for one in learned:
+            yield from _of_rate(f"{one.scope} rate (learned)", self._held_back(one, loads), one.rate)
+
+    def _by_endpoint(self) -> Iterable[list[str]]:
+        places: dict[object, list[str]] = {}
+        for account in self.limits:
+            places.setdefault(self.endpoints.get(account, (account,)), []).append(account)
+        return places.values()
+
+    def _endpoint_rate(self, accounts: Iterable[str]) -> Rate | None:
+        rates = (Rate.parse(self.limits[account].endpoint_rate) for account in accounts)
+        return min((rate for rate in rates if rate is not None), key=lambda rate: rate.count / rate.per, default=None)
+
+    def _held_back(self, one: Learned, loads: Loads) -> int:
+        """How many requests a learned limit has to let through, at least."""
+        if len(self.limits) == 1:
+            own = list(loads.values())
+        elif one.scope == "endpoint":
+            own = [counts for account, counts in loads.items() if self.endpoints.get(account) == one.account]
+        else:
+            own = [loads.get(one.account, ())]
+        if one.scope != "project":
+            return sum(sum(counts) for counts in own)
+        # Which projects it holds for is not known, only how many: at worst the smallest.
+        smallest = sorted(count for counts in own for count in counts if count)
+        return smallest[min(max(one.projects, 1), len(smallest)) - 1] if smallest else 0
 
 
-def _bounds(largest: int, everything: int, limits: Limits, latency: float) -> Iterator[Floor]:
-    rates = (
-        ("project rate", largest, limits.project_rate),
-        ("user rate", everything, limits.user_rate),
-        ("endpoint rate", everything, limits.endpoint_rate),
-    )
-    for name, targets, value in rates:
-        if (rate := Rate.parse(value)) is not None:
-            yield Floor(_rounds(targets, rate.count) * rate.per, name)
-    caps = (
-        ("project concurrency", largest, limits.project_concurrency),
-        ("concurrency", everything, limits.concurrency),
-    )
-    for name, targets, cap in caps:
-        if cap is not None:
-            yield Floor(_rounds(targets, cap) * latency, name)
+def _of_rate(name: str, targets: int, value: Rate | str | None) -> Iterator[Floor]:
+    rate = Rate.parse(value)
+    if rate is not None:
+        yield Floor(_rounds(targets, rate.count) * rate.per, name)
+        if rate.burst is not None:
+            yield Floor(float(_rounds(targets, rate.burst)), name)
+
+
+def _of_cap(name: str, targets: int, cap: int | None, latency: float) -> Iterator[Floor]:
+    if cap is not None:
+        yield Floor(_rounds(targets, cap) * latency, name)
 
 
 def _rounds(targets: int, at_once: int) -> int:

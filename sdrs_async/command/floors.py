@@ -1,0 +1,63 @@
+"""The least time that a cleanup takes under its limits, before it has begun."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sdrs_async.accounts import Account
+from sdrs_async.command.spool import Spool
+from sdrs_async.render.wording import duration
+from sdrs_async.report.speed import Floor, Scopes
+
+__all__ = ["LATENCY", "Floors", "floor_json", "floor_words", "work_of"]
+
+LATENCY = 0.02
+"""Seconds that an answer is assumed to take while none has come."""
+
+_WORTH_A_WORD = 1.0
+
+
+class Floors:
+    """The floor of what a spool holds, in all and for each account. `concurrency`: over all of them.
+
+    `work`: the targets of each project, by account.
+    """
+
+    def __init__(self, accounts: Sequence[Account], concurrency: int | None, spooled: Spool) -> None:
+        self.scopes = Scopes(
+            {account.name: account.limits for account in accounts},
+            {account.name: account.endpoint for account in accounts},
+            concurrency,
+        )
+        self.work = work_of(spooled, accounts)
+
+    def in_all(self) -> Floor:
+        """Of everything; without a bottleneck when there is nothing."""
+        return self.scopes.floor({name: projects.values() for name, projects in self.work.items()}, LATENCY)
+
+    def of(self, account: Account) -> Floor:
+        """Of one account's own targets, were it alone."""
+        return self.scopes.floor({account.name: self.work.get(account.name, {}).values()}, LATENCY)
+
+
+def work_of(spooled: Spool, accounts: Sequence[Account]) -> dict[str, dict[str, int]]:
+    """How many targets each project has, by account. Those of a list name no account: they are of the only one."""
+    work: dict[str, dict[str, int]] = {}
+    for one in spooled.extents():
+        work.setdefault(one.account or accounts[0].name, {})[one.project_id] = one.groups + one.project_level
+    return work
+
+
+def floor_words(floor: Floor) -> str:
+    """`at least 3 min 20 s at these limits (user rate)`; empty when it is not worth a word: below a second."""
+    if floor.bottleneck is None or floor.seconds < _WORTH_A_WORD:
+        return ""
+    return f"at least {duration(floor.seconds)} at these limits ({floor.bottleneck})"
+
+
+def floor_json(floor: Floor) -> dict[str, Any]:
+    """As a plan has it; null where there is nothing to do."""
+    if floor.bottleneck is None:
+        return {"floor_s": None, "bottleneck": None}
+    return {"floor_s": round(floor.seconds, 6), "bottleneck": floor.bottleneck}

@@ -1,0 +1,158 @@
+"""What a plan would come to against gateways with given limits: nothing is sent, the time is a model's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rich.console import RenderableType
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from sdrs_async.accounts import Account
+from sdrs_async.command.floors import LATENCY, work_of
+from sdrs_async.command.spool import Spool
+from sdrs_async.errors import ConfigError
+from sdrs_async.models import Rate, RetryPolicy
+from sdrs_async.render import limits
+from sdrs_async.render.wording import duration, many, printable
+from sdrs_async.report.learned import learned_list
+from sdrs_async.threads import in_daemon_thread, room
+
+if TYPE_CHECKING:
+    from sdrs_async.laboratory.forecast import AccountForecast, Forecast
+    from sdrs_async.laboratory.policies import Policy
+
+__all__ = ["Simulation", "check_gateways", "simulate", "simulation_json", "simulation_parts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """What was simulated: `gateways`, as `--gateway` takes them, and what came of it."""
+
+    gateways: tuple[str, ...]
+    forecast: Forecast
+
+
+def check_gateways(gateways: Sequence[str]) -> None:
+    """Raise `ConfigError` for a gateway that is none."""
+    for text in gateways:
+        _policy(text)
+
+
+async def simulate(
+    accounts: Sequence[Account], concurrency: int | None, retry: RetryPolicy, spooled: Spool, gateways: Sequence[str]
+) -> Simulation:
+    """Run what the spool holds in virtual time; takes about ten seconds of work at most, in a thread of its own.
+
+    `gateways`: without any it is one that keeps exactly the limits that are configured.
+    """
+    from sdrs_async.laboratory.forecast import Workload, forecast
+
+    chosen = tuple(gateways) or tuple(_configured(accounts))
+    policies, work = [_policy(text) for text in chosen], work_of(spooled, accounts)
+    workloads = [Workload(one.limits, work.get(one.name, {}), one.name, one.endpoint, one.weight) for one in accounts]
+
+    def run() -> Forecast:
+        return forecast(workloads, LATENCY, policies, concurrency=concurrency, retry=retry)
+
+    return Simulation(chosen, await in_daemon_thread(room(), run))
+
+
+def _policy(text: str) -> Policy:
+    from sdrs_async.laboratory.policies import parse_gateway
+
+    try:
+        return parse_gateway(text)
+    except ValueError as error:
+        raise ConfigError(f"--gateway: {error}") from None
+
+
+def _configured(accounts: Sequence[Account]) -> Iterator[str]:
+    """The limits that all accounts have in common: others cannot be met by whoever keeps its own."""
+    for scope in ("project", "user", "endpoint"):
+        rates = {Rate.parse(getattr(account.limits, f"{scope}_rate")) for account in accounts}
+        rate = rates.pop()
+        if rate is None or rates:
+            continue
+        yield f"{scope}={Rate(rate.count, rate.per)}"
+        if rate.burst is not None:
+            yield f"{scope}={Rate(rate.burst)}"
+
+
+# ---- as a text
+
+
+def simulation_parts(simulation: Simulation, *, fleet_file: bool) -> Iterator[RenderableType]:
+    """For the terminal."""
+    found = simulation.forecast
+    yield Text()
+    yield Text("Simulated against a gateway with the limits", style="bold")
+    for text in simulation.gateways or ("none",):
+        yield _indented(Text(printable(text), overflow="fold"))
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for name, value in _facts(found).items():
+        grid.add_row(name, Text(value))
+    yield Padding(grid, (1, 0, 0, 2), expand=False)
+    if len(found.accounts) > 1:
+        yield Padding(_accounts(found.accounts), (1, 0, 0, 2), expand=False)
+    if (learned := limits.shown(found.learned, fleet_file=fleet_file)) is not None:
+        yield Text()
+        yield _indented(Text("What the run would learn of these limits"))
+        for line in (*learned.sentences, learned.purpose, *learned.lines):
+            yield _indented(_indented(Text(printable(line), overflow="fold")))
+
+
+def _facts(found: Forecast) -> dict[str, str]:
+    guess = "; calculated from its beginning, since it is too large to be simulated to its end"
+    facts = {
+        "Takes": f"{duration(found.seconds)}{guess * found.extrapolated}",
+        "Requests": f"{found.requests:,}, of which {found.refused:,} are throttled (429)",
+    }
+    if found.failed:
+        facts["Fails"] = f"{many(found.failed, 'group')}, whose time (--retry-time) runs out"
+    return facts
+
+
+def _accounts(accounts: Sequence[AccountForecast]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for name in ("takes", "groups", "requests", "throttled"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("account", overflow="fold")
+    for one in accounts:
+        numbers = (f"{number:,}" for number in (one.groups, one.requests, one.refused))
+        table.add_row(duration(one.seconds), *numbers, Text(printable(one.name)))
+    return table
+
+
+def _indented(part: RenderableType) -> Padding:
+    return Padding(part, (0, 0, 0, 2), expand=False)
+
+
+# ---- as JSON
+
+
+def simulation_json(simulation: Simulation) -> dict[str, Any]:
+    """For the plan's document."""
+    found = simulation.forecast
+    return {
+        "gateways": list(simulation.gateways),
+        "duration_s": round(found.seconds, 6),
+        "requests": {"sent": found.requests, "throttled": found.refused},
+        "failed": found.failed,
+        "extrapolated": found.extrapolated,
+        "learned": learned_list(found.learned),
+        "accounts": [
+            {
+                "name": one.name,
+                "duration_s": round(one.seconds, 6),
+                "targets": one.groups,
+                "requests": {"sent": one.requests, "throttled": one.refused},
+            }
+            for one in found.accounts
+        ],
+    }

@@ -1,0 +1,68 @@
+"""The limits that a server showed, as JSON and merged."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from sdrs_async.errors import ConfigError
+from sdrs_async.models import Learned, Rate
+from sdrs_async.report.fields import Fields
+
+__all__ = ["SCOPES", "learned_list", "read_learned", "union"]
+
+SCOPES = ("endpoint", "user", "project")
+"""Whose limits can be learned, the widest first."""
+
+
+def union(*learned: Iterable[Learned]) -> tuple[Learned, ...]:
+    """Each limit once, in order.
+
+    `projects` is the most that one run counted: the runs may have had the same projects, and a sum could be too high.
+    """
+    most: dict[tuple[str, str, Rate, bool], int] = {}
+    for one in (one for several in learned for one in several):
+        key = (one.scope, one.account, one.rate, one.told)
+        most[key] = max(most.get(key, 0), one.projects)
+    return tuple(sorted((Learned(*key, projects) for key, projects in most.items()), key=_order))
+
+
+def _order(one: Learned) -> tuple[int, str, bool, float, str]:
+    return SCOPES.index(one.scope), one.account, not one.told, one.rate.count / one.rate.per, str(one.rate)
+
+
+def learned_list(learned: Iterable[Learned]) -> list[dict[str, Any]]:
+    """As JSON has it, in order."""
+    return [
+        {
+            "scope": one.scope,
+            "account": one.account,
+            "rate": str(one.rate),
+            "told": one.told,
+            "projects": one.projects,
+        }
+        for one in union(learned)
+    ]
+
+
+def read_learned(fields: Fields) -> tuple[Learned, ...]:
+    """Read back `learned_list`; `ConfigError` naming the key. Without the key nothing was learned."""
+    return union(_read(one) for one in fields.each("learned")) if "learned" in fields else ()
+
+
+def _read(fields: Fields) -> Learned:
+    scope = fields.text("scope")
+    if scope not in SCOPES:
+        raise fields.wrong("scope", f"must be one of {', '.join(SCOPES)}")
+    return Learned(scope, fields.text("account"), _rate(fields), fields.flag("told"), fields.integer("projects"))
+
+
+def _rate(fields: Fields) -> Rate:
+    text = fields.text("rate")
+    try:
+        rate = Rate.parse(text)
+    except ConfigError as error:
+        raise fields.wrong("rate", str(error)) from None
+    if rate is None:
+        raise fields.wrong("rate", "must be a rate")
+    return rate

@@ -1,0 +1,403 @@
+"""The floor before a cleanup, and what is left while it runs: plans, questions, and the live display."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from sdrs_async.accounts import Account
+from sdrs_async.auth import StaticToken
+from sdrs_async.command.commands import app
+from sdrs_async.command.floors import Floors, floor_json, floor_words, work_of
+from sdrs_async.command.outlook import Outlook, Watch, waiting
+from sdrs_async.command.progress import Waiting
+from sdrs_async.command.spool import Spool
+from sdrs_async.models import Learned, Limits, Rate, Target
+from sdrs_async.report import Floor
+from sdrs_async.simulator import Simulator
+from tests.command import report, run, until
+from tests.test_cli_discovery import finding
+from tests.test_cli_fleet import Clouds
+from tests.test_cli_signals import on_terminal, without_yes
+
+FREE = Limits(None, None, None, None, None)
+
+
+class Limited:
+    """A run that says what a test tells it to."""
+
+    def __init__(self) -> None:
+        self.limits: list[Learned] = []
+        self.by_kind: dict[str, tuple[int, float]] = {}
+        self.asked = 0
+
+    def held(self) -> tuple[int, float]:
+        """Who waits, of whatever kind."""
+        return sum(count for count, _ in self.by_kind.values()), max((s for _, s in self.by_kind.values()), default=0.0)
+
+    def learned(self) -> list[Learned]:
+        """What is known by now."""
+        self.asked += 1
+        return self.limits
+
+
+class WithKinds(Limited):
+    """One that also says which kind of scope waits."""
+
+    def waits(self) -> dict[str, tuple[int, float]]:
+        """Who waits, by kind."""
+        return self.by_kind
+
+
+@pytest.fixture
+def spooled() -> Iterator[Spool]:
+    """Ten projects of a hundred groups."""
+    with Spool() as spool:
+        spool.fill(Target(f"p{project}", f"g{group}") for project in range(10) for group in range(100))
+        yield spool
+
+
+def _account(name: str = "prod", **limits: Any) -> Account:
+    rates = {"project_rate": None, "project_concurrency": None, "user_rate": None, "endpoint_rate": None}
+    return Account(name, "https://host", StaticToken("t"), limits=Limits(**{**rates, **limits}))
+
+
+# ---- before
+
+
+def test_the_floor_of_a_list_is_that_of_its_only_account(spooled: Spool) -> None:
+    """A list names no account; its targets are counted for the one there is, those of the project level too."""
+    assert work_of(spooled, [_account()]) == {"prod": {f"p{number}": 100 for number in range(10)}}
+    with Spool() as with_levels:
+        with_levels.fill(iter([Target("p", "g")]), project_level=True)
+        assert work_of(with_levels, [_account()]) == {"prod": {"p": 2}}
+    floors = Floors([_account(user_rate="200/5min")], None, spooled)
+    assert floors.in_all() == Floor(1200.02, "user rate")
+    assert floor_words(floors.in_all()) == "at least 20 min 00 s at these limits (user rate)"
+    assert floor_json(floors.in_all()) == {"floor_s": 1200.02, "bottleneck": "user rate"}
+
+
+def test_each_account_has_a_floor_of_its_own() -> None:
+    """As if it were alone, and beside it that of all, which share an endpoint."""
+    first, second = _account("a", user_rate="10/s"), _account("b", endpoint_rate="5/s")
+    with Spool() as spool:
+        for account, groups in (("a", 21), ("b", 11)):
+            spool.add([Target(f"of-{account}", f"g{number}") for number in range(groups)], account)
+        spool.seal()
+        floors = Floors([first, second], None, spool)
+        assert (floors.of(first).seconds, floors.of(second).seconds) == (4.02, 2.02)
+        assert floors.in_all() == Floor(6.02, "endpoint rate")
+
+
+def test_what_takes_no_time_is_not_worth_a_word() -> None:
+    """Nothing to do, or less than a second of it."""
+    assert floor_words(Floor()) == floor_words(Floor(0.9, "user rate")) == ""
+    assert floor_json(Floor()) == {"floor_s": None, "bottleneck": None}
+
+
+def _plan(folder: Path, monkeypatch: pytest.MonkeyPatch, groups: int, *flags: str) -> Any:
+    """The outcome of a plan for a list of one project."""
+    monkeypatch.setenv("OS_TOKEN", "a-token")
+    path = folder / "targets"
+    path.write_text("".join(f"p/g{number}\n" for number in range(groups)), "utf-8")
+    args = ["plan", "--targets", str(path), "--endpoint", "http://127.0.0.1:9", "--allow-http", *flags]
+    return CliRunner().invoke(app, args)
+
+
+def test_a_plan_names_the_floor_and_what_bounds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is sent it is known how long it takes at least, in words and as JSON."""
+    flags = ["--user-rate", "200/5min"]
+    text = " ".join(_plan(tmp_path, monkeypatch, 401, *flags).stdout.split())
+    assert (
+        "Takes at least 10 min 00 s (20 ms per answer assumed): the rate per user (--user-rate) sets the pace." in text
+    )
+    document = json.loads(_plan(tmp_path, monkeypatch, 401, *flags, "--json", "-").stdout)
+    assert document["floor"] == {
+        "floor_s": 600.02, "bottleneck": "user rate", "latency_s": 0.02, "latency": "assumed",
+    }  # fmt: skip
+    assert document["accounts"][0]["floor"] == {"floor_s": 600.02, "bottleneck": "user rate"}
+    assert "simulation" not in document
+
+
+def test_a_dry_run_of_a_list_names_the_floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It connects to nobody, and knows the limits all the same."""
+    monkeypatch.setenv("OS_TOKEN", "a-token")
+    path = tmp_path / "targets"
+    path.write_text("p/g1\np/g2\np/g3\n", "utf-8")
+    args = ["clean", "--dry-run", "--targets", str(path), "--endpoint", "http://127.0.0.1:9", "--user-rate", "1/s"]
+    assert "Takes at least 2.02 s at these limits (user rate)." in CliRunner().invoke(app, args).stdout
+
+
+def test_a_burst_is_a_limit_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The flags take it, and it bounds the floor."""
+    flags = ["--project-rate", "200/5min burst 20"]
+    result = _plan(tmp_path, monkeypatch, 101, *flags)
+    assert result.exit_code == 0
+    assert "Takes at least 5.02 s" in result.stdout
+    assert "200/5min burst 20 per project" in " ".join(result.stdout.split())
+
+
+def test_a_plan_of_nothing_has_no_floor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty list takes no time, and says none."""
+    result = _plan(tmp_path, monkeypatch, 0, "--json", "-", "--simulate")
+    assert json.loads(result.stdout)["floor"]["floor_s"] is None
+    assert "Takes" not in result.stderr
+
+
+async def test_a_plan_of_a_fleet_has_the_floor_of_each_account(tmp_path: Path) -> None:
+    """Each account's own limits bound its own targets."""
+    async with Simulator(projects=2, groups=3) as first, Simulator(projects=2, groups=5, seed=7) as second:
+        clouds = Clouds(first, second, tmp_path)
+        file = clouds.file(second='limits.user_rate = "1/s"')
+        done = await clouds.run("plan", file, "--json", str(tmp_path / "plan.json"))
+    assert done.code == 0, done.stderr
+    document = json.loads((tmp_path / "plan.json").read_text("utf-8"))
+    assert document["floor"]["bottleneck"] == "user rate"
+    floors = [account["floor"] for account in document["accounts"]]
+    assert floors == [
+        {"floor_s": 0.02, "bottleneck": "latency"},
+        {"floor_s": 9.02, "bottleneck": "user rate"},
+    ]
+    text = " ".join(done.stdout.split())
+    assert "Takes at least 9.02 s (20 ms per answer assumed): the rate per user" in text
+    assert "Takes at least 0.02 s (latency)" in text
+    assert "Takes at least 9.02 s (user rate)" in text
+
+
+async def test_a_cleanup_says_how_long_it_takes_at_least(tmp_path: Path) -> None:
+    """The question says it before the answer; where nobody is asked, the first line does."""
+    async with Simulator(projects=1, groups=4) as simulator:
+        args = without_yes(tmp_path, simulator, "--user-rate", "1/s")
+        async with on_terminal(*args, token=simulator.token) as terminal:
+            await until(lambda: "[y/N]" in terminal.text)
+            assert "This takes at least 3.02 s at these limits (user rate).\r\nDelete the failed tasks" in terminal.text
+            terminal.type(b"n\n")
+            await terminal.command.wait()
+        args = finding(simulator, "--all-projects", "--user-rate", "1/s")
+        async with on_terminal(*args, token=simulator.token) as terminal:
+            await until(lambda: "[y/N]" in terminal.text)
+            assert "This takes at least 3.02 s at these limits (user rate).\r\nDelete the failed tasks" in terminal.text
+        done = await run(*without_yes(tmp_path, simulator, "--user-rate", "2/s"), "--yes", token=simulator.token)
+        assert "4 protection groups in 1 project: at least 1.02 s at these limits (user rate)" in done.stderr
+
+
+# ---- who waits
+
+
+@pytest.mark.parametrize(
+    ("by_kind", "learned", "expected"),
+    [
+        ({}, [], Waiting()),
+        ({"project": (3, 2.0)}, [], Waiting(3, 2.0)),
+        ({"project": (3, 2.0), "user": (1, 9.0)}, [], Waiting(1, 9.0, "user")),
+        (
+            {"user": (1, 9.0)},
+            [Learned("user", "a", Rate(200, 300), told=True), Learned("project", "a", Rate(1), told=True)],
+            Waiting(1, 9.0, "user", "200/5min"),
+        ),
+        (
+            {"project": (2, 9.0)},
+            [Learned("project", "a", Rate(10), told=False), Learned("project", "a", Rate(8, 1.04696), told=False)],
+            Waiting(2, 9.0, "project", "8/1.05s"),
+        ),
+    ],
+)
+def test_who_waits_is_named_with_its_limit(
+    by_kind: dict[str, tuple[int, float]], learned: list[Learned], expected: Waiting
+) -> None:
+    """Of several kinds the one that waits longest, with the lowest limit that was learned of that kind."""
+    limited = WithKinds()
+    limited.by_kind, limited.limits = by_kind, learned
+    assert waiting(limited) == expected
+
+
+def test_without_a_word_on_the_kind_projects_wait() -> None:
+    """A run that only counts those who wait."""
+    limited = Limited()
+    limited.by_kind = {"user": (1, 9.0)}
+    assert waiting(limited) == Waiting(1, 9.0)
+
+
+@pytest.mark.parametrize(
+    ("held", "words"),
+    [
+        (Waiting(1, 11.2, "user", "200/5min"), "waiting 12 s (user throttled: 200/5min)"),
+        (Waiting(2, 11.2, "user"), "waiting 12 s (2 users throttled)"),
+        (Waiting(1, 0.1, "endpoint"), "waiting 1 s (endpoint throttled)"),
+        (Waiting(1, 0.1, "sign-in"), "waiting 1 s (sign-in throttled)"),
+        (Waiting(1, 0.1), "waiting 1 s (1 project throttled)"),
+        (Waiting(1200, 0.1, "project", "8/1.05s"), "waiting 1 s (1,200 projects throttled: 8/1.05s)"),
+    ],
+)
+def test_the_words_for_who_waits(held: Waiting, words: str) -> None:
+    """The scope that a 429 named, not always projects."""
+    assert str(held) == words
+
+
+def test_a_look_that_takes_long_is_not_repeated_at_every_redraw() -> None:
+    """With a hundred thousand projects it takes a while: between, the wait is counted down, until it is over."""
+    limited = WithKinds()
+
+    def slow() -> dict[str, tuple[int, float]]:
+        limited.asked += 1
+        time.sleep(0.01)
+        return {"user": (1, 10.0)}
+
+    limited.waits = slow  # type: ignore[method-assign]  # a test double
+    watch = Watch(limited)
+    assert [watch.waiting(at).seconds for at in (0.0, 0.1, 0.2, 0.4)] == [10.0, 9.9, 9.8, 9.6]
+    assert limited.asked == 2  # `waits`, and `learned` for the limit of the one that waits
+    assert watch.waiting(100.0).seconds == 10.0
+    assert limited.asked == 4
+    limited.waits = dict  # type: ignore[method-assign]  # as above
+    assert watch.waiting(105.0) == Waiting()
+
+
+# ---- how long what is left takes
+
+
+class Clock:
+    """An outlook of a run whose targets are settled in order, and the time that it is asked at."""
+
+    def __init__(self, spooled: Spool, **limits: Any) -> None:
+        self.done: Counter[str] = Counter()
+        self.limited = WithKinds()
+        self.outlook = Outlook(Floors([_account(**limits)], None, spooled), self.done.__getitem__, now=1000.0)
+
+    def left(self, at: float, settled: Mapping[str, int] | None = None) -> float:
+        """Seconds that are left, so many seconds after the start, when so much of each project is settled."""
+        self.done.update(settled or {})
+        return round(self.outlook.seconds(1000.0 + at, 0.02, self.limited, waiting(self.limited)), 2)
+
+
+def test_a_window_that_is_used_up_does_not_look_idle(spooled: Spool) -> None:
+    """200 of 1,000 went at once, then nothing for five minutes: it is known that four more windows are to come."""
+    clock = Clock(spooled, user_rate="200/5min")
+    assert clock.left(0.0) == 1200.02
+    assert clock.left(10.0, {"p0": 100, "p1": 100}) == 1190.02
+    assert clock.left(299.0) == 901.02
+    assert clock.left(310.0, {"p2": 100, "p3": 100}) == 890.02
+
+
+def test_a_run_that_is_late_has_what_is_left_before_it(spooled: Spool) -> None:
+    """Less was done than the limits permit: what is left decides, not the time that is over."""
+    clock = Clock(spooled, user_rate="200/5min")
+    assert clock.left(1100.0, {"p0": 100}) == 1200.02 == clock.left(1100.0)
+    assert clock.left(1101.5, {"p1": 100}) == 900.02
+
+
+def test_a_learned_limit_counts_from_when_it_is_known(spooled: Spool) -> None:
+    """A 429 tells 200 per 5 minutes: the scope waits the window out, then what is left takes its own windows."""
+    clock = Clock(spooled)
+    assert clock.left(0.0) == 0.02
+    clock.limited.limits = [Learned("user", "prod", Rate(200, 300), told=True)]
+    clock.limited.by_kind = {"user": (1, 299.0)}
+    assert clock.left(1.0, {"p0": 100, "p1": 100}) == 299.0 + 900.02
+    clock.limited.by_kind = {}
+    assert clock.left(301.0, {"p2": 100, "p3": 100}) == 899.02
+    clock.limited.limits = [Learned("user", "prod", Rate(600, 300), told=False)]
+    assert clock.left(310.0) == 0.02
+
+
+def test_a_project_that_waits_delays_only_itself(spooled: Spool) -> None:
+    """Which one it is, is not known: its wait is not added to what the others have to do."""
+    clock = Clock(spooled, user_rate="100/s")
+    clock.limited.by_kind = {"project": (1, 50.0)}
+    assert clock.left(0.0) == 9.02
+    clock.limited.by_kind = {"user": (1, 50.0)}
+    assert clock.left(1.0) == 59.02
+    clock.limited.by_kind = {"endpoint": (1, 50.0)}
+    assert clock.left(2.0) == 59.02
+
+
+def test_of_several_accounts_one_that_waits_may_not_be_the_last() -> None:
+    """The wait counts where the kind of scope that waits is the one that sets the pace."""
+    with Spool() as spool:
+        for account in ("a", "b"):
+            spool.add([Target(f"of-{account}", f"g{number}") for number in range(101)], account)
+        spool.seal()
+        done: Counter[str] = Counter()
+        floors = Floors([_account("a", user_rate="10/s"), _account("b")], None, spool)
+        for kind, seconds in (("user", 60.02), ("endpoint", 10.02), ("project", 10.02)):
+            outlook = Outlook(floors, done.__getitem__, now=0.0)
+            assert round(outlook.seconds(0.0, 0.02, Limited(), Waiting(1, 50.0, kind)), 2) == seconds
+
+
+def test_it_is_worked_out_once_per_second(spooled: Spool) -> None:
+    """A display is drawn more often; between, the time just goes on."""
+    clock = Clock(spooled, user_rate="200/5min")
+    assert [clock.left(seconds) for seconds in (50.0, 50.5, 50.9, 51.0)] == [1200.02, 1199.52, 1199.12, 1200.02]
+    clock = Clock(spooled, user_rate="200/5min")
+    for tick in range(100):
+        clock.left(tick / 10)
+    assert clock.limited.asked == 10
+
+
+def test_with_many_projects_it_is_worked_out_once_in_five_seconds() -> None:
+    """The work is that of the projects; a hundred thousand of them must not show in the load."""
+    with Spool() as spool:
+        spool.fill(Target(f"p{project}", "g") for project in range(10_001))
+        clock = Clock(spool, user_rate="1/s")
+        for tick in range(100):
+            clock.left(tick / 10)
+        assert clock.limited.asked == 2
+
+
+async def test_the_live_lines_know_the_limit_that_a_429_told(tmp_path: Path) -> None:
+    """A user limit that nobody configured: the display says who waits and for how long, the summary what it is."""
+    async with Simulator(projects=2, groups=8, user_rate="10/3s") as simulator:
+        args = without_yes(tmp_path, simulator)
+        async with on_terminal(*args, token=simulator.token) as terminal:
+            await until(lambda: "[y/N]" in terminal.text)
+            terminal.type(b"y\n")
+            assert await terminal.command.wait() == 0
+            await until(lambda: "wrote " in terminal.text)
+            text = " ".join(terminal.text.split())
+    assert re.search(r"0:0[123] left; waiting [123] s \(user throttled: 10/3s\)", text)
+    assert "User rate of OS_TOKEN: 10/3s, as its 429 says" in text
+    assert "--user-rate 10/3s" in text
+    document = report(tmp_path)
+    assert document["limits"]["learned"] == [
+        {"scope": "user", "account": "OS_TOKEN", "rate": "10/3s", "told": True, "projects": 0}
+    ]
+    assert document["speed"]["bottleneck"] == "user rate (learned)"
+    assert 0 < document["speed"]["efficiency"] <= 1
+
+
+async def test_a_fleet_is_told_the_lines_for_its_file(tmp_path: Path) -> None:
+    """Limits that were learned of an account of a fleet file are shown as its lines, on the page too."""
+    async with (
+        Simulator(projects=2, groups=8, user_rate="10/2s") as first,
+        Simulator(projects=1, groups=1, seed=7) as second,
+    ):
+        clouds = Clouds(first, second, tmp_path)
+        page = tmp_path / "page.html"
+        files = ["--html", str(page), "--json", str(tmp_path / "report.json")]
+        done = await clouds.run("clean", clouds.file(second='limits.user_rate = "1/10s"'), "--yes", *files)
+    assert done.code == 0, done.stderr
+    # Each account has its own limits: one group of the second needs no second window.
+    assert report(tmp_path)["speed"]["bottleneck"] == "user rate (learned)"
+    assert '[accounts.first]\n    limits.user_rate = "10/2s"' in done.stdout
+    assert "--user-rate" not in done.stdout.replace("(--user-rate)", "")
+    assert "[accounts.first]\nlimits.user_rate = &#34;10/2s&#34;" in page.read_text("utf-8")
+
+
+async def test_a_report_of_a_fleet_has_the_floor_of_its_slowest_account(tmp_path: Path) -> None:
+    """Each account's own limits bound its own targets, in the report too."""
+    first, second = Simulator(projects=2, groups=3), Simulator(projects=1, groups=5, seed=7)
+    async with first, second:
+        clouds = Clouds(first, second, tmp_path)
+        file = clouds.file(second='limits.user_rate = "2/s"')
+        done = await clouds.run("clean", file, "--yes", "--json", str(tmp_path / "report.json"))
+    assert done.code == 0, done.stderr
+    document = report(tmp_path)
+    assert document["speed"]["bottleneck"] == "user rate"
+    assert 2 < document["speed"]["floor_s"] < 2.5 < document["duration_s"]

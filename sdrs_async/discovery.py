@@ -14,11 +14,11 @@ import anyio
 
 from sdrs_async.accounts import Account
 from sdrs_async.errors import ConfigError, ListingError
-from sdrs_async.lanes import User
 from sdrs_async.listing import Ask, Project, group_ids, projects
 from sdrs_async.models import ProjectLevel, Reply, Verdict
 from sdrs_async.reading import Budget, Intake, Source, share
 from sdrs_async.report import Report, Unlisted
+from sdrs_async.users import User
 from sdrs_async.wire import PAGE, check_id
 
 __all__ = ["Discovery", "Selection"]

@@ -14,12 +14,13 @@ import anyio
 import anyio.abc
 
 from sdrs_async.fleet import Fleet
-from sdrs_async.lanes import Job, User
+from sdrs_async.lanes import Job
 from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, RetryPolicy, Target
 from sdrs_async.reading import Intake, Reader, Source
 from sdrs_async.retry import last_start
 from sdrs_async.settlement import Settlement
 from sdrs_async.sign_ins import SignIns
+from sdrs_async.users import User
 from sdrs_async.wire import groups_page
 
 __all__ = ["GRACE", "Engine"]
@@ -232,11 +233,12 @@ class Engine:
     async def _work(self, first: Job) -> None:
         job: Job | None = first
         while job is not None:
+            answered = False
             try:
-                await self._try(job)
+                answered = await self._try(job)
             finally:
                 now = self._loop.time()
-                self.fleet.leave(job.lane, now)
+                self.fleet.leave(job.lane, now, answered)
             self._given.discard(job)
             self.settlement.look_ahead(job.lane, now)
             job = self._take(now)
@@ -254,17 +256,17 @@ class Engine:
         self._arm(now)
         return await turn
 
-    async def _try(self, job: Job) -> None:
-        """Send one request and settle what it means."""
+    async def _try(self, job: Job) -> bool:
+        """Send one request and settle what it means; whether it was answered."""
         now = self._loop.time()
         if self.fleet.closed:
             self.settlement.interrupt([job], now)
-            return
+            return False
         if job.first_try == math.inf:
             job.first_try = now
         elif job.last is not None and now >= job.first_try + last_start(self._policy):
             self.settlement.expire(job, job.last, now)
-            return
+            return False
         remaining = job.first_try + self._policy.total - now
         job.sent += 1
         seconds = self._policy.timeout
@@ -275,6 +277,7 @@ class Engine:
         reply = await user.send(call, seconds if seconds < remaining else remaining)
         settle = self.settlement.proof if proof else self.settlement.reply
         settle(job, reply, self._loop.time())
+        return reply.status_code is not None
 
     def _signed(self) -> None:
         self._kick()

@@ -1,7 +1,7 @@
-"""Whose turn it is: round robin over the users, and over the lanes of each that are due, under the gates they share.
+"""Whose turn it is: the lane that has been due the longest, under the gates that it shares with others.
 
-No I/O, no task and no clock of its own: the engine asks `Fleet.take(now)` and is told a job, or to come back later.
-Nothing waits here while it holds something: a job is given out only when its lane and every shared gate are due.
+No I/O, task or clock of its own: the engine asks `Fleet.take(now)` and is told a job, or to come back later. Nothing
+that waits here holds anything: a job is given out only when its lane and every shared gate are due.
 """
 
 from __future__ import annotations
@@ -10,31 +10,37 @@ import math
 from collections import deque
 from heapq import heappop, heappush
 
+from sdrs_async import scopes
 from sdrs_async.errors import ConfigError
-from sdrs_async.lanes import Job, Key, Lane, Send, SignIn, User
-from sdrs_async.models import Limits, Rate
-from sdrs_async.pacing import Gate
+from sdrs_async.lanes import Job, Lane
+from sdrs_async.models import Learned, Limits, Rate
+from sdrs_async.turns import Turns
+from sdrs_async.users import Endpoint, Key, Send, SignIn, User
 
 __all__ = ["Fleet"]
 
+# Where a lane is, unless that is a time: when it is due.
 _IN_RING, _PARKED, _UNSIGNED = -1.0, -2.0, -3.0
 
 
 class Fleet:
-    """All users, lanes and gates; they outlive a run. A lane is in its user's ring (due), in the heap (due later),
-    parked, waits for a sign-in, or is in none of these.
+    """All users, lanes and gates; they outlive a run. A request has its place in every scope, or in none.
 
-    Two rules keep slow projects from filling the fleet's cap: no lane holds more than its share of it, the cap divided
-    by the lanes that have work, rounded up; and those that timed out fill no more than a quarter of it, the rest of
-    them is parked until one of these is answered.
+    A lane is in the heap until it is due, then in its user's ring; or it is parked, waits for a sign-in, or has nothing
+    to do. Users with lanes in their ring take turns: of all lanes that are due the one that has been it the longest
+    goes first, whoever its user is. So every project has its fair share of what it shares with others, and what it
+    cannot use these have.
+
+    Two rules keep slow projects from filling the fleet's cap: no lane holds more than its share, the cap divided by the
+    lanes that have work, rounded up; and those that timed out fill a quarter of it at most, the others are parked.
     """
 
     def __init__(self, concurrency: int | None) -> None:
         self.cap = concurrency
-        self.users: deque[User] = deque()
+        self.users: list[User] = []
         self.lanes: dict[object, Lane] = {}
         self.unsigned: deque[Lane] = deque()
-        self._endpoints: dict[str, Gate] = {}
+        self._endpoints: dict[str, Endpoint] = {}
         self._keys: dict[object, Key] = {}
         self._active = 0
         self._share = math.inf
@@ -42,6 +48,7 @@ class Fleet:
         self._hanging: set[Lane] = set()
         self._hanging_cap = max(1, concurrency // 4) if concurrency else math.inf
         self._heap: list[tuple[float, int, Lane]] = []
+        self._turns = Turns(self._endpoints)
         self._order = 0
         self.busy = self.closed = False
 
@@ -55,14 +62,16 @@ class Fleet:
         sign_in: SignIn | None = None,
         one_key: bool = False,
         identity: object = None,
+        weight: int = 1,
     ) -> User:
         """Add a user. Those of one endpoint share its gate, at the rate that the first of them names.
 
-        `one_key`: the gateway locks its key after a few refusals, and with it those of the same `identity`.
+        `one_key`: the gateway locks its key after a few refusals, and with it those of the same `identity`. `weight`:
+        how many turns each of its projects has for one of another's.
         """
-        gate = self._endpoints.setdefault(endpoint, Gate(Rate.parse(limits.endpoint_rate)))
+        place = self._endpoints.setdefault(endpoint, Endpoint(endpoint, Rate.parse(limits.endpoint_rate), self.cap))
         key = self._keys.setdefault(name if identity is None else identity, Key()) if one_key else None
-        user = User(name, send, limits, gate, sign_in=sign_in, key=key)
+        user = User(name, send, limits, place, sign_in=sign_in, key=key, weight=weight)
         self.users.append(user)
         return user
 
@@ -80,7 +89,7 @@ class Fleet:
     def push(self, job: Job, now: float) -> None:
         """A new target; it goes behind those of its project."""
         lane = job.lane
-        lane.ready.append(job)
+        lane.push(job)
         if len(lane.ready) == 1:
             self._activate(lane)
             self._place(lane, now)
@@ -102,22 +111,28 @@ class Fleet:
 
         Lanes that are due and not signed in are left in `unsigned`.
         """
-        while self._heap and self._heap[0][0] <= now:
-            due, _, waiting = heappop(self._heap)
-            if waiting.place == due:
-                self._enter_ring(waiting)
+        self._wake(now)
         if self.closed:
             return None
         while True:
-            for _ in range(len(self.users)):
-                user = self.users[0]
-                self.users.rotate(-1)
-                if user.ring and user.due() <= now and (job := self._take_of(user, now)) is not None:
+            while (user := self._turns.take(now)) is not None:
+                job = self._take_of(user, now) if user.due() <= now else None
+                if user.ring:
+                    self._turns.place(user, now)
+                if job is not None:
                     return job
             # Whoever was let in for one that hung may have had nothing to start: the next one may.
             if not self._parked or len(self._hanging) >= self._hanging_cap:
                 return None
-            self._enter_ring(self._parked.popleft())
+            self._enter_ring(self._parked.popleft(), now)
+
+    def _wake(self, now: float) -> None:
+        """Who is due by now takes its place among those."""
+        while self._heap and self._heap[0][0] <= now:
+            due, _, lane = heappop(self._heap)
+            if lane.place == due:
+                self._enter_ring(lane, now)
+        self._turns.wake(now)
 
     def _take_of(self, user: User, now: float) -> Job | None:
         while user.ring:
@@ -163,16 +178,18 @@ class Fleet:
         while self.unsigned:
             self.signed(self.unsigned.popleft(), now)
 
-    def leave(self, lane: Lane, now: float) -> None:
+    def leave(self, lane: Lane, now: float, answered: bool = True) -> None:
         """A request of the lane was answered, or given up; what is known of the lane by then says where it goes."""
         lane.in_flight -= 1
-        lane.gate.leave(now)
-        lane.user.leave(now)
+        lane.gate.leave(now, answered)
+        lane.user.leave(now, answered)
         if self._parked:
-            self._unpark(lane)
+            self._unpark(lane, now)
         self._hanging.discard(lane)
         self.rest(lane)
         self._place(lane, now)
+        for user in lane.user.key.users if lane.user.key is not None else (lane.user,):
+            self._turns.place(user, now)
 
     def rest(self, lane: Lane) -> None:
         """Give the share of a lane that has run out of work to the others."""
@@ -184,54 +201,48 @@ class Fleet:
         self._active += more
         self._share = -(-self.cap // self._active) if self.cap and self._active else math.inf
 
-    def _unpark(self, lane: Lane) -> None:
+    def _unpark(self, lane: Lane, now: float) -> None:
         """This lane has been answered, or one that hung has left a place for the next."""
         if lane.place == _PARKED and not lane.timed_out:
             self._parked.remove(lane)
-            self._enter_ring(lane)
+            self._enter_ring(lane, now)
         elif lane in self._hanging:
-            self._enter_ring(self._parked.popleft())
+            self._enter_ring(self._parked.popleft(), now)
 
     def held(self, now: float) -> tuple[int, float]:
         """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
-        gates = (
-            *(gate for user in self.users for gate in (user.gate, user.sign_ins)),
-            *self._endpoints.values(),
-            *(lane.gate for lane in self.lanes.values()),
-        )
-        waits = [gate.held_until - now for gate in gates if gate.held_until > now]
-        return len(waits), max(waits, default=0.0)
+        waits = self.waits(now).values()
+        return sum(count for count, _ in waits), max((seconds for _, seconds in waits), default=0.0)
 
-    def earliest(self, lane: Lane, due: float) -> float:
-        """When a job of this lane that is due then can start, as far as its scopes tell by now."""
-        for gate in (lane.gate, lane.user.gate, lane.user.endpoint):
-            at = gate.due()
-            if due < at < math.inf:
-                due = at
-        return due
+    def waits(self, now: float) -> dict[str, tuple[int, float]]:
+        """The same by their kind: project, user, endpoint or sign-in."""
+        return scopes.waits(self._endpoints.values(), self.users, self.lanes.values(), now)
 
-    def held_until(self, lane: Lane) -> float:
-        """Until when a 429 holds this lane or what it shares with others."""
-        return max(lane.gate.held_until, lane.user.gate.held_until, lane.user.endpoint.held_until)
+    def learned(self) -> list[Learned]:
+        """The limits that the server has shown by now."""
+        return list(scopes.learned(self._endpoints.values(), self.users, self.lanes.values()))
 
     def next_due(self) -> float:
         """When `take` is worth asking again; `inf` if only an event can change its answer."""
         if self.closed:
             return math.inf
-        due = self._heap[0][0] if self._heap else math.inf
-        for user in self.users:
-            if user.ring:
-                due = min(due, user.due())
-        return due
+        due = min(self._turns.dues(), default=math.inf)
+        return min(due, self._heap[0][0]) if self._heap else due
 
     def _start(self, lane: Lane, now: float) -> Job:
         job = lane.next_job(now)
+        job.given_at = now
         lane.gate.enter(now)
         lane.user.enter(now)
         lane.in_flight += 1
+        lane.taken += 1
         if lane.timed_out:
             self._hanging.add(lane)
-        self._place(lane, now)
+        if lane.taken < lane.user.weight and lane.due(self._share) <= now:
+            lane.place = _IN_RING
+            lane.user.ring.appendleft(lane)  # its next turn at once
+        elif lane.has_waiting():
+            self._place(lane, now)
         return job
 
     def _place(self, lane: Lane, now: float) -> None:
@@ -240,7 +251,7 @@ class Fleet:
             return
         due = lane.due(self._share)
         if due <= now:
-            self._enter_ring(lane)
+            self._enter_ring(lane, now)
         elif due == math.inf:
             lane.place = None
         elif lane.place != due:
@@ -248,6 +259,13 @@ class Fleet:
             lane.place = due
             heappush(self._heap, (due, self._order, lane))
 
-    def _enter_ring(self, lane: Lane) -> None:
-        lane.place = _IN_RING
-        lane.user.ring.append(lane)
+    def _enter_ring(self, lane: Lane, now: float) -> None:
+        self._order += 1
+        lane.place, lane.taken = _IN_RING, 0
+        if lane.lost_turn:
+            lane.turn, lane.lost_turn = -self._order, False
+            lane.user.ring.appendleft(lane)
+        else:
+            lane.turn = self._order
+            lane.user.ring.append(lane)
+        self._turns.place(lane.user, now)

@@ -1,146 +1,273 @@
-"""When the next request of a scope may start, so that no window the server can look at holds more than the limit.
+"""When the next request of a scope may start: under what was configured, what the server told, what it seems to allow.
 
-The server counts a request at some moment between its sending and its answer. Every permit is therefore free again
-only when the *answer* to its last request is one window old: then any window holds at most one request per permit,
-whatever the network does. No margin proves that; anchoring at the answers does.
+Nothing here reads a clock, waits or draws randomness; all times are the event loop's and are handed in.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from contextlib import suppress
 
-from aiolimiter import AsyncLimiter
-
+from sdrs_async.adaptation import Estimate, Peers
 from sdrs_async.models import Rate
+from sdrs_async.windows import LONGEST_SPREAD, RoundTrips, Spread, Window
 
-__all__ = ["Gate", "Window"]
+__all__ = ["Gate", "Peers"]
 
-_LONGEST_SPREAD = 10.0
-_SPREAD_FACTOR = 1.1
-_LATENESS = 0.002
-
-
-class Window:
-    """The permits of one rate: `rate.count` of them, each free again `rate.per` seconds after its last answer.
-
-    `due`: clock time at which a permit is free; `inf` when only an answer can free one.
-    """
-
-    __slots__ = ("_count", "_free", "_out", "_per", "due")
-
-    def __init__(self, rate: Rate) -> None:
-        self._count = rate.count
-        self._per = rate.per
-        self._free: deque[float] = deque()
-        self._out = 0
-        self.due = 0.0
-
-    def take(self) -> None:
-        """Use a permit that is due."""
-        free = self._free
-        if self._out + len(free) >= self._count:
-            free.popleft()
-        self._out += 1
-        if self._out + len(free) >= self._count:
-            self.due = free[0] if free else math.inf
-
-    def give_back(self, now: float) -> None:
-        """Return a permit at its answer, or at its time-out."""
-        free = self._free
-        # What is free by now need not be remembered: memory is bounded by the requests of one window.
-        while free and free[0] <= now:
-            free.popleft()
-        free.append(now + self._per)
-        self._out -= 1
-        self.due = free[0] if self._out + len(free) >= self._count else 0.0
-
-
-class Spread:
-    """Spreads the starts inside a window evenly, at 1.1 times the rate: a bucket that drips, by aiolimiter.
-
-    Starts are granted for 2 ms at a time where a rate gives more than one in that time: asyncio wakes up to a
-    millisecond late, and a start cannot be placed more finely than that anyway.
-    """
-
-    __slots__ = ("_bucket", "_grant", "_granted", "_pause", "due")
-
-    def __init__(self, rate: Rate) -> None:
-        per_second = _SPREAD_FACTOR * rate.count / rate.per
-        self._grant = max(1, int(_LATENESS * per_second))
-        self._granted = 0
-        # A hair longer than it takes to drain, so that rounding never leaves the bucket too full.
-        self._pause = 1.000001 * self._grant / per_second
-        capacity = self._grant + _LATENESS * per_second
-        self._bucket = AsyncLimiter(capacity, capacity / per_second)
-        self.due = 0.0
-
-    def enter(self, now: float) -> None:
-        """One start, at a time that was due; sets when the next one is."""
-        if not self._granted:
-            # There is room in the bucket by now, so this coroutine ends in its first step, without a turn of the loop.
-            with suppress(StopIteration):
-                self._bucket.acquire(self._grant).send(None)
-            self._granted = self._grant
-        self._granted -= 1
-        if not self._granted and not self._bucket.has_capacity(self._grant):
-            # However full the bucket was, after this time it has room again.
-            self.due = now + self._pause
+_NO_TRIPS = RoundTrips()
+_QUICKER, _FOLLOWING, _A_LITTLE_QUICKER = 1.1, 1.03, 1.02
+_LULL, _BEHIND = 10.0, 5.0
+_SAME = 1e-6
+_TELLING = 3
+_MAX_HOLD, _MAX_WAIT = 900.0, 30.0
 
 
 class Gate:
-    """One scope (a project, the user, the endpoint): its window, the even spread inside it, and the hold after a 429.
+    """One scope (a project, the user, the endpoint): its windows, the even spread inside them, the hold after a 429.
 
-    Decides without waiting: `due` tells when, `enter` takes, `leave` gives back. All times are the event loop's.
+    Decides without waiting: `due` tells when, `enter` takes, `leave` gives back. `trips`: the round trips at its
+    endpoint; `peers`: the gates of like scopes, of which it learns and which learn of it. `held_until`: nothing starts
+    before, because of a 429.
     """
 
-    __slots__ = ("_spread", "_window", "held_until", "refusals")
+    __slots__ = (
+        "_accepted", "_answered", "_began", "_behind", "_entered", "_estimate", "_found", "_free", "_heeded", "_left",
+        "_paced", "_peers", "_rate", "_refused", "_spread", "_told", "_trial_at", "_trips", "_version", "_windows",
+        "held_until",
+    )  # fmt: skip
 
-    def __init__(self, rate: Rate | None) -> None:
-        self._window = Window(rate) if rate else None
-        # Long windows want the burst: 150 groups at 200 per 5 minutes are done at once, not after 225 s.
-        self._spread = Spread(rate) if rate and rate.per <= _LONGEST_SPREAD else None
-        self.held_until = 0.0
-        self.refusals = 0
+    def __init__(self, rate: Rate | None, *, trips: RoundTrips | None = None, peers: Peers | None = None) -> None:
+        self._rate = rate
+        self._trips = trips or _NO_TRIPS
+        self._peers = peers
+        self._behind = 0
+        if peers is not None:
+            peers.members += 1
+            if rate is not None and peers.members > 1:
+                # Of those that are alike one runs ahead at first: where it is refused, the others hear of it in time.
+                self._behind = int(rate.count * max(1.0, _BEHIND / rate.per))
+        self._version = 0
+        self._windows = tuple(map(Window, _promises(rate))) if rate is not None else ()
+        self._told: tuple[Rate, ...] = ()
+        self._estimate: Estimate | None = None
+        self._found: Window | None = None
+        self._trial_at = math.inf
+        self._heeded = -math.inf
+        self._refused: list[float] | None = None
+        # What it takes to know the past without a window that remembers it: how many, and since when.
+        self._entered = self._answered = self._accepted = 0
+        self._began = self._left = -math.inf
+        self.held_until = self._free = self._paced = 0.0
+        self._spread: Spread | None = None
+        self._pace(even=True)
 
     @property
     def limited(self) -> bool:
-        """Whether it has a rate; without one only a hold makes it wait."""
-        return self._window is not None
+        """Whether it has a rate by now, configured or learned; without one only a hold makes it wait."""
+        return bool(self._windows)
+
+    @property
+    def learned(self) -> tuple[Rate, bool] | None:
+        """The rate in force that the server showed, and whether it told it; `None` if it showed none."""
+        estimate = self._estimate
+        if estimate is None and self._peers is not None and self._found is not None:
+            estimate = self._peers.estimate
+        if estimate is not None and estimate.known is not None:
+            return estimate.known, False
+        if self._told:
+            return min(self._told, key=lambda rate: rate.count / rate.per), True
+        return None
 
     def due(self) -> float:
         """Earliest time for the next start: in the past if at once, `inf` if only an answer can tell."""
-        due = self.held_until
-        if self._window is not None and self._window.due > due:
-            due = self._window.due
-        if self._spread is not None and self._spread.due > due:
-            due = self._spread.due
-        return due
+        if self._peers is not None and self._peers.version != self._version:
+            self._follow(self._peers)
+        due = self._free
+        if due:
+            due -= self._trips.credit
+        due = self._paced if self._paced > due else due
+        return self.held_until if self.held_until > due else due
 
     def enter(self, now: float) -> None:
         """Start one request that is due."""
-        if self._window is not None:
-            self._window.take()
-        if self._spread is not None:
-            self._spread.enter(now)
+        if self._entered == self._answered and now > self._left + _LULL:
+            self._began, self._entered, self._answered, self._accepted = now, 0, 0, 0
+        self._entered += 1
+        for window in self._windows:
+            window.enter()
+            due = window.due
+            self._free = due if due > self._free else self._free
+        spread = self._spread
+        if spread is not None:
+            spread.enter(now)
+            self._paced = spread.due
+        if self._estimate is not None and self._estimate.trial:
+            # It goes alone: until it is answered nothing else starts.
+            self._trial_at, self._paced = now, math.inf
 
-    def leave(self, now: float) -> None:
-        """One request was answered, or given up."""
-        if self._window is not None:
-            self._window.give_back(now)
+    def leave(self, now: float, answered: bool = True) -> None:
+        """One request was `answered`, or given up. After `accept` or `refuse` of the same request."""
+        self._answered += 1
+        if self._answered == self._behind:
+            self._pace(even=self._estimate is None or self._estimate.even)
+        self._left = now
+        free = 0.0
+        for window in self._windows:
+            window.leave(now, answered)
+            free = window.due if window.due > free else free
+        self._free = free
+        if self._paced == math.inf and self._entered == self._answered:
+            self._go_on()
 
     def hold(self, until: float) -> None:
         """Start nothing before `until`; a shorter hold never cuts a longer one."""
         self.held_until = max(self.held_until, until)
 
-    def accept(self, now: float) -> None:
-        """An answer that is no 429 ends their row, unless it was on the wire before the hold."""
-        if now >= self.held_until:
-            self.refusals = 0
+    def accept(self, now: float, sent_at: float) -> None:
+        """A request sent at `sent_at` was answered with something else than a 429 of this scope."""
+        self._accepted += 1
+        estimate, peers = self._estimate, self._peers
+        if estimate is None:
+            estimate = self._estimate = peers.inherit(now) if peers is not None else None
+            if estimate is None:
+                return
+        trial = estimate.trial and sent_at >= self._trial_at - _SAME
+        if estimate.trial and not trial:
+            changed = estimate.accept_late()
+        else:
+            may = peers is None or not estimate.wants_more(now) or peers.may_probe(now)
+            changed = estimate.accept(now, probe=may)
+        if changed:
+            self._keep(now, estimate.rate, even=estimate.even)
+        if trial:
+            self._go_on()
+        if peers is not None and peers.estimate is estimate:
+            peers.accepted(now, changed=trial or (changed and not estimate.growing))
 
-    def refuse(self, now: float) -> int:
-        """Count a 429 and return how many there were in a row; those that arrive during a hold belong to its cause."""
-        if now >= self.held_until or not self.refusals:
-            self.refusals += 1
-        return self.refusals
+    def refuse(self, now: float, sent_at: float, told: Rate | None, retry_after: float | None) -> float:
+        """A request sent at `sent_at` got a 429 of this scope: adapt to it, hold, and return until when.
+
+        `told`: the limit that it names; `retry_after`: the seconds, which win. One that was sent before the last 429
+        was heeded is of the same cause, and changes nothing more.
+        """
+        self._refused = [at for at in self._refused or () if at > now - LONGEST_SPREAD] + [now]
+        if sent_at <= self._heeded or self._is_known_to_peers(sent_at):
+            if self._estimate is not None:
+                self._estimate.refuse_late(now)
+            elif self._peers is not None:
+                self._peers.refused_as_well(now)
+            return self.held_until
+        self._heeded = now
+        until = (
+            self._recalibrate(now, told) if told is not None and told not in self._told else self._guess(now, sent_at)
+        )
+        self.hold(now + min(retry_after, _MAX_HOLD) if retry_after else min(until, now + _MAX_HOLD))
+        return self.held_until
+
+    # ---- what the server told
+
+    def _recalibrate(self, now: float, told: Rate) -> float:
+        """Keep a limit that was told, beside those of other lengths; return when there is room in it."""
+        self._told = (*(rate for rate in self._told if rate.per != told.per), told)
+        past, out = self._past(now, told.per)
+        # What is missing others have used, at the latest when this scope began: it is older than its own.
+        missing = max(0, told.count - len(past) - out)
+        window = Window(told, [max(self._began, now - told.per)] * missing + past, out)
+        self._put(*(one for one in self._windows if one.per != told.per or one.count < told.count), window)
+        self._pace(even=True)
+        return window.due if window.due < math.inf else now
+
+    def _past(self, now: float, seconds: float) -> tuple[list[float], int]:
+        """When the requests of the last `seconds` were answered, as far as known, and how many are out.
+
+        Where no window remembers them, they count as spread evenly over the time since the first.
+        """
+        longest = max(self._windows, key=lambda window: window.remembers, default=None)
+        known = longest.answers(now - seconds) if longest is not None else []
+        until = now - longest.remembers if longest is not None else now
+        rest = self._answered - len(known)
+        if rest <= 0:
+            return known, self._entered - self._answered
+        step = max(0.0, until - self._began) / rest
+        # The spread is quicker than the rate, and then it pauses: they may have come that much later.
+        late = 0.1 * self._rate.per if self._rate is not None and self._rate.per <= LONGEST_SPREAD else 0.0
+        times = (min(until, self._began + (number + 1) * step + late) for number in range(rest))
+        return [at for at in times if at > now - seconds] + known, self._entered - self._answered
+
+    # ---- what it did not tell
+
+    def _guess(self, now: float, sent_at: float) -> float:
+        """Adapt the estimate; return until when to wait before the next request is tried, alone."""
+        estimate = self._estimate or self._first_estimate(now)
+        refused, growing, forked = self._refused or (), estimate.growing, self._estimate is None
+        self._estimate = estimate
+        past, _ = self._past(now, estimate.per)
+        estimate.refuse(now, len(past) - sum(at > now - estimate.per for at in refused) + 1)
+        self._keep(now, estimate.rate, even=estimate.even)
+        self._trial_at = math.inf
+        self._go_on()
+        due = self._found.due if self._found is not None and self._found.due < math.inf else now
+        until = max(due, estimate.wait, now + min(_MAX_WAIT, 0.02 * 3.0**estimate.streak))
+        # One that is refused among the first tells only of its own scope: somebody else may have used it up.
+        shared = self._peers is not None and (
+            (forked and self._accepted >= _TELLING) or self._peers.estimate is estimate
+        )
+        if self._peers is not None and shared:
+            self._peers.refused(estimate, now, now if growing else until + 3 * (now - sent_at) + 0.01)
+        return until
+
+    def _first_estimate(self, now: float) -> Estimate:
+        if self._peers is not None and self._peers.estimate is not None:
+            return self._peers.estimate.fork(now)
+        ceiling = min(self._told, key=lambda rate: rate.count / rate.per) if self._told else self._rate
+        return Estimate(now, self._began, self._accepted, ceiling)
+
+    def _is_known_to_peers(self, sent_at: float) -> bool:
+        return self._estimate is None and self._peers is not None and sent_at <= self._peers.heeded
+
+    def _follow(self, peers: Peers) -> None:
+        """Keep to what another has found, unless there is an estimate of its own."""
+        self._version = peers.version
+        if self._estimate is None and peers.estimate is not None:
+            self.hold(peers.opens)
+            self._keep(max(self._left, self._began), peers.estimate.followed, even=True)
+
+    def _keep(self, now: float, rate: Rate, *, even: bool) -> None:
+        """Put a rate into force that was found, in place of the one before."""
+        found = self._found
+        if found is None or rate.per > found.remembers:
+            remembers = max(1.3 * rate.per, LONGEST_SPREAD)
+            past, out = self._past(now, remembers)
+            self._found = Window(rate, past, out, remembers)
+            self._put(*(one for one in self._windows if one is not found), self._found)
+        else:
+            found.resize(rate)
+            self._put(*self._windows)
+        self._pace(even=even)
+
+    def _put(self, *windows: Window) -> None:
+        self._windows = windows
+        self._free = max(window.due for window in windows)
+
+    def _pace(self, *, even: bool) -> None:
+        """Spread the starts by the slowest of the windows that are short; the one that was found if `even`."""
+        quicker = _FOLLOWING if self._answered < self._behind else _QUICKER
+        paces = [
+            (_A_LITTLE_QUICKER if window is self._found else quicker) * window.count / window.per
+            for window in self._windows
+            if window.per <= (1.3 * LONGEST_SPREAD if window is self._found else LONGEST_SPREAD)
+            and (even or window is not self._found)
+        ]
+        spread = self._spread
+        if not paces:
+            self._spread = None
+        elif spread is None or spread.per_second != min(paces):
+            self._spread = Spread(min(paces), spread.due if spread is not None else 0.0)
+
+    def _go_on(self) -> None:
+        """The trial is over, or has been given up."""
+        self._paced = self._spread.due if self._spread is not None else 0.0
+
+
+def _promises(rate: Rate) -> tuple[Rate, ...]:
+    """What a configured rate promises, each kept by a window of its own."""
+    return (rate,) if rate.burst is None else (rate, Rate(rate.burst, 1.0))

@@ -13,8 +13,8 @@ import anyio
 import anyio.lowlevel
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.lanes import User
 from sdrs_async.models import ProjectLevel, Target
+from sdrs_async.users import User
 from sdrs_async.wire import check_id, check_target
 
 __all__ = [

@@ -43,12 +43,10 @@ def delay_after(policy: RetryPolicy, reply: Reply, attempt: int, elapsed: float,
 
 
 def hold_after(policy: RetryPolicy, reply: Reply, refusals: int, rng: Random) -> float:
-    """Seconds for which a 429 holds its scope; `refusals` counts those in a row, from 1.
+    """Seconds for which a 429 of IAM holds the sign-ins of an account; `refusals` counts those in a row, from 1.
 
-    `Retry-After` wins, then the window that the gateway names (waiting for it beats blind back-off), then back-off.
+    `Retry-After` wins; without it, back-off.
     """
     if reply.retry_after:  # at 0 it would be sent again at once, and throttled tries have no limit but the time
         return min(reply.retry_after, MAX_HOLD)
-    if reply.window:
-        return min(reply.window, policy.cap) * rng.uniform(0.5, 1.0)
     return max(min(policy.base, policy.cap) / 2, backoff(policy, refusals, rng))

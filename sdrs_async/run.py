@@ -11,11 +11,11 @@ import anyio
 
 from sdrs_async.engine import GRACE, Engine
 from sdrs_async.errors import AuthenticationError, SdrsError
-from sdrs_async.lanes import User
 from sdrs_async.listing import Project
-from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, Target
+from sdrs_async.models import Learned, Listing, Outcome, ProjectLevel, Reply, Target
 from sdrs_async.reading import Reader
 from sdrs_async.report import Report
+from sdrs_async.users import User
 
 __all__ = ["Finding", "Run", "Running"]
 
@@ -75,6 +75,14 @@ class Running(Generic[T]):
         """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
         return self._engine.fleet.held(anyio.current_time())
 
+    def waits(self) -> dict[str, tuple[int, float]]:
+        """The same by the kind of scope: project, user, endpoint or sign-in."""
+        return self._engine.fleet.waits(anyio.current_time())
+
+    def learned(self) -> list[Learned]:
+        """The limits that the server has shown by now."""
+        return self._engine.fleet.learned()
+
     async def drive(self, readers: Iterable[Reader]) -> None:
         """Do the run; called once, by who made it."""
         complete = False
@@ -96,6 +104,7 @@ class Running(Generic[T]):
         for user in users:
             if user.refused is not None and (user.stopped is not None or not user.signed_in):
                 report.refused_accounts[user.name] = user.refused
+        report.learned = tuple(self.learned())
         report.add_duplicate(self._engine.intake.duplicates)
 
     def _close(self, complete: bool) -> None:

@@ -22,12 +22,12 @@ from sdrs_async.discovery import Discovery, Selection
 from sdrs_async.engine import Engine
 from sdrs_async.errors import ConfigError
 from sdrs_async.fleet import Fleet
-from sdrs_async.lanes import User
 from sdrs_async.listing import Ask, FailedTask, Group, Project
 from sdrs_async.models import Limits, Outcome, ProjectLevel, Rate, RetryPolicy, Target
 from sdrs_async.reading import READ_AHEAD, Intake, Reader, Targets, sources
-from sdrs_async.report import Report
+from sdrs_async.report import Report, Scopes
 from sdrs_async.run import Finding, Run, Running
+from sdrs_async.users import User
 
 __all__ = ["Lists", "Selected", "Session", "connect", "single_error"]
 
@@ -66,7 +66,6 @@ class Session:
         if read_ahead < 1:
             raise ConfigError(f"read_ahead must be at least 1, not {read_ahead}")
         self.accounts = accounts
-        self._limits = _limits_of(accounts, concurrency)
         self._retry = retry
         self._read_ahead = read_ahead
         self._fleet = Fleet(concurrency)
@@ -74,6 +73,7 @@ class Session:
         rates = _endpoint_rates(accounts, self._clients)
         pairs = zip(accounts, self._clients, strict=True)
         self._users = {account.name: self._user(account, client, rates[client.endpoint]) for account, client in pairs}
+        self._scopes = self._bounds(concurrency)
         self._stack = AsyncExitStack()
 
     def _user(self, account: Account, client: Client, endpoint_rate: Rate | None) -> User:
@@ -82,7 +82,18 @@ class Session:
             sign_in=client.sign_in if client.signs_in else None,
             one_key=getattr(account.auth, "one_key", False),
             identity=getattr(account.auth, "identity", account.auth),
+            weight=account.weight,
         )  # fmt: skip
+
+    def _bounds(self, concurrency: int | None) -> Scopes:
+        """What bounds the time of a run."""
+        limits = {account.name: account.limits for account in self.accounts}
+        pairs = zip(self.accounts, self._clients, strict=True)
+        return Scopes(limits, {account.name: client.endpoint for account, client in pairs}, concurrency, self._owner)
+
+    def _owner(self, project_id: str) -> str:
+        lane = self._fleet.lanes.get(project_id)
+        return self.accounts[0].name if lane is None else lane.user.name
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -149,7 +160,7 @@ class Session:
     # ---- putting a run together
 
     def _report(self) -> Report:
-        return Report(self._limits, clock=asyncio.get_running_loop().time)
+        return Report(self._scopes, clock=asyncio.get_running_loop().time)
 
     @asynccontextmanager
     async def _driving(self, run: Running[Any], targets: Selected) -> AsyncIterator[None]:
@@ -243,13 +254,6 @@ def _endpoint_rates(accounts: Iterable[Account], clients: Iterable[Client]) -> d
         named = (rate for rate in (rates.get(client.endpoint), Rate.parse(account.limits.endpoint_rate)) if rate)
         rates[client.endpoint] = min(named, key=lambda rate: rate.count / rate.per, default=None)
     return rates
-
-
-def _limits_of(accounts: tuple[Account, ...], concurrency: int | None) -> Limits:
-    """Those that bound the time of a run; rates that accounts do not share bound nothing in common."""
-    if len(accounts) == 1:
-        return replace(accounts[0].limits, concurrency=concurrency)
-    return Limits(None, None, None, None, concurrency)
 
 
 @contextmanager

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random
 
-from sdrs_async import standing
+from sdrs_async import scopes, standing
 from sdrs_async.fleet import Fleet
-from sdrs_async.lanes import Job, Lane, User
+from sdrs_async.lanes import Job, Lane
 from sdrs_async.models import Listing, Outcome, Reply, RetryPolicy, Verdict
-from sdrs_async.pacing import Gate
-from sdrs_async.retry import delay_after, hold_after, last_start
+from sdrs_async.retry import MAX_HOLD, delay_after, hold_after, last_start
+from sdrs_async.users import User
 
 __all__ = ["Settlement"]
 
@@ -115,7 +115,7 @@ class Settlement:
 
     def look_ahead(self, lane: Lane, now: float) -> None:
         """Fail those at once that would wait past their time because the lane's window has just filled up."""
-        due = self.fleet.earliest(lane, now)
+        due = lane.earliest(now)
         if due > now + _LOOK_AHEAD:
             self._fail_overdue(lane, due, now)
 
@@ -151,33 +151,46 @@ class Settlement:
         job.last_answer = reply
         lane.answered, lane.timed_out = True, False
         lane.accepted = lane.accepted or reply.verdict not in _NO_PERMISSION
-        if reply.verdict in standing.SIGNED_IN:
-            for gate in (lane.gate, lane.user.gate, lane.user.endpoint):
-                if gate.refusals:
-                    gate.accept(now)
+        if not reply.sent:
+            return
+        if not isinstance(job.call, Listing):
+            lane.user.endpoint.answered(now, reply.elapsed)
+        if reply.verdict is not Verdict.THROTTLED:
+            self._admitted(lane, now, job.given_at)
+
+    def _admitted(self, lane: Lane, now: float, sent_at: float) -> None:
+        """A request passed all limits."""
+        user = lane.user
+        if not lane.admitted:
+            user.admit(lane)
+        for gate in (lane.gate, user.gate, user.endpoint.gate):
+            gate.accept(now, sent_at)
 
     def _throttled(self, job: Job, reply: Reply, now: float) -> None:
         """The scope that a 429 names waits as a whole; targets with less time left than that fail at once."""
         job.throttled += reply.sent
-        gate, lanes, name = self._scope(job.lane, reply)
-        until = now + hold_after(self._policy, reply, gate.refuse(now), self._rng)
-        if until > gate.held_until:
-            log.info("throttled: %s waits %.1f s (%s)", name, until - now, reply.message)
-        gate.hold(until)
-        for lane in lanes:
-            self._fail_overdue(lane, gate.held_until, now)
-        self._again(job, gate.held_until, now)
-
-    def _scope(self, lane: Lane, reply: Reply) -> tuple[Gate, Iterable[Lane], str]:
-        user = lane.user
+        job.lane.lost_turn = True
         if reply.scope == "sign-in":
-            return user.sign_ins, (), f"every sign-in of {user.name}"
-        if reply.scope == "user":
-            return user.gate, self._lanes_of(user), f"every project of {user.name}"
-        if reply.scope == "endpoint":
-            lanes = [lane for lane in self.fleet.lanes.values() if lane.user.endpoint is user.endpoint]
-            return user.endpoint, lanes, "the endpoint"
-        return lane.gate, (lane,), f"project {lane.project_id}"
+            self._again(job, self._hold_sign_ins(job.lane.user, reply, now), now)
+            return
+        gate, name = scopes.refused(job.lane, reply)
+        before = gate.held_until
+        wait = None if reply.retry_after is None else min(reply.retry_after, MAX_HOLD)
+        until = gate.refuse(now, job.given_at, reply.told, wait)
+        if until > max(before, now):
+            log.info("throttled: %s waits %.1f s (%s)", name, until - now, reply.message)
+            if until > now + _LOOK_AHEAD:
+                for lane in scopes.behind(gate, job.lane, self.fleet.lanes.values()):
+                    self._fail_overdue(lane, until, now)
+        self._again(job, until, now)
+
+    def _hold_sign_ins(self, user: User, reply: Reply, now: float) -> float:
+        hold = user.sign_ins
+        until = now + hold_after(self._policy, reply, hold.refuse(now), self._rng)
+        if until > hold.until:
+            log.info("throttled: every sign-in of %s waits %.1f s (%s)", user.name, until - now, reply.message)
+        hold.hold(until)
+        return hold.until
 
     def _lanes_of(self, user: User) -> list[Lane]:
         return [lane for lane in self.fleet.lanes.values() if lane.user is user]
@@ -218,7 +231,7 @@ class Settlement:
             self._left(job, now, job.lane.stopped)
         elif self.fleet.closed:
             self.interrupt([job], now)
-        elif self.fleet.earliest(job.lane, due) >= job.first_try + last_start(self._policy):
+        elif job.lane.earliest(due) >= job.first_try + last_start(self._policy):
             self._too_late(job, now)
         else:
             self.fleet.retry(job, due, now)
@@ -230,7 +243,7 @@ class Settlement:
 
     def _too_late(self, job: Job, now: float) -> None:
         """Its turn would come after its time: it fails at once, as throttled where a 429 is what it would wait for."""
-        wait = self.fleet.held_until(job.lane) - now
+        wait = job.lane.held_until() - now
         if now + wait >= job.first_try + last_start(self._policy):
             message = f"throttled: the wait of {wait:.0f} s is longer than the time left for this target"
             self._settle(job, now, Verdict.THROTTLED, message)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import anyio
 import anyio.abc
 
-from sdrs_async.lanes import Lane, User
+from sdrs_async.lanes import Lane
 from sdrs_async.models import Reply
 from sdrs_async.settlement import Settlement
+from sdrs_async.users import User
 
 __all__ = ["SignIns"]
 
@@ -39,8 +40,8 @@ class SignIns:
     async def _sign_in_all(self, user: User) -> None:
         try:
             while user.unsigned:
-                if user.sign_ins.held_until > anyio.current_time():
-                    await anyio.sleep_until(user.sign_ins.held_until)  # and look again: it may be longer by then
+                if user.sign_ins.until > anyio.current_time():
+                    await anyio.sleep_until(user.sign_ins.until)  # and look again: it may be longer by then
                 else:
                     await self._sign_in(user.unsigned.popleft())
         finally:
@@ -60,5 +61,6 @@ class SignIns:
         if not isinstance(result, Reply):
             lane.signed_at, lane.signed_until = now, now + max(result, _LEAST)
             lane.user.has_token = True
+            lane.user.sign_ins.accept()
         elif lane.has_waiting():
             self._settlement.sign_in_failed(lane, result, now)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from sdrs_async.lanes import User
 from sdrs_async.models import Reply, Verdict
+from sdrs_async.users import User
 
 __all__ = ["SIGNED_IN", "is_of_all", "note", "stopped_with"]
 

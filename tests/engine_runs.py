@@ -13,9 +13,9 @@ from typing import Any
 from sdrs_async.auth import SignInFailed
 from sdrs_async.engine import Engine
 from sdrs_async.fleet import Fleet
-from sdrs_async.lanes import Send, SignIn, User
 from sdrs_async.models import Call, Limits, Listing, Outcome, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import READ_AHEAD, Targets, sources
+from sdrs_async.users import Send, SignIn, User
 from tests.virtual_time import run_virtual
 
 __all__ = [
@@ -244,6 +244,7 @@ class Party:
     one_key: bool = False
     endpoint: str | None = None
     identity: str | None = None
+    weight: int = 1
 
     def join(self, made: Fleet, name: str) -> User:
         """Make it a user of this fleet; without `endpoint` it has one of its own."""
@@ -251,7 +252,7 @@ class Party:
         endpoint = self.endpoint or name
         return made.user(
             name, endpoint, self.service.send, self.limits,
-            sign_in=sign_in, one_key=self.one_key, identity=self.identity,
+            sign_in=sign_in, one_key=self.one_key, identity=self.identity, weight=self.weight,
         )  # fmt: skip
 
 

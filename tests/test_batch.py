@@ -75,7 +75,8 @@ async def test_a_hard_fleet_is_cleaned_to_the_last_task() -> None:
         Fault("latency", 0.02, seconds=0.1),
     ]
     retry = RetryPolicy(attempts=12, base=0.01, cap=0.1)
-    async with Simulator(projects=200, groups=100, failed_tasks=1, faults=faults, seed=4) as sim:
+    # Its 429s name this limit, which is higher than anything that is sent.
+    async with Simulator(projects=200, groups=100, failed_tasks=1, faults=faults, seed=4, project_rate="200/s") as sim:
         async with stream(sim.targets, endpoint=sim.url, auth=StaticToken(sim.token), limits=FAST, retry=retry) as run:
             attempts = {outcome.target: outcome.attempts async for outcome in run}
         assert sim.remaining == 0

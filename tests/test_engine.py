@@ -7,7 +7,7 @@ import pytest
 
 from sdrs_async.engine import Engine
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Call, Limits, Outcome, Reply, RetryPolicy, Target, Verdict
+from sdrs_async.models import Call, Limits, Outcome, Rate, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import sources
 from tests.engine_runs import DELETED, Service, engine_of, fleet, most_in_window, settle
 
@@ -15,9 +15,9 @@ FREE = Limits(None, None, None, None, None)
 BUSY = Reply(Verdict.TRANSIENT, 503, "APIGW.0203", "backend timeout")
 
 
-def throttled(scope: str = "project", retry_after: float | None = None, window: float | None = None) -> Reply:
+def throttled(scope: str = "project", retry_after: float | None = None, told: Rate | None = None) -> Reply:
     """A 429 of the gateway."""
-    return Reply(Verdict.THROTTLED, 429, "APIGW.0308", "throttled", scope=scope, retry_after=retry_after, window=window)
+    return Reply(Verdict.THROTTLED, 429, "APIGW.0308", "throttled", scope=scope, retry_after=retry_after, told=told)
 
 
 def test_every_target_is_sent_once_and_settled() -> None:
@@ -421,7 +421,7 @@ def test_many_randomly_failing_targets_all_settle_within_their_limits() -> None:
     """Under every kind of trouble at once each target settles once, and no rate or cap is broken."""
     rng = Random(7)
     kinds = [
-        DELETED, BUSY, throttled(), throttled(window=2.0), Reply(Verdict.CONFLICT, 409), None,
+        DELETED, BUSY, throttled(), throttled(told=Rate(20, 2)), Reply(Verdict.CONFLICT, 409), None,
         Reply(Verdict.UNREACHABLE, message="reset"),
     ]  # fmt: skip
     service = Service(answer=lambda t, n: rng.choice(kinds) if rng.random() < 0.3 else DELETED)

@@ -18,10 +18,10 @@ import pytest
 from sdrs_async.engine import Engine
 from sdrs_async.errors import ListingError
 from sdrs_async.fleet import Fleet
-from sdrs_async.lanes import User
 from sdrs_async.listing import groups
 from sdrs_async.models import Limits, Listing, Outcome, ProjectLevel, Rate, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import Budget, Intake, Reader, Source, sources
+from sdrs_async.users import User
 from tests.engine_runs import DELETED, Iam, Party, Service, engine_of, most_in_window, page, refused
 from tests.virtual_time import run_virtual
 
@@ -43,7 +43,7 @@ def _reply(rng: Random) -> Reply | None:
     """Any answer that a service can give, or none."""
     throttled = Reply(
         Verdict.THROTTLED, 429, scope=rng.choice(["project", "user", "endpoint"]),
-        retry_after=rng.choice([None, 0.5, 7, 100, 5000]), window=rng.choice([None, 1.0, 60.0]),
+        retry_after=rng.choice([None, 0.5, 7, 100, 5000]), told=rng.choice([None, Rate(20), Rate(200, 60)]),
     )  # fmt: skip
     return rng.choice(
         [
@@ -236,7 +236,7 @@ def stress_users(seed: int) -> None:
 def _nothing_left(made: Fleet) -> None:
     assert made._active == 0
     assert not [lane for lane in made.lanes.values() if lane.has_work() or lane.active or lane.in_flight]
-    assert not [user for user in made.users if user.in_flight or user.signing or user.unsigned]
+    assert not [user for user in made.users if user.endpoint.in_flight or user.signing or user.unsigned]
     assert not made.unsigned
     assert not made._hanging
 

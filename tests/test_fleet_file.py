@@ -246,6 +246,9 @@ def projects(value: str) -> str:
         ),
         (ACCOUNT + "projects_level = true", "line 4: accounts.a.projects_level: is not known here: the keys are"),
         (ACCOUNT + 'project_level = "yes"', "line 4: accounts.a.project_level: has to be `boolean`, got `string`"),
+        (ACCOUNT + "weight = 0", "line 4: accounts.a.weight: has to be a whole number from 1 to 100"),
+        (ACCOUNT + "weight = 101", "line 4: accounts.a.weight: has to be a whole number from 1 to 100"),
+        (ACCOUNT + "weight = 1.5", "line 4: accounts.a.weight: has to be `integer`, got `float`"),
         (ACCOUNT + "project_level = 1", "line 4: accounts.a.project_level: has to be `boolean`, got `integer`"),
         (ACCOUNT + 'region = "eu/de"', "line 4: accounts.a.region: 'eu/de' is not a region: write it like eu-de"),
         (ACCOUNT + 'endpoint = ""', "line 4: accounts.a.endpoint: is empty"),
@@ -534,6 +537,7 @@ def fleets(draw: st.DrawFn) -> FleetFile:
             projects=draw(st.none() | PROJECTS.map(tuple)),
             project_level=draw(st.booleans()),
             limits=Limits(draw(RATES), draw(CAPS), draw(RATES), draw(RATES), concurrency),
+            weight=draw(st.integers(1, 100)),
         )
         for name in draw(st.lists(LINES, min_size=1, max_size=3, unique=True))
     ]
@@ -571,7 +575,7 @@ def written(account: FleetAccount) -> Iterator[str]:
     settings = {
         "credential": credential_table(account.credential),
         **{key: getattr(account, key) for key in ("region", "endpoint", "iam_endpoint", "ca_file")},
-        **{key: getattr(account, key) for key in ("allow_http", "project_level")},
+        **{key: getattr(account, key) for key in ("allow_http", "project_level", "weight")},
         "projects": account.projects or "all",
         "limits": {**rates, "project_concurrency": limits.project_concurrency or "none"},
     }

@@ -1,11 +1,14 @@
-"""Several users in one run: fair to each other, each under its own limits, and stopped alone."""
+"""Several users in one run: each under its own limits, and stopped alone."""
 
 from __future__ import annotations
+
+import asyncio
+from collections import deque
 
 import pytest
 
 from sdrs_async import Account, AuthenticationError, Limits, StaticToken, connect
-from sdrs_async.models import Reply, RetryPolicy, Verdict
+from sdrs_async.models import Reply, RetryPolicy, Target, Verdict
 from sdrs_async.simulator import Simulator
 from tests.engine_runs import DELETED, FREE, Party, Service, most_in_window, settle_all
 
@@ -15,19 +18,6 @@ pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
 def groups(project: str, count: int) -> list[tuple[str, str]]:
     """Targets of one project."""
     return [(project, f"g{number}") for number in range(count)]
-
-
-def test_users_take_turns_however_many_projects_each_has() -> None:
-    """A user with one project gets as many turns as one with a hundred."""
-    order: list[str] = []
-
-    def noting(name: str) -> Service:
-        return Service(lambda target, nth: order.append(name) or DELETED, latency=0.0)  # type: ignore[func-returns-value]
-
-    many = {f"a{number}": [f"g{group}" for group in range(10)] for number in range(100)}
-    limits = Limits(None, 8, None, None, None)
-    settle_all({"a": Party(noting("a"), many, limits), "b": Party(noting("b"), groups("b", 50), limits)}, concurrency=1)
-    assert max(number for number, name in enumerate(order) if name == "b") <= 2 * 50 + 4
 
 
 def test_a_rate_of_one_user_is_no_rate_of_another() -> None:
@@ -119,3 +109,39 @@ def test_a_long_hold_fails_what_has_no_time_for_it_and_nothing_else(scope: str, 
     by_name = {one.target.project_id: one.verdict for one in settled.outcomes}
     assert {name for name, verdict in by_name.items() if verdict is Verdict.THROTTLED} == failed
     assert {verdict for name, verdict in by_name.items() if name not in failed} == {Verdict.DELETED}
+
+
+def test_a_limit_that_nobody_names_is_the_users_when_new_projects_are_refused() -> None:
+    """60 projects share a hidden 20 per second: what refuses their first requests can be no limit of their own.
+
+    Held one by one they would go on being refused; held as one user, few are.
+    """
+    admitted: deque[float] = deque()
+
+    def answer(target: Target, nth: int) -> Reply:
+        now = asyncio.get_running_loop().time()
+        while admitted and admitted[0] <= now - 1.0:
+            admitted.popleft()
+        if len(admitted) >= 20:
+            return Reply(Verdict.THROTTLED, 429, message="busy")
+        admitted.append(now)
+        return DELETED
+
+    service = Service(answer)
+    targets = {f"p{number}": [f"g{group}" for group in range(10)] for number in range(60)}
+    settled = settle_all({"a": Party(service, targets, Limits("10/s", 8, None, None))})
+    assert settled.verdicts() == {Verdict.DELETED: 600}
+    refused = len(service.calls) - 600
+    assert refused <= 64 + 20, "those that were on the wire at first, and a few while the rate was found"
+    assert settled.seconds <= 1.5 * 600 / 20
+    [learned] = settled.engine.fleet.learned()
+    assert (learned.scope, learned.told) == ("user", False)
+
+
+def test_one_project_whose_first_request_is_refused_holds_only_itself() -> None:
+    """Its own limit may have been used up by somebody else."""
+    services = {"a": Service(lambda t, n: Reply(Verdict.THROTTLED, 429) if t.project_id == "a0" and n < 4 else DELETED)}
+    targets = {f"a{number}": [f"g{group}" for group in range(100)] for number in range(3)}
+    settled = settle_all({"a": Party(services["a"], targets, Limits("50/s", 8, None, None))})
+    assert {learned.scope for learned in settled.engine.fleet.learned()} <= {"project"}
+    assert max(services["a"].arrived["a1"]) < 2.5

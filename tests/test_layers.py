@@ -13,23 +13,31 @@ import pytest
 # A new module gets a row here: the smallest number above those of all that it imports. A sub-package counts as the last
 # of its modules that its own door shows.
 ROWS = (
-    {"errors", "keystone.token", "signing", "threads"},
-    {"models", "endpoints", "report.fields", "fleet_file.places"},
-    {"wire", "retry", "pacing", "deadlines", "sites", "fleet_file.fleet", "fleet_file.literals", "fleet_file.tables"}
-    | {f"report.{name}" for name in ("latency", "speed", "remedies", "failures", "discovery", "projects")},
-    {"auth", "keystone.cloud", "lanes", "listing", "report.tally", "fleet_file.credentials"},
-    {"accounts", "diagnosis", "fleet", "huawei", "reading", "replies", "report.report", "standing"}
+    {"errors", "keystone.token", "signing", "threads"}
+    | {"laboratory", "laboratory.policies", "laboratory.virtual_time"},
+    {"models", "endpoints", "laboratory.gateways", "report.fields", "fleet_file.places"},
+    {"wire", "retry", "windows", "concurrency", "deadlines", "sites"}
+    | {"fleet_file.fleet", "fleet_file.literals", "fleet_file.tables", "laboratory.figures", "laboratory.world"}
+    | {f"report.{name}" for name in ("latency", "learned", "speed", "remedies", "failures", "discovery", "projects")},
+    {"auth", "keystone.cloud", "adaptation", "listing", "report.tally", "fleet_file.credentials"}
+    | {"laboratory.results"},
+    {"accounts", "diagnosis", "huawei", "pacing", "replies", "report.report"}
     | {"fleet_file.accounts", "keystone.sign_in", "keystone.tokens"},
-    {"client", "keystone.auth", "settlement", "shared_credentials", "report", "fleet_file.loading"},
-    {"discovery", "keystone", "paced", "sign_ins", "fleet_file"},
+    {"client", "keystone.auth", "users", "shared_credentials", "report", "fleet_file.loading"},
+    {"keystone", "lanes", "paced", "reading", "standing", "turns", "fleet_file"},
+    {"discovery", "scopes"},
+    {"fleet"},
+    {"settlement"},
+    {"sign_ins"},
     {"engine"},
-    {"run"},
-    {"session"},
+    {"run", "laboratory.trial"},
+    {"session", "laboratory.forecast"},
     {"batch", "examination", "render", "render.wording"},
+    {"render.limits"},
     {"render.text", "render.html"},
     {"command", "command.flags", "command.progress", "command.selecting", "command.spool", "command.terminal"},
-    {f"command.{name}" for name in ("credentials", "doctor", "interrupts", "outputs", "questions", "targets")},
-    {"command.connecting", "command.endings"},
+    {f"command.{name}" for name in ("credentials", "doctor", "floors", "interrupts", "outputs", "targets")},
+    {f"command.{name}" for name in ("connecting", "endings", "outlook", "questions", "simulating")},
     {"command.accounts", "command.finding"},
     {"command.cleanup", "command.options", "command.planning"},
     {"command.clean", "command.demo", "command.reports", "command.serving"},
@@ -49,6 +57,7 @@ SIMULATOR_USERS = {"command.demo", "command.serving"}
 LAZY = {
     *("typer", "rich", "jinja2", "pygal", "openstack", "keystoneauth1", "huaweicloudsdkcore", "distributed"),
     *("opentelemetry", "uvloop", "sdrs_async.simulator", "sdrs_async.command", "sdrs_async.render"),
+    "sdrs_async.laboratory",
 }
 
 PACKAGE = Path(__file__).resolve().parent.parent / "sdrs_async"

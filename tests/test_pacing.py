@@ -1,35 +1,12 @@
-import math
+from collections import deque
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdrs_async.models import Limits, Rate
-from sdrs_async.pacing import Gate, Window
+from sdrs_async.pacing import Gate
 from tests.engine_runs import DELETED, Service, fleet, most_in_window, settle
-
-
-def test_a_permit_is_free_again_one_window_after_its_answer() -> None:
-    """A request sent at 0 and answered at 3 keeps its permit of 2/s until 4; the other one is free at once."""
-    window = Window(Rate(2, 1))
-    window.take()
-    assert window.due == 0
-    window.take()
-    assert window.due == math.inf
-    window.give_back(3)
-    assert window.due == 4
-
-
-def test_an_answer_out_of_turn_frees_only_its_own_permit() -> None:
-    """While one request hangs, the other permits go round without it."""
-    window = Window(Rate(2, 1))
-    window.take()
-    for second in range(0, 10, 2):
-        window.take()
-        window.give_back(second + 0.5)
-        assert window.due == second + 1.5
-    window.give_back(30)
-    assert window.due == 0, "the other one has been free since 9.5"
 
 
 def test_a_hold_is_never_cut_short() -> None:
@@ -38,15 +15,6 @@ def test_a_hold_is_never_cut_short() -> None:
     gate.hold(10)
     gate.hold(5)
     assert gate.due() == 10
-
-
-def test_refusals_during_a_hold_count_once() -> None:
-    """Eight requests refused side by side are one refusal; the next one after the hold is the second."""
-    gate = Gate(None)
-    for _ in range(8):
-        assert gate.refuse(now=1) == 1
-        gate.hold(3)
-    assert gate.refuse(now=4) == 2
 
 
 @pytest.mark.parametrize(
@@ -112,3 +80,170 @@ def test_a_request_without_answer_blocks_its_own_permit_only() -> None:
     assert len(settled.outcomes) == 1000
     assert most_in_window(service.times, 1) == 50
     assert service.times[999] < 1000 / 49 * 1.03, "all but its second try went out before its time-out"
+
+
+# ---- several windows, and what the server told
+
+
+def starts(gate: Gate, seconds: float, trip: float = 0.02, begin: float = 0.0) -> list[float]:
+    """When a gate starts requests that are each let through after `trip`, from `begin` on for so many seconds."""
+    times: list[float] = []
+    out: deque[float] = deque()
+    now = begin
+    while True:
+        due = gate.due()
+        if out and out[0] + trip <= max(due, now):
+            now = max(now, out[0] + trip)
+            gate.accept(now, out[0])
+            gate.leave(now)
+            out.popleft()
+            continue
+        now = max(now, due)
+        if now >= begin + seconds:
+            return times
+        gate.enter(now)
+        times.append(now)
+        out.append(now)
+
+
+def test_a_burst_is_a_promise_of_its_own() -> None:
+    """200 in five minutes and 20 in any second: neither is broken, and both are used."""
+    times = starts(Gate(Rate(200, 300.0, burst=20)), 320)
+    assert most_in_window(times, 1.0) == 20
+    assert most_in_window(times, 300.0) == 200
+    assert times[199] < 11
+
+
+def test_a_long_window_without_a_burst_goes_at_once() -> None:
+    """150 of 200 in five minutes are due at the first moment."""
+    gate = Gate(Rate(200, 300.0))
+    for _ in range(150):
+        assert gate.due() <= 0
+        gate.enter(0.0)
+
+
+def test_a_told_limit_holds_until_its_window_has_room() -> None:
+    """150 of 200 per 5 minutes were sent from 1,000 on, the others by somebody: it goes on 300 s after the first."""
+    gate = Gate(None)
+    for number in range(150):
+        gate.enter(1000.0 + number * 0.1)
+        gate.accept(1000.02 + number * 0.1, 1000.0 + number * 0.1)
+        gate.leave(1000.02 + number * 0.1)
+    gate.enter(1015.0)
+    assert gate.refuse(1015.02, 1015.0, Rate(200, 300.0), None) == pytest.approx(1300.0, abs=0.5)
+    gate.leave(1015.02)
+    assert gate.due() == gate.held_until
+    assert gate.learned == (Rate(200, 300.0), True)
+    times = starts(gate, 400, begin=1300.1)
+    assert most_in_window([*(1000.0 + number * 0.1 for number in range(150)), 1015.0, *times], 300.0) <= 200
+
+
+def test_what_is_on_its_way_counts_under_a_told_limit() -> None:
+    """Ten let through and five on their way under 12 per 10 s: room comes with the answers, and not before."""
+    gate = Gate(None)
+    for number in range(16):
+        gate.enter(number * 0.001)
+    for _ in range(10):
+        gate.accept(0.03, 0.0)
+        gate.leave(0.03)
+    gate.refuse(0.04, 0.01, Rate(12, 10.0), None)
+    gate.leave(0.04)
+    assert gate.due() >= 10.0
+    for _ in range(5):
+        gate.accept(4.0, 0.015)
+        gate.leave(4.0)
+    assert len([at for at in starts(gate, 3.9, begin=10.05) if at < 13.95]) <= 12 - 5
+
+
+def test_a_told_limit_does_not_lift_the_configured_one() -> None:
+    """Told 200 per 5 minutes under 10/s: both are kept. Told more than is configured changes nothing."""
+    gate = Gate(Rate(10))
+    first = starts(gate, 1.0)
+    gate.enter(2.0)
+    gate.refuse(2.02, 2.0, Rate(200, 300.0), 5.0)
+    gate.leave(2.02)
+    later = starts(gate, 600, begin=7.0)
+    times = [*first, 2.0, *later]
+    assert most_in_window(times, 1.0 - 1e-9) == 10
+    assert most_in_window(times, 300.0 - 1e-9) == 200
+    gate = Gate(Rate(10))
+    gate.enter(0.0)
+    gate.refuse(0.02, 0.0, Rate(50, 1.0), None)
+    gate.leave(0.02)
+    assert most_in_window(starts(gate, 5, begin=2), 1.0 - 1e-9) == 10
+
+
+def test_two_limits_that_were_told_hold_both() -> None:
+    """Of 5 per second and 20 per minute neither replaces the other; one of the same length does."""
+    gate = Gate(None)
+    for now, told in ((0.0, Rate(5, 1.0)), (20.0, Rate(20, 60.0)), (40.0, Rate(4, 1.0))):
+        gate.enter(now)
+        gate.refuse(now + 0.02, now, told, None)
+        gate.leave(now + 0.02)
+    times = starts(gate, 180, begin=110)
+    assert most_in_window(times, 1.0 - 1e-9) == 4
+    assert most_in_window(times, 60.0 - 1e-9) == 20
+
+
+def test_retry_after_wins() -> None:
+    """Over the window that is told, and over what would be guessed; up to a quarter of an hour."""
+    for told in (Rate(200, 300.0), None):
+        gate = Gate(Rate(10))
+        gate.enter(0.0)
+        assert gate.refuse(0.02, 0.0, told, 7.0) == pytest.approx(7.02)
+        gate.leave(0.02)
+        gate.enter(20.0)
+        assert gate.refuse(20.02, 20.0, told, 1e6) == pytest.approx(920.02)
+
+
+def test_a_refusal_that_was_sent_before_the_last_was_heeded_changes_nothing() -> None:
+    """Eight side by side are one cause: the same hold, the same limit."""
+    gate = Gate(Rate(10))
+    for number in range(8):
+        gate.enter(number * 0.001)
+    until = gate.refuse(0.02, 0.0, Rate(6, 2.0), None)
+    gate.leave(0.02)
+    for number in range(1, 8):
+        assert gate.refuse(0.02 + number * 0.001, number * 0.001, Rate(3, 9.0), 60.0) == until
+        gate.leave(0.02 + number * 0.001)
+    assert gate.learned == (Rate(6, 2.0), True)
+
+
+def test_a_told_limit_that_is_refused_though_it_was_kept_is_adapted() -> None:
+    """Somebody else uses a part of it: what is kept is less than what was told, and found by trying."""
+    gate = Gate(None)
+    gate.enter(0.0)
+    gate.refuse(0.02, 0.0, Rate(10, 1.0), None)
+    gate.leave(0.02)
+    starts(gate, 20, begin=2)
+    now = max(gate.due(), 23.0)
+    for _ in range(3):
+        gate.enter(now)
+        now = gate.refuse(now + 0.02, now, Rate(10, 1.0), None)
+        gate.leave(now + 0.02)
+    assert gate.learned is not None
+    rate, told = gate.learned
+    assert not told
+    assert rate.count / rate.per < 10
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rate=st.none() | st.builds(Rate, st.integers(1, 30), st.sampled_from([1.0, 5.0, 60.0])),
+    told=st.builds(Rate, st.integers(1, 30), st.sampled_from([0.5, 1.0, 10.0, 60.0])),
+    trip=st.floats(0.001, 0.5),
+    before=st.floats(0, 20),
+)
+def test_no_window_is_above_what_was_told(rate: Rate | None, told: Rate, trip: float, before: float) -> None:
+    """Whatever was sent before and is on its way: of what is sent from then on no window holds more than the limit."""
+    gate = Gate(rate)
+    if rate is not None:
+        starts(gate, before, trip)
+    now = max(gate.due() if gate.due() < 1e9 else 0.0, before) + trip
+    gate.enter(now)
+    gate.refuse(now + trip, now, told, None)
+    gate.leave(now + trip)
+    times = starts(gate, 3 * told.per, trip, begin=now + trip)
+    assert most_in_window(times, told.per - 1e-9) <= told.count
+    if rate is not None:
+        assert most_in_window([now, *times], rate.per - 1e-9) <= rate.count

@@ -20,7 +20,6 @@ REPLIES = st.builds(
     Reply,
     verdict=st.sampled_from(Verdict),
     retry_after=st.none() | st.floats(0, 1e9),
-    window=st.none() | st.floats(0, 1e9),
     retryable=st.booleans(),
 )
 RANDOMS = st.builds(Random, st.integers())
@@ -122,20 +121,9 @@ def test_retry_after_that_names_no_time_leaves_the_back_off() -> None:
 
 def test_a_hold_takes_retry_after_up_to_a_quarter_of_an_hour() -> None:
     """For a scope the server's wish counts beyond the cap of one target, but not for ever."""
-    throttled = Reply(Verdict.THROTTLED, status_code=429, window=60.0)
+    throttled = Reply(Verdict.THROTTLED, status_code=429)
     assert hold_after(POLICY, replace(throttled, retry_after=120.0), 1, Highest()) == 120.0
     assert hold_after(POLICY, replace(throttled, retry_after=7200.0), 1, Highest()) == MAX_HOLD == 900.0
-
-
-@pytest.mark.parametrize(("rng", "seconds"), [(Lowest(), 5.0), (Highest(), 10.0)])
-def test_a_hold_waits_for_the_window_that_is_named(rng: Random, seconds: float) -> None:
-    """Between half and all of the window, whatever the number of refusals before."""
-    assert hold_after(POLICY, Reply(Verdict.THROTTLED, window=10.0), 9, rng) == seconds
-
-
-def test_a_long_window_is_capped() -> None:
-    """A window of a day does not hold a scope for a day."""
-    assert hold_after(POLICY, Reply(Verdict.THROTTLED, window=86_400.0), 1, Highest()) == 30.0
 
 
 def test_a_hold_without_a_hint_grows_with_the_refusals() -> None:
@@ -145,10 +133,9 @@ def test_a_hold_without_a_hint_grows_with_the_refusals() -> None:
     assert [hold_after(POLICY, reply, refusals, Lowest()) for refusals in (1, 8)] == [0.25, 0.25]
 
 
-@pytest.mark.parametrize("reply", [Reply(Verdict.THROTTLED, retry_after=0.0), Reply(Verdict.THROTTLED, window=0.0)])
-def test_a_hint_that_names_no_time_leaves_the_back_off_of_a_hold(reply: Reply) -> None:
-    """Retry-After 0, a date that is past by this clock, a window of 0: waiting for these would send in a loop."""
-    assert hold_after(POLICY, reply, 3, Highest()) == 2.0
+def test_a_hint_that_names_no_time_leaves_the_back_off_of_a_hold() -> None:
+    """Retry-After 0, or a date that is past by this clock: waiting for that would send in a loop."""
+    assert hold_after(POLICY, Reply(Verdict.THROTTLED, retry_after=0.0), 3, Highest()) == 2.0
 
 
 @given(POLICIES, REPLIES, st.integers(1, 2000), RANDOMS)

@@ -28,7 +28,7 @@ def busy(session: Session) -> list[str]:
     """What is left of a run that has ended; there should be nothing."""
     fleet = session._fleet
     left = [lane.project_id for lane in fleet.lanes.values() if lane.has_work() or lane.active or lane.in_flight]
-    return left + [user.name for user in fleet.users if user.in_flight or user.signing or user.unsigned]
+    return left + [user.name for user in fleet.users if user.endpoint.in_flight or user.signing or user.unsigned]
 
 
 class SlowSignIn:
@@ -155,6 +155,29 @@ def test_accounts_need_names_of_their_own(accounts: list[str]) -> None:
         connect(made)
     with pytest.raises(ConfigError, match="read_ahead"):
         connect(Account("a", "https://sdrs.example", StaticToken("t")), read_ahead=0)
+
+
+@pytest.mark.parametrize("weight", [0, 101, 1.5])
+def test_a_weight_is_a_number_of_turns(weight: Any) -> None:
+    """None would starve the account's projects, a thousand the others'."""
+    with pytest.raises(ConfigError, match="weight of account a is a whole number from 1 to 100"):
+        Account("a", "https://sdrs.example", StaticToken("t"), weight=weight)
+
+
+async def test_the_projects_of_a_heavier_account_have_more_of_what_is_shared() -> None:
+    """Of an endpoint's rate an account of weight 3 has three quarters beside one of weight 1."""
+    async with Simulator(projects=2, groups=60, endpoint_rate="60/s") as sim:
+        one, two = ([target for target in sim.targets if target[0] == id_] for id_ in sorted({t[0] for t in sim.targets}))
+        limits = Limits(None, 8, None, "60/s", None)
+        accounts = [
+            Account(name, sim.url, StaticToken(sim.token), limits=limits, weight=weight)
+            for name, weight in (("heavy", 3), ("light", 1))
+        ]
+        async with connect(accounts) as session:
+            report = await session.clean({accounts[0]: one, accounts[1]: two})
+        first = [entry.project_id for entry in sim.log][:60]
+    assert report.targets["done"] == 120
+    assert 42 <= first.count(one[0][0]) <= 48
 
 
 async def test_targets_of_several_accounts_name_their_account() -> None:

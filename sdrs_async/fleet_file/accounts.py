@@ -33,6 +33,7 @@ class Settings:
     allow_http: bool | None = None
     projects: tuple[str, ...] | Literal["all"] | None = None
     project_level: bool | None = None
+    weight: int | None = None
     limits: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -46,6 +47,7 @@ def settings_of(written: tables.Shared, path: KeyPath, folder: Path) -> Settings
         allow_http=written.allow_http,
         projects=_projects(written.projects, (*path, "projects")),
         project_level=written.project_level,
+        weight=_weight(written.weight, (*path, "weight")),
         limits=_limits(written.limits, (*path, "limits")),
     )
 
@@ -70,6 +72,7 @@ def account_of(
         allow_http=bool(_first(own.allow_http, defaults.allow_http)),
         projects=None if projects == "all" else tuple(dict.fromkeys(projects)),
         project_level=bool(_first(own.project_level, defaults.project_level)),
+        weight=_first(own.weight, defaults.weight) or 1,
         limits=Limits(**{**defaults.limits, **own.limits}, concurrency=concurrency),
     )
     _check_cloud(account, path)
@@ -145,6 +148,12 @@ def _projects(written: str | list[str] | None, path: KeyPath) -> tuple[str, ...]
     if not written:
         raise Wrong(path, 'is an empty list: nothing would be done; "all" is all of them')
     return tuple(one_line(project, path) for project in written)
+
+
+def _weight(value: int | None, path: KeyPath) -> int | None:
+    if value is not None and not 1 <= value <= 100:
+        raise Wrong(path, "has to be a whole number from 1 to 100")
+    return value
 
 
 def _limits(written: tables.Limits | None, path: KeyPath) -> dict[str, Any]:

@@ -63,7 +63,7 @@ class FleetAccount:
 
     `projects`: ids, names and globs over both, at least one; `None` is all that the credential may use.
     `endpoint` and `iam_endpoint` are as written: hold them to the rule of https before use.
-    `limits.concurrency` is the fleet's.
+    `limits.concurrency` is the fleet's; `weight`: see `Account`.
     """
 
     name: str
@@ -76,6 +76,7 @@ class FleetAccount:
     projects: tuple[str, ...] | None = None
     project_level: bool = False
     limits: Limits = field(default_factory=Limits)
+    weight: int = 1
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ class Shared(_Table):
     allow_http: bool | None = None
     projects: str | list[str] | None = None
     project_level: bool | None = None
+    weight: int | None = None
     limits: Limits | None = None
 
 

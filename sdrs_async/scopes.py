@@ -1,0 +1,73 @@
+"""The scopes that a request passes through: whom a 429 is about, who waits for it, and what the server has shown."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+
+from sdrs_async.lanes import Lane
+from sdrs_async.models import Learned, Reply
+from sdrs_async.pacing import Gate
+from sdrs_async.users import Endpoint, User
+
+__all__ = ["behind", "learned", "refused", "waits"]
+
+
+def refused(lane: Lane, reply: Reply) -> tuple[Gate, str]:
+    """The gate of the scope that a 429 to this project names, and what to call it.
+
+    One that names none is the project's, unless the first requests of several projects were refused: a limit of their
+    own would have let these through, so it is the user's.
+    """
+    user = lane.user
+    unnamed = reply.scope == "project" and reply.told is None
+    if reply.scope == "user" or (unnamed and user.turns_away(lane)):
+        return user.gate, f"every project of {user.name}"
+    if reply.scope == "endpoint":
+        return user.endpoint.gate, "the endpoint"
+    return lane.gate, f"project {lane.project_id}"
+
+
+def behind(gate: Gate, lane: Lane, lanes: Iterable[Lane]) -> list[Lane]:
+    """Of all lanes those that wait when this gate does, which is one of `lane`'s."""
+    if gate is lane.gate:
+        return [lane]
+    if gate is lane.user.gate:
+        return [other for other in lanes if other.user is lane.user]
+    return [other for other in lanes if other.user.endpoint is lane.user.endpoint]
+
+
+def waits(
+    endpoints: Iterable[Endpoint], users: Iterable[User], lanes: Iterable[Lane], now: float
+) -> dict[str, tuple[int, float]]:
+    """How many scopes of each kind a 429 holds at present, and the seconds until the last of them goes on."""
+    found: dict[str, tuple[int, float]] = {}
+    for kind, until in _holds(endpoints, users, lanes):
+        if until > now:
+            count, seconds = found.get(kind, (0, 0.0))
+            found[kind] = count + 1, max(seconds, until - now)
+    return found
+
+
+def learned(endpoints: Iterable[Endpoint], users: Iterable[User], lanes: Iterable[Lane]) -> Iterator[Learned]:
+    """The limits that the server has shown; one that several projects of an account have comes once for them."""
+    for endpoint in endpoints:
+        if endpoint.gate.learned is not None:
+            yield Learned("endpoint", endpoint.name, *endpoint.gate.learned)
+    for user in users:
+        if user.gate.learned is not None:
+            yield Learned("user", user.name, *user.gate.learned)
+    projects = Counter((lane.user.name, *limit) for lane in lanes if (limit := lane.gate.learned) is not None)
+    for (name, rate, told), count in projects.items():
+        yield Learned("project", name, rate, told, count)
+
+
+def _holds(endpoints: Iterable[Endpoint], users: Iterable[User], lanes: Iterable[Lane]) -> Iterator[tuple[str, float]]:
+    """Each scope by its kind, and until when a 429 holds it: the loop's time, which may be past."""
+    for endpoint in endpoints:
+        yield "endpoint", endpoint.gate.held_until
+    for user in users:
+        yield "user", user.gate.held_until
+        yield "sign-in", user.sign_ins.until
+    for lane in lanes:
+        yield "project", lane.gate.held_until

@@ -1,0 +1,292 @@
+"""Limits that the server hides: how fast they are found, what that costs, and how they are followed when they change.
+
+Gates against gateways on a clock of their own; the laboratory judges the same with the whole engine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import pairwise
+from random import Random
+
+import pytest
+
+from sdrs_async.adaptation import Estimate
+from sdrs_async.models import Rate
+from sdrs_async.pacing import Gate, Peers
+from sdrs_async.windows import RoundTrips
+
+TRIP = 0.02
+
+
+@dataclass
+class Gateway:
+    """At most `count` requests in any `per` seconds, or in each clock-aligned window from `aligned` on.
+
+    `counts`: refused ones count as well; `changes`: at what time the count becomes which; `down`: from when until when
+    it refuses everything.
+    """
+
+    count: int
+    per: float
+    aligned: float | None = None
+    counts: bool = False
+    changes: list[tuple[float, int]] = field(default_factory=list)
+    down: tuple[float, float] = (math.inf, math.inf)
+    let_in: list[float] = field(default_factory=list)
+    refused: list[float] = field(default_factory=list)
+    _seen: deque[float] = field(default_factory=deque)
+
+    def admits(self, now: float) -> bool:
+        """A request arrives."""
+        while self.changes and now >= self.changes[0][0]:
+            self.count = self.changes.pop(0)[1]
+        age = self.per if self.aligned is None else (now - self.aligned) % self.per + 1e-9
+        start = now - age
+        while self._seen and self._seen[0] <= start:
+            self._seen.popleft()
+        fits = len(self._seen) < self.count and not self.down[0] <= now < self.down[1]
+        if fits or self.counts:
+            self._seen.append(now)
+        (self.let_in if fits else self.refused).append(now)
+        return fits
+
+    @property
+    def times(self) -> list[float]:
+        """All arrivals."""
+        return sorted(self.let_in + self.refused)
+
+    def share(self, since: float, until: float) -> float:
+        """Of what the present limit allows, how much was used."""
+        return sum(since <= at < until for at in self.let_in) / (self.count * (until - since) / self.per)
+
+
+def run(  # noqa: C901 - a loop over events, with all that can happen
+    gateways: Sequence[Gateway],
+    seconds: float,
+    rate: Rate | None,
+    *,
+    at_once: int = 8,
+    peers: Peers | None = None,
+    work: Sequence[float] = (),
+) -> list[Gate]:
+    """Let a gate for each gateway send all it may; the n-th has enough to do until `work[n]`."""
+    trips, rng = RoundTrips(), Random(1)
+    gates = [Gate(rate, trips=trips, peers=peers) for _ in gateways]
+    out, wake = [0] * len(gates), [-1.0] * len(gates)
+    events: list[tuple[float, int, str, int, float]] = []
+
+    def at(when: float, what: str, number: int, sent: float = 0.0) -> None:
+        heappush(events, (when, len(events) + int(when * 1e6), what, number, sent))
+
+    def start(number: int, now: float) -> None:
+        gate = gates[number]
+        while out[number] < at_once and not (work and now >= work[number]):
+            due = gate.due()
+            if due > now:
+                if due < math.inf and not now < wake[number] <= due + 0.0003:
+                    wake[number] = due + 0.0003
+                    at(wake[number], "wake", number)
+                return
+            gate.enter(now)
+            out[number] += 1
+            at(now + TRIP / 2 + rng.uniform(0, 0.001), "arrive", number, now)
+
+    for number in range(len(gates)):
+        at(rng.uniform(0, 0.01), "wake", number)
+    while events and events[0][0] < seconds:
+        now, _, what, number, sent = heappop(events)
+        if what == "arrive":
+            answer = "accept" if gateways[number].admits(now) else "refuse"
+            at(now + TRIP / 2 + rng.uniform(0, 0.001), answer, number, sent)
+        elif what != "wake":
+            trips.add(now - sent)
+            if what == "accept":
+                gates[number].accept(now, sent)
+            else:
+                gates[number].refuse(now, sent, None, None)
+            gates[number].leave(now)
+            out[number] -= 1
+        if what != "arrive":
+            start(number, now)
+    return gates
+
+
+KINDS = ("sliding", "aligned", "counting")
+
+
+def gateway_of(kind: str, rate: int, per: float, then: int | None = None) -> Gateway:
+    """One that allows so many per second, from 100 s on `then`, in windows of `per` seconds."""
+    changes = [(100.0, int(then * per))] if then is not None else []
+    return Gateway(int(rate * per), per, 0.6 * per if kind == "aligned" else None, kind == "counting", changes)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("per", [1.0, 2.0, 5.0, 10.0])
+@pytest.mark.parametrize("configured", [2, 3])
+def test_a_hidden_limit_is_found_with_few_refusals(kind: str, per: float, configured: int) -> None:
+    """At most three refusals in the first minute, and 0.95 of the limit is used after the first window.
+
+    Later no try for more is sooner than 10 s after the last, and it costs one refusal; an aligned window is measured
+    once, for two more.
+    """
+    gateway = gateway_of(kind, 10, per)
+    [gate] = run([gateway], 180, Rate(10 * configured))
+    assert gateway.share(per, 180) >= 0.95
+    assert sum(at < 60 for at in gateway.refused) <= 3
+    later = [at for at in gateway.refused if at >= 60]
+    tries = [at for before, at in pairwise([0.0, *later]) if at > before + per + 1]
+    assert all(after - before >= 10 for before, after in pairwise(tries))
+    assert len(later) <= len(tries) + (2 if kind == "aligned" else 0)
+    assert gate.learned is not None
+    rate, told = gate.learned
+    assert not told
+    assert rate.count / rate.per == pytest.approx(10, rel=0.06)
+
+
+def test_the_first_refusal_brings_no_silence() -> None:
+    """After it the next request goes when the server's window has room again, not seconds later."""
+    gateway = Gateway(20, 1)
+    run([gateway], 20, Rate(60))
+    assert gateway.refused[0] < 0.5
+    assert max(after - before for before, after in pairwise(gateway.let_in)) < 0.9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("per", [1.0, 5.0])
+def test_a_limit_cut_to_a_third_is_followed_within_3_seconds(kind: str, per: float) -> None:
+    """From then on no more is sent than the new limit, and most of that is used."""
+    gateway = gateway_of(kind, 12, per, then=4)
+    run([gateway], 250, Rate(24))
+    sent = [at for at in gateway.times if 103 <= at < 113]
+    assert len(sent) <= 1.1 * 4 * 10 + 1
+    assert sum(100 <= at < 160 for at in gateway.refused) <= (6 if kind == "aligned" else 3)
+    assert gateway.share(130, 250) >= 0.9
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("per", [1.0, 5.0])
+def test_a_limit_that_triples_is_found_within_30_seconds(kind: str, per: float) -> None:
+    """It is found again by trying more every now and then."""
+    gateway = gateway_of(kind, 6, per, then=18)
+    run([gateway], 250, Rate(24))
+    fastest = max(gateway.share(at, at + 5) for at in range(100, 130))
+    assert fastest >= 0.9
+    assert gateway.share(140, 250) >= 0.93
+
+
+def test_nothing_is_found_above_what_is_configured() -> None:
+    """Where the gateway lifts its limit, the configured one holds."""
+    gateway = Gateway(10, 1, changes=[(50.0, 1000)])
+    [gate] = run([gateway], 200, Rate(20))
+    late = [at for at in gateway.times if at > 150]
+    assert len(late) / 50 == pytest.approx(20, rel=0.03)
+    assert all(late[n + 20] - late[n] >= 1 for n in range(len(late) - 20))
+    assert gate.learned is None, "the server shows none any more"
+
+
+def test_a_row_of_refusals_is_answered_with_patience() -> None:
+    """While the gateway refuses everything, tries are ever further apart, up to 30 s; then it goes on at once."""
+    gateway = Gateway(100, 1, down=(20.0, 200.0))
+    run([gateway], 260, Rate(20))
+    during = [at for at in gateway.refused if 21 <= at < 200]
+    assert len(during) <= 14
+    assert 25 <= max(after - before for before, after in pairwise(during)) <= 31
+    assert any(200 <= at < 231 for at in gateway.let_in)
+
+
+def test_a_gate_without_a_rate_finds_one() -> None:
+    """Bounded by the requests that it may have on the way at a time, of which the first refusal may hit each."""
+    gateway = Gateway(20, 1)
+    [gate] = run([gateway], 120, None, at_once=4)
+    assert gateway.share(1, 120) >= 0.95
+    assert sum(at < 60 for at in gateway.refused) <= 4 + 2
+    assert gate.limited
+
+
+@pytest.mark.parametrize("per", [1.0, 5.0])
+def test_many_projects_learn_from_the_first(per: float) -> None:
+    """Of 60 projects under like limits few are refused after the first moment, and all use theirs."""
+    gateways = [Gateway(int(10 * per), per) for _ in range(60)]
+    gates = run(gateways, 150, Rate(20), peers=Peers())
+    refused = sum(len(gateway.refused) for gateway in gateways)
+    assert refused <= 0.001 * sum(len(gateway.times) for gateway in gateways)
+    assert sum(any(at > per for at in gateway.refused) for gateway in gateways) == 1, "one of them tries for all"
+    assert sum(gateway.share(per, 150) for gateway in gateways) / 60 >= 0.95
+    assert len({gate.learned for gate in gates}) == 1
+
+
+def test_one_of_the_followers_takes_over_when_the_first_has_ended() -> None:
+    """Without it nobody would try for more, and a limit that triples would not be found."""
+    gateways = [Gateway(10, 1, changes=[(50.0, 30)]) for _ in range(5)]
+    gates = run(gateways, 150, Rate(40), peers=Peers(), work=[150] * 5)
+    leader = next(number for number, gate in enumerate(gates) if gate._estimate is not None)
+    gateways = [Gateway(10, 1, changes=[(50.0, 30)]) for _ in range(5)]
+    run(gateways, 150, Rate(40), peers=Peers(), work=[20 if number == leader else 150 for number in range(5)])
+    others = [gateway for number, gateway in enumerate(gateways) if number != leader]
+    assert all(gateway.share(100, 150) >= 0.9 for gateway in others)
+
+
+def test_a_project_of_its_own_kind_does_not_slow_the_others() -> None:
+    """One whose limit is a third of the others' gets an estimate of its own."""
+    gateways = [Gateway(30, 1), Gateway(30, 1), Gateway(10, 1, changes=[(0.5, 10)]), Gateway(30, 1)]
+    gateways[2] = Gateway(30, 1, changes=[(40.0, 10)])
+    run(gateways, 150, Rate(60), peers=Peers())
+    assert all(gateways[number].share(60, 150) >= 0.95 for number in (0, 1, 3))
+    assert gateways[2].share(70, 150) >= 0.9
+
+
+def test_a_trial_without_an_answer_does_not_stop_the_gate() -> None:
+    """When it is given up another one goes."""
+    gate = Gate(Rate(10))
+    for _ in range(3):
+        gate.enter(0.0)
+    gate.accept(0.02, 0.0)
+    gate.leave(0.02)
+    gate.accept(0.02, 0.0)
+    gate.leave(0.02)
+    until = gate.refuse(0.02, 0.0, None, None)
+    gate.leave(0.02)
+    gate.enter(until)
+    assert gate.due() == math.inf, "it goes alone"
+    gate.leave(until + 30, answered=False)
+    assert gate.due() <= until + 30
+
+
+def test_a_late_answer_is_not_taken_for_the_trials() -> None:
+    """A request from before the refusal that was let through says nothing of whether there is room again."""
+    gate = Gate(Rate(10))
+    gate.enter(0.0)
+    gate.enter(0.0)
+    until = gate.refuse(0.02, 0.0, None, None)
+    gate.leave(0.02)
+    gate.accept(0.03, 0.0)
+    gate.leave(0.03)
+    gate.enter(until)
+    assert gate.due() == math.inf
+
+
+def test_a_limit_that_was_kept_for_long_falls_from_what_is_configured() -> None:
+    """Refused after 100 s of keeping 10/s: the decrease is from 10, however few were sent last; then a deep one."""
+    estimate = Estimate(100.0, 0.0, 37, Rate(10))
+    estimate.refuse(100.0, 1)
+    assert estimate.level == pytest.approx(9.7)
+    estimate.refuse(100.2, 1)
+    assert estimate.level == pytest.approx(9.7 * 0.28)
+
+
+def test_an_estimate_says_how_many_fit_and_tries_how_long() -> None:
+    """40 let through in 0.8 s: after 1 s one goes alone, after 2 s that is let through, so it is 40 per 2 s."""
+    estimate = Estimate(0.8, 0.0, 40, Rate(100))
+    estimate.refuse(0.8, 40)
+    assert (estimate.rate, estimate.trial) == (Rate(40, 1.0), True)
+    estimate.refuse(1.02, 40)
+    assert estimate.rate == Rate(40, 1.5)
+    estimate.refuse(1.5, 40)
+    assert estimate.rate == Rate(40, 2.0)
+    assert estimate.accept(2.02)
+    assert (estimate.known, estimate.trial) == (Rate(40, 2.0), False)

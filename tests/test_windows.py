@@ -1,0 +1,166 @@
+"""One rate's arithmetic, without a loop: the window, the spread inside it, and what round trips earn."""
+
+from __future__ import annotations
+
+import math
+from heapq import heappop, heappush
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from sdrs_async.models import Rate
+from sdrs_async.windows import RoundTrips, Spread, Window
+from tests.engine_runs import most_in_window
+
+
+def test_a_permit_is_free_again_one_window_after_its_answer() -> None:
+    """A request sent at 0 and answered at 3 keeps its permit of 2/s until 4; the other one is free at once."""
+    window = Window(Rate(2, 1))
+    window.enter()
+    assert window.due == 0
+    window.enter()
+    assert window.due == math.inf
+    window.leave(3)
+    assert window.due == 4
+
+
+def test_an_answer_out_of_turn_frees_only_its_own_permit() -> None:
+    """While one request hangs, the other permits go round without it."""
+    window = Window(Rate(2, 1))
+    window.enter()
+    for second in range(0, 10, 2):
+        window.enter()
+        window.leave(second + 0.5)
+        assert window.due == second + 1.5
+    window.leave(30)
+    assert window.due == 0, "the other one has been free since 9.5"
+
+
+def test_a_limit_that_is_cut_is_due_when_enough_has_grown_old() -> None:
+    """Ten answers at 1, 2, ... 10 under 10 per 20 s: cut to 4, the seventh of them has to leave the window."""
+    window = Window(Rate(10, 20))
+    for second in range(1, 11):
+        window.enter()
+        window.leave(second)
+    assert window.due == 21
+    window.resize(Rate(4, 20))
+    assert window.due == 27
+    window.enter()
+    window.enter()
+    assert window.due == 29
+    window.resize(Rate(40, 20))
+    assert window.due == 0
+
+
+def test_a_limit_below_what_is_out_waits_for_answers() -> None:
+    """Three on their way under a limit of one: only answers can tell when the next may go."""
+    window = Window(Rate(5, 1))
+    for _ in range(3):
+        window.enter()
+    window.resize(Rate(1, 1))
+    assert window.due == math.inf
+    window.leave(1.0)
+    window.leave(1.5)
+    assert window.due == math.inf
+    window.leave(2.0)
+    assert window.due == 3.0
+
+
+def test_memory_is_bounded_by_what_a_window_remembers() -> None:
+    """After 10,000 requests at 100/s it knows of those of the last second only."""
+    window = Window(Rate(100, 1))
+    for number in range(10_000):
+        window.enter()
+        window.leave(number / 100)
+    assert len(window.answers(-math.inf)) <= 101
+    assert len(window._answers) <= 250
+
+
+def test_a_spread_keeps_its_pace_and_lets_no_burst_through() -> None:
+    """At 50/s the first start is at once and each one after it 20 ms later, but for the 2 ms of lateness."""
+    spread = Spread(50.0)
+    starts = []
+    now = 0.0
+    for _ in range(101):
+        now = max(now, spread.due)
+        spread.enter(now)
+        starts.append(now)
+    assert starts[-1] == pytest.approx(2.0, abs=0.003)
+    assert most_in_window(starts, 1 - 0.002) <= 50
+
+
+def test_a_spread_grants_2_ms_at_a_time() -> None:
+    """At 2,000/s four starts in 2 ms are placed no more finely than a timer fires."""
+    spread = Spread(2000.0)
+    for _ in range(3):
+        spread.enter(0.0)
+        assert spread.due == 0.0
+    spread.enter(0.0)
+    assert spread.due == 0.0, "as much as drips in 2 ms may be in it"
+    for _ in range(4):
+        spread.enter(0.0)
+    assert spread.due == pytest.approx(0.002)
+
+
+def test_steady_round_trips_earn_half_of_the_smallest_up_to_10_ms() -> None:
+    """Only when enough of them were seen."""
+    for elapsed, credit in ((0.012, 0.006), (0.02, 0.01), (0.3, 0.01)):
+        trips = RoundTrips()
+        for _ in range(63):
+            trips.add(elapsed)
+        assert trips.credit == 0
+        trips.add(elapsed)
+        assert trips.credit == pytest.approx(credit)
+
+
+def test_round_trips_that_vary_earn_nothing() -> None:
+    """20 ms and up to 100 ms more: the smallest one seen may be luck."""
+    trips, rng = RoundTrips(), Random(1)
+    for _ in range(1000):
+        trips.add(0.02 + rng.uniform(0, 0.1))
+        assert trips.credit == 0
+
+
+def test_a_much_shorter_round_trip_takes_the_credit_back_at_once() -> None:
+    """What was believed of the path is wrong, and is learned anew."""
+    trips = RoundTrips()
+    for _ in range(64):
+        trips.add(0.05)
+    assert trips.credit == 0.01
+    trips.add(0.004)
+    assert trips.credit == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    base=st.sampled_from([0.0, 0.02]),
+    there=st.floats(0, 1),
+    jitter=st.sampled_from([0.0, 0.001, 0.02, 0.1]),
+    split=st.floats(0, 1),
+    count=st.integers(1, 30),
+    per=st.sampled_from([0.3, 1.0, 5.0]),
+    seed=st.integers(0, 2**32),
+)
+def test_no_credit_breaks_the_promise(  # noqa: PLR0917
+    base: float, there: float, jitter: float, split: float, count: int, per: float, seed: int
+) -> None:
+    """However a round trip is divided into the ways there and back, the server sees no window above the limit."""
+    rng, trips, window = Random(seed), RoundTrips(), Window(Rate(count, per))
+    arrivals: list[float] = []
+    answers: list[tuple[float, float]] = []
+    now = 0.0
+    for _ in range(12 * count + 150):
+        while (due := window.due - trips.credit) > now:
+            if answers and answers[0][0] <= due:
+                now, sent = heappop(answers)
+                trips.add(now - sent)
+                window.leave(now)
+            else:
+                now = due
+        window.enter()
+        arrived = now + base * there + jitter * rng.random() * split
+        arrivals.append(arrived)
+        heappush(answers, (arrived + base * (1 - there) + jitter * rng.random() * (1 - split), now))
+    assert most_in_window(sorted(arrivals), per - 1e-9) <= count

@@ -9,15 +9,18 @@ import math
 
 from sdrs_async.adaptation import Estimate, Peers
 from sdrs_async.models import Rate
-from sdrs_async.windows import LONGEST_SPREAD, RoundTrips, Spread, Window
+from sdrs_async.windows import LONGEST_SPREAD, RoundTrips, Window, promises, quicker
 
 __all__ = ["Gate", "Peers"]
 
 _NO_TRIPS = RoundTrips()
-_QUICKER, _FOLLOWING, _A_LITTLE_QUICKER = 1.1, 1.03, 1.02
+# asyncio wakes up to a millisecond late: a start cannot be placed more finely than this, so it may come as much early.
+_LATENESS = 0.002
+_FOLLOWING, _A_LITTLE_QUICKER = 1.03, 1.02
 _LULL, _BEHIND = 10.0, 5.0
 _SAME = 1e-6
 _TELLING = 3
+_MINUTE, _ENOUGH = 60.0, 3
 _MAX_HOLD, _MAX_WAIT = 900.0, 30.0
 
 
@@ -30,9 +33,9 @@ class Gate:
     """
 
     __slots__ = (
-        "_accepted", "_answered", "_began", "_behind", "_entered", "_estimate", "_found", "_free", "_heeded", "_left",
-        "_paced", "_peers", "_rate", "_refused", "_spread", "_told", "_trial_at", "_trips", "_version", "_windows",
-        "held_until",
+        "_accepted", "_answered", "_began", "_behind", "_dripped", "_entered", "_estimate", "_found", "_free",
+        "_heeded", "_hinted_at", "_hints", "_left", "_pause", "_peers", "_rate", "_refused", "_told", "_told_at",
+        "_trial_at", "_trips", "_version", "_windows", "held_until",
     )  # fmt: skip
 
     def __init__(self, rate: Rate | None, *, trips: RoundTrips | None = None, peers: Peers | None = None) -> None:
@@ -46,8 +49,13 @@ class Gate:
                 # Of those that are alike one runs ahead at first: where it is refused, the others hear of it in time.
                 self._behind = int(rate.count * max(1.0, _BEHIND / rate.per))
         self._version = 0
-        self._windows = tuple(map(Window, _promises(rate))) if rate is not None else ()
+        self._windows = tuple(map(Window, promises(rate)))
+        if rate is None and peers is None:
+            # What many share may be told a limit: then it has to be known what has come.
+            self._windows = (Window(None, remembers=LONGEST_SPREAD),)
         self._told: tuple[Rate, ...] = ()
+        self._told_at = self._hinted_at = -math.inf
+        self._hints = 0
         self._estimate: Estimate | None = None
         self._found: Window | None = None
         self._trial_at = math.inf
@@ -56,14 +64,15 @@ class Gate:
         # What it takes to know the past without a window that remembers it: how many, and since when.
         self._entered = self._answered = self._accepted = 0
         self._began = self._left = -math.inf
-        self.held_until = self._free = self._paced = 0.0
-        self._spread: Spread | None = None
+        self.held_until = self._free = 0.0
+        # The even spread is a bucket that drips: seconds for each start, and when all of them will have dripped out.
+        self._pause = self._dripped = 0.0
         self._pace(even=True)
 
     @property
     def limited(self) -> bool:
         """Whether it has a rate by now, configured or learned; without one only a hold makes it wait."""
-        return bool(self._windows)
+        return any(window.count < math.inf for window in self._windows)
 
     @property
     def learned(self) -> tuple[Rate, bool] | None:
@@ -84,7 +93,8 @@ class Gate:
         due = self._free
         if due:
             due -= self._trips.credit
-        due = self._paced if self._paced > due else due
+        paced = self._dripped - _LATENESS
+        due = paced if paced > due else due
         return self.held_until if self.held_until > due else due
 
     def enter(self, now: float) -> None:
@@ -96,13 +106,11 @@ class Gate:
             window.enter()
             due = window.due
             self._free = due if due > self._free else self._free
-        spread = self._spread
-        if spread is not None:
-            spread.enter(now)
-            self._paced = spread.due
+        dripped = self._dripped
+        self._dripped = (dripped if dripped > now else now) + self._pause
         if self._estimate is not None and self._estimate.trial:
             # It goes alone: until it is answered nothing else starts.
-            self._trial_at, self._paced = now, math.inf
+            self._trial_at, self._dripped = now, math.inf
 
     def leave(self, now: float, answered: bool = True) -> None:
         """One request was `answered`, or given up. After `accept` or `refuse` of the same request."""
@@ -115,8 +123,8 @@ class Gate:
             window.leave(now, answered)
             free = window.due if window.due > free else free
         self._free = free
-        if self._paced == math.inf and self._entered == self._answered:
-            self._go_on()
+        if self._dripped == math.inf and self._entered == self._answered:
+            self._dripped = 0.0
 
     def hold(self, until: float) -> None:
         """Start nothing before `until`; a shorter hold never cuts a longer one."""
@@ -139,7 +147,7 @@ class Gate:
         if changed:
             self._keep(now, estimate.rate, even=estimate.even)
         if trial:
-            self._go_on()
+            self._dripped = 0.0
         if peers is not None and peers.estimate is estimate:
             peers.accepted(now, changed=trial or (changed and not estimate.growing))
 
@@ -157,9 +165,14 @@ class Gate:
                 self._peers.refused_as_well(now)
             return self.held_until
         self._heeded = now
-        until = (
-            self._recalibrate(now, told) if told is not None and told not in self._told else self._guess(now, sent_at)
-        )
+        if told is not None and told not in self._told:
+            until = self._recalibrate(now, told)
+        elif told is not None and now < self._told_at + 2 * told.per:
+            until = self._wait_out(now, told)
+        elif retry_after and self._takes_its_word(now):
+            until = now
+        else:
+            until = self._guess(now, sent_at)
         self.hold(now + min(retry_after, _MAX_HOLD) if retry_after else min(until, now + _MAX_HOLD))
         return self.held_until
 
@@ -168,10 +181,21 @@ class Gate:
     def _recalibrate(self, now: float, told: Rate) -> float:
         """Keep a limit that was told, beside those of other lengths; return when there is room in it."""
         self._told = (*(rate for rate in self._told if rate.per != told.per), told)
+        self._told_at = now
         past, out = self._past(now, told.per)
         # What is missing others have used, at the latest when this scope began: it is older than its own.
         missing = max(0, told.count - len(past) - out)
-        window = Window(told, [max(self._began, now - told.per)] * missing + past, out)
+        return self._limit(now, told, [max(self._began, now - told.per)] * missing + past, out)
+
+    def _wait_out(self, now: float, told: Rate) -> float:
+        """Refused again soon after: more had been used, and later, than was thought. All of it is old in a window."""
+        self._told_at = -math.inf
+        out = self._entered - self._answered
+        self._limit(now, told, [now] * max(0, told.count - out), out)
+        return now + told.per
+
+    def _limit(self, now: float, told: Rate, past: list[float], out: int) -> float:
+        window = Window(told, past, out)
         self._put(*(one for one in self._windows if one.per != told.per or one.count < told.count), window)
         self._pace(even=True)
         return window.due if window.due < math.inf else now
@@ -189,9 +213,17 @@ class Gate:
             return known, self._entered - self._answered
         step = max(0.0, until - self._began) / rest
         # The spread is quicker than the rate, and then it pauses: they may have come that much later.
-        late = 0.1 * self._rate.per if self._rate is not None and self._rate.per <= LONGEST_SPREAD else 0.0
+        rate = self._rate
+        late = (1 - 1 / quicker(rate.count)) * rate.per if rate is not None and rate.per <= LONGEST_SPREAD else 0.0
         times = (min(until, self._began + (number + 1) * step + late) for number in range(rest))
         return [at for at in times if at > now - seconds] + known, self._entered - self._answered
+
+    def _takes_its_word(self, now: float) -> bool:
+        """A few times in a minute it is enough to wait for as long as it says, whatever the reason."""
+        if now >= self._hinted_at + _MINUTE:
+            self._hinted_at, self._hints = now, 0
+        self._hints += 1
+        return self._hints <= _ENOUGH
 
     # ---- what it did not tell
 
@@ -203,8 +235,7 @@ class Gate:
         past, _ = self._past(now, estimate.per)
         estimate.refuse(now, len(past) - sum(at > now - estimate.per for at in refused) + 1)
         self._keep(now, estimate.rate, even=estimate.even)
-        self._trial_at = math.inf
-        self._go_on()
+        self._trial_at, self._dripped = math.inf, 0.0
         due = self._found.due if self._found is not None and self._found.due < math.inf else now
         until = max(due, estimate.wait, now + min(_MAX_WAIT, 0.02 * 3.0**estimate.streak))
         # One that is refused among the first tells only of its own scope: somebody else may have used it up.
@@ -250,24 +281,15 @@ class Gate:
 
     def _pace(self, *, even: bool) -> None:
         """Spread the starts by the slowest of the windows that are short; the one that was found if `even`."""
-        quicker = _FOLLOWING if self._answered < self._behind else _QUICKER
         paces = [
-            (_A_LITTLE_QUICKER if window is self._found else quicker) * window.count / window.per
+            self._quickness(window) * window.count / window.per
             for window in self._windows
             if window.per <= (1.3 * LONGEST_SPREAD if window is self._found else LONGEST_SPREAD)
             and (even or window is not self._found)
         ]
-        spread = self._spread
-        if not paces:
-            self._spread = None
-        elif spread is None or spread.per_second != min(paces):
-            self._spread = Spread(min(paces), spread.due if spread is not None else 0.0)
+        self._pause = 1 / min(paces) if paces else 0.0
 
-    def _go_on(self) -> None:
-        """The trial is over, or has been given up."""
-        self._paced = self._spread.due if self._spread is not None else 0.0
-
-
-def _promises(rate: Rate) -> tuple[Rate, ...]:
-    """What a configured rate promises, each kept by a window of its own."""
-    return (rate,) if rate.burst is None else (rate, Rate(rate.burst, 1.0))
+    def _quickness(self, window: Window) -> float:
+        if window is self._found:
+            return _A_LITTLE_QUICKER
+        return _FOLLOWING if self._answered < self._behind else quicker(window.count)

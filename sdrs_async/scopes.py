@@ -16,8 +16,7 @@ __all__ = ["behind", "learned", "refused", "waits"]
 def refused(lane: Lane, reply: Reply) -> tuple[Gate, str]:
     """The gate of the scope that a 429 to this project names, and what to call it.
 
-    One that names none is the project's, unless the first requests of several projects were refused: a limit of their
-    own would have let these through, so it is the user's.
+    One that names none is the project's, unless what projects were refused shows that it is the user's.
     """
     user = lane.user
     unnamed = reply.scope == "project" and reply.told is None

@@ -186,13 +186,18 @@ class User:
     def admit(self, lane: Lane) -> None:
         """A project has its first answer that is no 429."""
         lane.admitted = True
-        self._turned_away.clear()
+        if len(self._turned_away) < _TURNED_AWAY:
+            self._turned_away.clear()
 
     def turns_away(self, lane: Lane) -> bool:
-        """A project got a 429; whether so many were refused at their first request that the limit is the user's."""
+        """A project got a 429 that names no scope; whether the limit is the user's.
+
+        It is once several projects in a row were refused at their first request: a limit of their own would have let
+        these through. From then on it is the user's limit that is in the way.
+        """
         if not lane.admitted and len(self._turned_away) < _TURNED_AWAY:
             self._turned_away.add(lane)
-        return not lane.admitted and len(self._turned_away) >= _TURNED_AWAY
+        return len(self._turned_away) >= _TURNED_AWAY
 
     def prove(self) -> None:
         """An answer came from behind the sign-in."""

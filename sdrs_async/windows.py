@@ -1,4 +1,4 @@
-"""The arithmetic of one rate: a window that no network can break, the even spread inside it, and the round trips.
+"""The arithmetic of one rate: a window that no network can break, and what round trips allow.
 
 The server counts a request at some moment between its sending and its answer. Every permit is therefore free again
 only when the *answer* to its last request is one window old: then any window holds at most one request per permit,
@@ -14,12 +14,14 @@ from collections.abc import Iterable
 
 from sdrs_async.models import Rate
 
-__all__ = ["LONGEST_SPREAD", "RoundTrips", "Spread", "Window"]
+__all__ = ["LONGEST_SPREAD", "RoundTrips", "Window", "promises", "quicker"]
 
 LONGEST_SPREAD = 10.0
 """Seconds: longer windows want the burst, 150 groups at 200 per 5 minutes are done at once, not after 225 s."""
 
-_LATENESS = 0.002
+# Of N permits about sqrt(N) more or less than usual come free together, by the jitter of the network.
+_LEAST_QUICKER, _QUICKER = 0.1, 1.6
+
 _MOST_CREDIT = 0.010
 _SAMPLE = 64
 _NEAR = 1.25
@@ -29,17 +31,19 @@ _FORGET = 32
 class Window:
     """At most `count` requests in any `per` seconds; a request counts from its start until `per` after its answer.
 
+    Without a rate it only remembers.
+
     `due`: clock time from which there is room, before any credit: 0 or in the past if now, `inf` if only an answer can
     tell. Both limits may be changed at any time, up to a `per` of the `remembers` seconds for which it keeps answers.
     """
 
     __slots__ = ("_answers", "_first", "_used", "count", "due", "per", "remembers")
 
-    def __init__(self, rate: Rate, answers: Iterable[float] = (), out: int = 0, remembers: float = 0.0) -> None:
+    def __init__(self, rate: Rate | None, answers: Iterable[float] = (), out: int = 0, remembers: float = 0.0) -> None:
         """`answers`, in order, and `out`: the requests from before that are answered, and on their way."""
-        self.count = rate.count
-        self.per = rate.per
-        self.remembers = max(remembers, rate.per)
+        self.count: float = math.inf if rate is None else rate.count
+        self.per = remembers if rate is None else rate.per
+        self.remembers = max(remembers, self.per)
         # The answers that are too old end before `_first`. Not a deque: that is 760 bytes, times 10^5 projects.
         self._answers = array("d", answers)
         self._first = 0
@@ -87,41 +91,23 @@ class Window:
 
     def _look(self) -> None:
         """So many answers have to grow old until one more request fits in."""
-        at = self._first + self._used - self.count
-        if at < self._first:
+        if self._used < self.count:
             self.due = 0.0
-        else:
-            self.due = self._answers[at] + self.per if at < len(self._answers) else math.inf
+            return
+        at = self._first + self._used - int(self.count)
+        self.due = self._answers[at] + self.per if at < len(self._answers) else math.inf
 
 
-class Spread:
-    """Spreads the starts inside a window evenly: a bucket that drips, on an absolute schedule.
+def promises(rate: Rate | None) -> tuple[Rate, ...]:
+    """What a configured rate promises, each kept by a window of its own."""
+    if rate is None:
+        return ()
+    return (rate,) if rate.burst is None else (rate, Rate(rate.burst, 1.0))
 
-    Starts are granted for 2 ms at a time where a rate gives more than one in that time: asyncio wakes up to a
-    millisecond late, and a start cannot be placed more finely than that anyway. The arithmetic is three lines here;
-    a limiter that makes a coroutine for each start costs 15 times as much, three times per request.
-    """
 
-    __slots__ = ("_empty", "_grant", "_granted", "_pause", "due", "per_second")
-
-    def __init__(self, per_second: float, due: float = 0.0) -> None:
-        self.per_second = per_second
-        self._grant = max(1, int(_LATENESS * per_second))
-        self._granted = 0
-        self._pause = self._grant / per_second
-        # When all that was granted has dripped out.
-        self._empty = 0.0
-        self.due = 0.0
-
-    def enter(self, now: float) -> None:
-        """One start, at a time that was due; sets when the next one is."""
-        if not self._granted:
-            empty = self._empty
-            self._empty = (empty if empty > now else now) + self._pause
-            self._granted = self._grant
-        self._granted -= 1
-        if not self._granted:
-            self.due = self._empty - _LATENESS
+def quicker(count: float) -> float:
+    """How much quicker than the rate the starts are spread: permits that come free together shall not queue for it."""
+    return 1 + max(_LEAST_QUICKER, _QUICKER / math.sqrt(count))
 
 
 class RoundTrips:

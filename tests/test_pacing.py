@@ -1,3 +1,4 @@
+import math
 from collections import deque
 
 import pytest
@@ -30,6 +31,22 @@ def test_no_window_holds_more_than_the_rate_and_little_is_wasted(rate: str, grou
     whole = int(service.times[-1] / parsed.per) - 1
     used = sum(parsed.per <= at < (1 + whole) * parsed.per for at in service.times)
     assert used / (whole * parsed.count) >= 0.95
+
+
+@pytest.mark.parametrize(("rate", "seconds"), [("100/s", 1 / 1.16), ("10/s", 1 / 1.506), ("1000/2s", 2 / 1.1)])
+def test_starts_are_spread_over_the_window_a_little_quicker_than_the_rate(rate: str, seconds: float) -> None:
+    """The first at once, each one later but for 2 ms: permits that come free together do not queue for their start."""
+    parsed = Rate.parse(rate)
+    gate, now, starts = Gate(parsed), 0.0, list[float]()
+    assert parsed is not None
+    for _ in range(parsed.count):
+        now = max(now, gate.due())
+        gate.enter(now)
+        starts.append(now)
+    assert starts[0] == 0.0
+    assert starts[-1] == pytest.approx(seconds * (parsed.count - 1) / parsed.count, abs=0.003)
+    step = seconds / parsed.count
+    assert most_in_window(starts, step - 1e-6) <= 1 + math.ceil(0.002 / step), "no burst but for 2 ms"
 
 
 def test_a_long_window_is_not_paced_out() -> None:
@@ -247,3 +264,69 @@ def test_no_window_is_above_what_was_told(rate: Rate | None, told: Rate, trip: f
     assert most_in_window(times, told.per - 1e-9) <= told.count
     if rate is not None:
         assert most_in_window([now, *times], rate.per - 1e-9) <= rate.count
+
+
+def refused_at(gate: Gate, now: float, told: Rate | None = None, retry_after: float | None = None) -> float:
+    """One request at that time, refused 20 ms later; until when the gate holds."""
+    gate.enter(now)
+    until = gate.refuse(now + 0.02, now, told, retry_after)
+    gate.leave(now + 0.02)
+    return until
+
+
+def test_a_few_times_a_minute_retry_after_is_all_that_counts() -> None:
+    """Three 429s in a minute that say how long to wait set no limit; the fourth begins the search for one."""
+    gate = Gate(Rate(10))
+    for now in (1.0, 2.0, 3.0, 4.0):
+        assert gate.learned is None
+        gate.enter(now)
+        gate.accept(now + 0.02, now)
+        gate.leave(now + 0.02)
+        assert refused_at(gate, now + 0.2, retry_after=0.5) == pytest.approx(now + 0.72)
+    assert gate.learned is not None
+
+
+def test_retry_after_of_another_minute_counts_anew() -> None:
+    """A 429 now and then is no limit."""
+    gate = Gate(Rate(10))
+    for now in range(0, 300, 20):
+        refused_at(gate, float(now), retry_after=0.5)
+    assert gate.learned is None
+
+
+def test_a_limit_that_is_told_is_learned_whatever_retry_after_says() -> None:
+    """How long to wait is the header's, at which rate to go on the text's."""
+    gate = Gate(None)
+    assert refused_at(gate, 0.0, Rate(5, 60), retry_after=7.0) == 7.02
+    assert gate.learned == (Rate(5, 60), True)
+
+
+def test_a_told_limit_that_is_refused_soon_after_is_waited_out() -> None:
+    """More had been used than was known: after a whole window it is all there, and what was told still holds."""
+    gate = Gate(None)
+    refused_at(gate, 0.0, Rate(5, 10))
+    now = gate.due()
+    assert now <= 10.02
+    assert refused_at(gate, now, Rate(5, 10)) == pytest.approx(now + 10.02)
+    assert gate.learned == (Rate(5, 10), True)
+    now += 10.02
+    starts = []
+    while gate.due() <= now and len(starts) < 9:
+        gate.enter(now)
+        starts.append(now)
+        now = max(now, min(gate.due(), now + 5))
+    assert len(starts) == 5
+
+
+def test_a_gate_without_a_rate_remembers_what_came_for_the_limit_that_it_may_be_told() -> None:
+    """20 requests come late in a burst; told 20 in 10 s, the next one waits until two of these are old.
+
+    The one that is refused takes room as well: some gateways count it.
+    """
+    gate = Gate(None)
+    gate.enter(0.0)
+    gate.leave(0.02)
+    for number in range(20):
+        gate.enter(3.0 + number / 100)
+        gate.leave(3.02 + number / 100)
+    assert refused_at(gate, 3.3, Rate(20, 10)) == pytest.approx(13.03)

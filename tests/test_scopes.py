@@ -260,7 +260,7 @@ class Scopes(RuleBasedStateMachine):
         for scope in SCOPES:
             self.change(scope, None, tells=False)
         self.network(0.02, 0.0)
-        for _ in range(200):
+        for _ in range(2000):  # what was told as 15 a minute stays in force
             if not self.books.open:
                 break
             self.drive(self.now + 60.0)

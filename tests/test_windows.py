@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdrs_async.models import Rate
-from sdrs_async.windows import RoundTrips, Spread, Window
+from sdrs_async.windows import RoundTrips, Window
 from tests.engine_runs import most_in_window
 
 
@@ -76,32 +76,6 @@ def test_memory_is_bounded_by_what_a_window_remembers() -> None:
         window.leave(number / 100)
     assert len(window.answers(-math.inf)) <= 101
     assert len(window._answers) <= 250
-
-
-def test_a_spread_keeps_its_pace_and_lets_no_burst_through() -> None:
-    """At 50/s the first start is at once and each one after it 20 ms later, but for the 2 ms of lateness."""
-    spread = Spread(50.0)
-    starts = []
-    now = 0.0
-    for _ in range(101):
-        now = max(now, spread.due)
-        spread.enter(now)
-        starts.append(now)
-    assert starts[-1] == pytest.approx(2.0, abs=0.003)
-    assert most_in_window(starts, 1 - 0.002) <= 50
-
-
-def test_a_spread_grants_2_ms_at_a_time() -> None:
-    """At 2,000/s four starts in 2 ms are placed no more finely than a timer fires."""
-    spread = Spread(2000.0)
-    for _ in range(3):
-        spread.enter(0.0)
-        assert spread.due == 0.0
-    spread.enter(0.0)
-    assert spread.due == 0.0, "as much as drips in 2 ms may be in it"
-    for _ in range(4):
-        spread.enter(0.0)
-    assert spread.due == pytest.approx(0.002)
 
 
 def test_steady_round_trips_earn_half_of_the_smallest_up_to_10_ms() -> None:

@@ -24,12 +24,14 @@ check: $(VENV)/.dev-stamp ## What CI runs: format, lint, types, then `make test`
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
 
-bench: $(VENV)/.dev-stamp ## Measure the engine's overhead, signing, pacing, memory and discovery
+bench: $(VENV)/.dev-stamp ## Measure overhead, signing, pacing, scopes, memory, discovery; the laboratory's table
 	$(BIN)/python -m benchmarks.engine_overhead
 	$(BIN)/python -m benchmarks.signing
 	$(BIN)/python -m benchmarks.pacing
+	$(BIN)/python -m benchmarks.scopes
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.discovery
+	$(BIN)/python -m benchmarks.laboratory
 
 format: $(VENV)/.dev-stamp ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -90,6 +90,8 @@ def told() -> Iterator[Scenario]:
     ):
         name = f"told user {text}, 500 projects"
         yield Scenario(name, one_of(user(None), 500), (policy,), seconds, rivals=text == "200/s")
+    name = "told user 200/5min, 500, defaults"
+    yield Scenario(name, one_of(Limits(), 500), (Policy(200, 300.0, scope="user"),), 2500.0)
 
 
 def hidden() -> Iterator[Scenario]:

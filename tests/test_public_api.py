@@ -16,7 +16,7 @@ PROMISED = {
     *("Outcome", "Verdict", "Report", "SdrsError", "ConfigError", "AuthenticationError", "JournalError"),
     *("connect", "Session", "Account", "AkSk", "KeystoneAuth", "SignInFailed", "Selection", "ProjectLevel"),
     "HuaweiAuth",
-    *("Finding", "Lists", "Project", "Group", "FailedTask", "ListingError", "Unlisted"),
+    *("Finding", "Lists", "Project", "Group", "FailedTask", "ListingError", "Unlisted", "Learned"),
 }
 
 

@@ -90,6 +90,9 @@ def told() -> Iterator[Scenario]:
     ):
         name = f"told user {text}, 500 projects"
         yield Scenario(name, one_of(user(None), 500), (policy,), seconds, rivals=text == "200/s")
+    for scope in ("address", "api"):
+        policy = Policy(100, scope=scope)
+        yield Scenario(f"told {scope} 100/s, 100 projects", one_of(user(None), 100), (policy,), 120.0)
     name = "told user 200/5min, 500, defaults"
     yield Scenario(name, one_of(Limits(), 500), (Policy(200, 300.0, scope="user"),), 2500.0)
 

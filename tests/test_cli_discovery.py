@@ -375,8 +375,8 @@ async def test_a_plan_shows_accounts_projects_and_what_is_left_out(simulator: Si
     assert lines[:9] == [
         "Plan: 12 protection groups in 3 projects, and of the project level of 3",
         "projects.",
-        "Takes at least 0.02 s (20 ms per answer assumed): no limit bounds it, only the",
-        "time of an answer.",
+        "Takes at least 0.02 s, with its lists (20 ms per answer assumed): no limit",
+        "bounds it, only the time of an answer.",
         "",
         "OS_TOKEN",
         f"Endpoint {simulator.url}",

@@ -334,3 +334,19 @@ async def test_ctrl_c_leaves_a_fleet(clouds: Clouds) -> None:
             done = await finished(command)
     assert done.code == 143
     assert report(clouds.folder)["targets"]["done"] == 10
+
+
+def test_the_weight_of_an_account_reaches_the_session(tmp_path: Path) -> None:
+    """What a fleet file says of the turns of an account's projects holds in the session; without a word it is one."""
+    path = tmp_path / "fleet.toml"
+    path.write_text(
+        '[defaults]\nprojects = "all"\nregion = "eu-de"\n'
+        '[accounts.first]\ncredential = { token_env = "FIRST" }\nweight = 7\n'
+        '[accounts.second]\ncredential = { token_env = "FIRST" }\n',
+        "utf-8",
+    )
+    connection, _ = of_fleet(str(path), FLAGS, {"FIRST": "a-token"}, project_level=False)
+    accounts = [one.at(one.endpoint or "") for one in connection.pending]
+    assert [one.weight for one in accounts] == [7, 1]
+    users = connection.session(accounts)._fleet.users
+    assert [(user.name, user.weight) for user in users] == [("first", 7), ("second", 1)]

@@ -153,7 +153,7 @@ def test_a_plan_of_nothing_has_no_floor(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def test_a_plan_of_a_fleet_has_the_floor_of_each_account(tmp_path: Path) -> None:
-    """Each account's own limits bound its own targets."""
+    """Each account's own limits bound its own targets, and one list for each of its projects beside them."""
     async with Simulator(projects=2, groups=3) as first, Simulator(projects=2, groups=5, seed=7) as second:
         clouds = Clouds(first, second, tmp_path)
         file = clouds.file(second='limits.user_rate = "1/s"')
@@ -164,12 +164,12 @@ async def test_a_plan_of_a_fleet_has_the_floor_of_each_account(tmp_path: Path) -
     floors = [account["floor"] for account in document["accounts"]]
     assert floors == [
         {"floor_s": 0.02, "bottleneck": "latency"},
-        {"floor_s": 9.02, "bottleneck": "user rate"},
+        {"floor_s": 11.02, "bottleneck": "user rate"},
     ]
     text = " ".join(done.stdout.split())
-    assert "Takes at least 9.02 s (20 ms per answer assumed): the rate per user" in text
+    assert "Takes at least 11.0 s, with its lists (20 ms per answer assumed): the rate per user" in text
     assert "Takes at least 0.02 s (latency)" in text
-    assert "Takes at least 9.02 s (user rate)" in text
+    assert "Takes at least 11.0 s (user rate)" in text
 
 
 async def test_a_cleanup_says_how_long_it_takes_at_least(tmp_path: Path) -> None:
@@ -381,9 +381,9 @@ async def test_a_fleet_is_told_the_lines_for_its_file(tmp_path: Path) -> None:
         clouds = Clouds(first, second, tmp_path)
         page = tmp_path / "page.html"
         files = ["--html", str(page), "--json", str(tmp_path / "report.json")]
-        done = await clouds.run("clean", clouds.file(second='limits.user_rate = "1/10s"'), "--yes", *files)
+        done = await clouds.run("clean", clouds.file(second='limits.user_rate = "2/10s"'), "--yes", *files)
     assert done.code == 0, done.stderr
-    # Each account has its own limits: one group of the second needs no second window.
+    # Each account has its own limits: list and group of the second need no second window.
     assert report(tmp_path)["speed"]["bottleneck"] == "user rate (learned)"
     assert '[accounts.first]\n    limits.user_rate = "10/2s"' in done.stdout
     assert "--user-rate" not in done.stdout.replace("(--user-rate)", "")
@@ -401,3 +401,35 @@ async def test_a_report_of_a_fleet_has_the_floor_of_its_slowest_account(tmp_path
     document = report(tmp_path)
     assert document["speed"]["bottleneck"] == "user rate"
     assert 2 < document["speed"]["floor_s"] < 2.5 < document["duration_s"]
+
+
+async def test_a_plan_knows_the_limits_that_its_lists_met(tmp_path: Path) -> None:
+    """What a 429 told while projects were listed is in the plan, bounds its time, and has the flag that keeps to it."""
+    out = tmp_path / "plan.json"
+    async with Simulator(projects=6, groups=4, user_rate="3/2s", latency=0.02) as simulator:
+        environ = simulator.environment
+        args = ["--all-projects", "--region", "eu-de", "--credential", "ak-sk", "--json", str(out)]
+        done = await run("plan", *args, environ=environ)
+    assert done.code == 0, done.stderr
+    document = json.loads(out.read_text("utf-8"))
+    (learned,) = document["limits"]["learned"]
+    assert (learned["scope"], learned["rate"], learned["told"]) == ("user", "3/2s", True)
+    # 24 groups and 6 lists, three in any two seconds.
+    assert document["floor"]["floor_s"] == 18.02
+    assert document["floor"]["bottleneck"] == "user rate (learned)"
+    text = " ".join(done.stdout.split())
+    assert "the rate per user that the server showed sets the pace" in text
+    assert "Limits that the server showed User rate of access key" in text
+    assert "--user-rate 3/2s" in text
+
+
+async def test_the_lists_of_a_run_are_part_of_its_floor(tmp_path: Path) -> None:
+    """What a run finds takes the places of a limit too: a window that the groups alone would fit in is not enough."""
+    async with Simulator(projects=1, groups=4, latency=0.02) as simulator:
+        flags = ["--all-projects", "--iam-endpoint", simulator.url, "--endpoint", simulator.url, "--user-rate", "4/2s"]
+        out = ["--yes", "--json", str(tmp_path / "report.json")]
+        done = await run("clean", *flags, *out, token=simulator.token)
+    assert done.code == 0, done.stderr
+    document = report(tmp_path)
+    assert 2 < document["speed"]["floor_s"] < 2.5
+    assert document["speed"]["efficiency"] > 0.7

@@ -13,6 +13,7 @@ import pytest
 from typer.testing import CliRunner
 
 from sdrs_async.command.commands import app
+from sdrs_async.simulator import Fault
 from tests.command import finished, process
 
 FLAGS = (
@@ -54,6 +55,9 @@ async def test_it_serves_until_a_signal(number: signal.Signals) -> None:
         (["--project-rate", "10/fortnight"], "rate '10/fortnight' is not understood"),
         (["--port", "70000"], "--port"),
         (["--latency", "-1"], "--latency"),
+        (["--jitter", "-1"], "--jitter"),
+        (["--window", "leaky"], "--window"),
+        (["--address-rate", "10/fortnight"], "rate '10/fortnight' is not understood"),
         (["--projects", "-1"], "--projects"),
     ],
 )
@@ -71,3 +75,60 @@ def test_a_port_that_is_taken_is_named() -> None:
         result = CliRunner().invoke(app, ["simulate", "--port", str(port)], catch_exceptions=False)
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr.startswith(f"error: cannot listen on port {port}: ")
+
+
+async def served(*flags: str, times: int) -> list[tuple[int, str]]:
+    """Status and text of so many lists, one after the other, at a server with these flags."""
+    answers = []
+    async with process("simulate", "--projects", "1", *flags) as command:
+        assert command.stdout is not None
+        url = (await command.stdout.readline()).decode().rstrip("\n")
+        words: list[str] = []
+        while line := (await command.stdout.readline()).decode().rstrip("\n"):
+            words += shlex.split(line)
+        token = next(word.partition("=")[2] for word in words if word.startswith("OS_TOKEN="))
+        async with aiohttp.ClientSession(headers={"X-Auth-Token": token}) as session:
+            async with session.get(f"{url}/v3/auth/projects") as response:
+                (project,) = (await response.json())["projects"]
+            for _ in range(times):
+                async with session.get(f"{url}/v1/{project['id']}/server-groups") as response:
+                    answers.append((response.status, await response.text()))
+        command.send_signal(signal.SIGTERM)
+        await finished(command)
+    return answers
+
+
+@pytest.mark.parametrize(("flag", "policy"), [("--endpoint-rate", "api"), ("--address-rate", "ip")])
+async def test_it_has_limits_of_endpoint_and_address(flag: str, policy: str) -> None:
+    """What is over such a limit gets a 429, which tells whose limit it is, and how much."""
+    (first, _), (second, text) = await served(flag, "1/1h", times=2)
+    assert (first, second) == (200, 429)
+    assert f"policy {policy} over ratelimit,limit:1,time:1 hour" in text
+
+
+@pytest.mark.parametrize("window", ["sliding", "fixed", "bucket"])
+async def test_it_hides_its_limits_and_counts_in_several_ways(window: str) -> None:
+    """With `--hidden-limits` a 429 says nothing of the limit, however that is counted."""
+    flags = ("--hidden-limits", "--window", window, "--user-rate", "1/1h", "--jitter", "0.001")
+    (first, _), (second, text) = await served(*flags, times=2)
+    assert (first, second) == (200, 429)
+    assert "limit:" not in text
+
+
+def test_every_flag_reaches_the_simulator(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the flags say of delays and limits is what the server is made with."""
+    made: dict[str, object] = {}
+
+    def simulator(**wanted: object) -> None:
+        made.update(wanted)
+        raise ValueError("enough")
+
+    monkeypatch.setattr("sdrs_async.command.serving.Simulator", simulator)
+    flags = ["--jitter", "0.1", "--window", "fixed", "--hidden-limits", "--count-refused", "--fault", "close=1%"]
+    rates = ["--endpoint-rate", "9/s", "--address-rate", "8/s", "--user-rate", "7/s", "--project-rate", "6/s"]
+    assert CliRunner().invoke(app, ["simulate", *flags, *rates]).exit_code == 2
+    expected = {
+        "jitter": 0.1, "window": "fixed", "hidden": True, "count_refused": True, "endpoint_rate": "9/s",
+        "address_rate": "8/s", "user_rate": "7/s", "project_rate": "6/s", "faults": [Fault("close", 0.01)],
+    }  # fmt: skip
+    assert {name: made[name] for name in expected} == expected

@@ -111,9 +111,12 @@ async def test_a_fleet_is_simulated_account_by_account(tmp_path: Path) -> None:
     one, other = document["accounts"]
     assert (one["name"], one["targets"], other["name"], other["targets"]) == ("first", 6, "second", 10)
     assert one["duration_s"] < 5
-    assert 9 < other["duration_s"] == document["duration_s"] < 10
+    # The lists of its two projects are requests as well.
+    assert 11 < other["duration_s"] == document["duration_s"] < 12
+    assert (document["lists"], document["requests"]["sent"] - document["requests"]["throttled"]) == (True, 20)
+    assert "with the lists, of which" in done.stdout
     assert (other["requests"]["throttled"], [lesson["account"] for lesson in document["learned"]]) == (0, ["first"])
-    assert '[accounts.first]\n    limits.user_rate = "2/s"' in done.stdout
+    assert '[accounts.first]\n      limits.user_rate = "2/s"' in done.stdout
     assert {entry.method for entry in [*first.log, *second.log]} == {"GET"}
 
 
@@ -148,3 +151,11 @@ async def test_ctrl_c_ends_a_simulation_at_once(tmp_path: Path, monkeypatch: pyt
     assert done.code == 130
     assert done.stdout.startswith("Plan: 60,000 protection groups in 500 projects.")
     assert "Simulated" not in done.stdout
+
+
+def test_nothing_simulated_is_logged(listed: list[str]) -> None:
+    """A 429 of the model is none of the service, and stands in no log; the forecast counts it."""
+    result = _run(listed, "--simulate", "--gateway", "user=100/min", "--log-level", "info")
+    assert result.exit_code == 0, result.stderr
+    assert "are throttled (429)" in result.stdout
+    assert "throttled: " not in result.stderr

@@ -146,3 +146,52 @@ def test_a_weight_holds_while_there_is_something_to_share() -> None:
     }
     settled = settle_all(parties, retry=RetryPolicy())
     assert settled.seconds == pytest.approx(3.3, rel=0.15)
+
+
+def once(target: Target, scope: str, seconds: float) -> Callable[[Target, int], Reply]:
+    """A service's answers: one 429 of that scope, to the first request of that target."""
+
+    def answer(asked: Target, nth: int) -> Reply:
+        if asked == target and nth == 1:
+            return Reply(Verdict.THROTTLED, 429, scope=scope, retry_after=seconds)
+        return DELETED
+
+    return answer
+
+
+def test_a_project_that_a_429_took_its_turn_from_has_the_next_one() -> None:
+    """The user's hold is over: of its 20 projects the one that was refused goes first, and then no more than others."""
+    service = Service(once(Target("p7", "g0"), "user", 30.0))
+    settle(service, fleet(20, 10), Limits(None, 8, "10/s", None))
+    later = [target.project_id for at, target in service.calls if at > 29]
+    assert later[0] == "p7"
+    assert later[:40].count("p7") <= 3
+
+
+def test_the_turn_that_a_429_took_counts_at_the_endpoint() -> None:
+    """The endpoint's hold is over: the project that was refused goes before those of another user that wait longer."""
+    limits = Limits(None, 1, None, "2/s")
+    refused, others = Service(once(Target("a", "g0"), "endpoint", 30.0), latency=0.01), Service()
+    parties = {
+        "a": Party(refused, {"a": groups(5)}, limits, endpoint="x"),
+        "b": Party(others, {f"b{number}": groups(5) for number in range(20)}, limits, endpoint="x"),
+    }
+    settle_all(parties)
+    again = next(at for at in refused.times if at > 29)
+    assert not [at for at in others.times if 29 < at < again]
+
+
+def test_nothing_of_a_held_user_is_sent_whoever_had_the_next_turn() -> None:
+    """Twenty projects wait for their turn when the user's 429 comes: each of them waits until it is over."""
+    service = Service(once(Target("p0", "g0"), "user", 30.0))
+    settled = settle(service, fleet(20, 10), Limits(None, 8, None, None, 4))
+    assert not [at for at in service.times if 0.01 < at < 30]
+    assert settled.verdicts() == {Verdict.DELETED: 200}
+
+
+def test_endpoints_take_turns_where_the_fleet_is_the_limit() -> None:
+    """One request at a time for two endpoints: neither has to be done before the other one begins."""
+    order: Order = []
+    service = noting(order, 0.01)
+    settle_all({"a": Party(service, {"a": groups(50)}), "b": Party(service, {"b": groups(50)})}, concurrency=1)
+    assert shares(order, 50)("a") == pytest.approx(0.5, abs=0.05)

@@ -10,7 +10,7 @@ import pytest
 from sdrs_async import Account, AuthenticationError, Limits, StaticToken, connect
 from sdrs_async.models import Reply, RetryPolicy, Target, Verdict
 from sdrs_async.simulator import Simulator
-from tests.engine_runs import DELETED, FREE, Party, Service, most_in_window, settle_all
+from tests.engine_runs import DELETED, FREE, Iam, Party, Service, most_in_window, refused, settle_all
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
 
@@ -145,3 +145,16 @@ def test_one_project_whose_first_request_is_refused_holds_only_itself() -> None:
     settled = settle_all({"a": Party(services["a"], targets, Limits("50/s", 8, None, None))})
     assert {learned.scope for learned in settled.engine.fleet.learned()} <= {"project"}
     assert max(services["a"].arrived["a1"]) < 2.5
+
+
+def test_sign_ins_that_end_after_their_account_was_stopped_leave_their_share_to_the_others() -> None:
+    """Four are under way when the first is refused: the project of another account has the whole fleet from then on."""
+    iam = Iam(lambda project, nth: refused(whole_account=True))
+    busy = Service(latency=1.0)
+    parties = {
+        "a": Party(Service(), {f"a{number}": ["g0"] for number in range(10)}, iam=iam),
+        "b": Party(busy, groups("b", 100), Limits(None, 8, None, None)),
+    }
+    settled = settle_all(parties, concurrency=8)
+    assert settled.of("b")[-1].verdict is Verdict.DELETED
+    assert settled.seconds <= 1.2 * 100 / 8

@@ -35,7 +35,8 @@ ROWS = (
     {"batch", "examination", "render", "render.wording"},
     {"render.limits"},
     {"render.text", "render.html"},
-    {"command", "command.flags", "command.progress", "command.selecting", "command.spool", "command.terminal"},
+    {"command"}
+    | {f"command.{name}" for name in ("flags", "progress", "selecting", "server_flags", "spool", "terminal")},
     {f"command.{name}" for name in ("credentials", "doctor", "floors", "interrupts", "outputs", "targets")},
     {f"command.{name}" for name in ("connecting", "endings", "outlook", "questions", "simulating")},
     {"command.accounts", "command.finding"},

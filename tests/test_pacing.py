@@ -1,11 +1,13 @@
+import asyncio
 import math
 from collections import deque
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sdrs_async.models import Limits, Rate
+from sdrs_async.models import Call, Limits, Rate, Reply, Verdict
 from sdrs_async.pacing import Gate
 from tests.engine_runs import DELETED, Service, fleet, most_in_window, settle
 
@@ -330,3 +332,31 @@ def test_a_gate_without_a_rate_remembers_what_came_for_the_limit_that_it_may_be_
         gate.enter(3.0 + number / 100)
         gate.leave(3.02 + number / 100)
     assert refused_at(gate, 3.3, Rate(20, 10)) == pytest.approx(13.03)
+
+
+class Losing(Service):
+    """Counts most requests when they start; every 20th only after 0.3 s, in the moment when its connection breaks."""
+
+    async def send(self, call: Call, timeout: float, /) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
+        """Answer after 20 ms, or not at all."""
+        target, loop = self.target_of(call), asyncio.get_running_loop()
+        started, lost = loop.time(), len(self.calls) % 20 == 19
+        self.calls.append((math.inf, target))
+        place = len(self.calls) - 1
+        await asyncio.sleep(0.3 if lost else 0.0)
+        self.calls[place] = loop.time(), target
+        if lost:
+            return Reply(Verdict.UNREACHABLE, message="reset", lost=True, elapsed=0.3)
+        await asyncio.sleep(self.latency)
+        return replace(DELETED, elapsed=loop.time() - started)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [Limits("1/s", None, None, None), Limits(None, None, "1/s", None), Limits(None, None, None, "1/s")],
+)
+def test_a_request_that_is_lost_earns_no_credit(limits: Limits) -> None:
+    """Every answer takes 20 ms, so windows open early; not where a request came as late as its connection broke."""
+    service = Losing()
+    settle(service, fleet(1, 200), limits)
+    assert most_in_window(sorted(service.times), 1.0 - 1e-5) == 1

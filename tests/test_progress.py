@@ -138,3 +138,24 @@ def test_a_long_line_under_the_bar_goes_on_in_the_next() -> None:
     run_virtual(main())
     assert "(3 projects" in file.getvalue()
     assert "throttled)" in file.getvalue()
+
+
+def test_after_a_standstill_the_time_left_is_what_the_limits_permit() -> None:
+    """A window that opens after half a minute of nothing is not judged by the seconds before it."""
+    seen = iter([Snapshot(240, clean=199, least=45)] * 9 + [Snapshot(240, clean=201, least=1)])
+    lines: list[str] = []
+
+    async def main() -> None:
+        with anyio.move_on_after(52):
+            await show_lines(lambda: next(seen), lines.append, 5.0)
+
+    run_virtual(main())
+    assert lines[-1].endswith("0.2/s; 0:50 elapsed; 0:01 left")
+
+
+def test_a_slow_run_that_goes_on_is_judged_by_its_rate() -> None:
+    """One group in three seconds is slow and steady: the time left is what it takes at that pace, not the least."""
+    pace = Pace(0.0)
+    rates = [pace.rate(float(second), second // 3) for second in range(1, 31)]
+    assert pace.steady
+    assert "0:25 left" in describe(Snapshot(20, clean=10, least=1), 30.0, rates[-1], steady=pace.steady)

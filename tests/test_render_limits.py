@@ -70,7 +70,7 @@ def test_lines_of_a_fleet_file_keep_to_the_limits_of_its_accounts() -> None:
     """Where the accounts come from a file, flags would hold for all of them: each has its own lines, as TOML has it."""
     other = Learned("user", 'the "other" one', PER_SECOND, told=True)
     what = _shown(TOLD, FOUND, other, fleet_file=True)
-    assert what.purpose == "To keep to them from the start, in the fleet file:"
+    assert what.purpose == "To keep to them from the start, in the fleet file, under their headings:"
     assert tomllib.loads("\n".join(what.lines)) == {
         "accounts": {
             "prod": {"limits": {"user_rate": "200/5min", "project_rate": "17/s"}},
@@ -79,7 +79,7 @@ def test_lines_of_a_fleet_file_keep_to_the_limits_of_its_accounts() -> None:
     }
     endpoint = Learned("endpoint", "https://h", PER_SECOND, told=True)
     lines = _shown(endpoint, TOLD, fleet_file=True).lines
-    assert lines[-1] == '# and in one account at https://h: limits.endpoint_rate = "17/s"'
+    assert lines[-1] == '# in one account at https://h: limits.endpoint_rate = "17/s"'
     assert tomllib.loads("\n".join(lines)) == {"accounts": {"prod": {"limits": {"user_rate": "200/5min"}}}}
 
 
@@ -133,3 +133,11 @@ def test_a_fleet_with_one_account_gets_lines_too() -> None:
         print_summary(report, Console(file=file, width=80), fleet_file=fleet_file)
         assert word in file.getvalue()
         assert word in html.render(report, fleet_file=fleet_file)
+
+
+def test_one_heading_of_a_fleet_file_is_named_as_the_one_that_is_there() -> None:
+    """A heading twice is no TOML: the words say that the lines go under it; a comment alone needs none."""
+    purpose = "To keep to it from the start, in the fleet file"
+    assert _shown(TOLD, fleet_file=True).purpose == f"{purpose}, under its heading:"
+    endpoint = Learned("endpoint", "https://h", PER_SECOND, told=True)
+    assert _shown(endpoint, fleet_file=True).purpose == f"{purpose}:"

@@ -739,3 +739,26 @@ def test_failures_in_a_document_are_in_order() -> None:
     outcomes = [_outcome(Verdict.REJECTED, p, g) for p in ("p2", "p1") for g in ("b", "a")]
     ids = [(one["project_id"], one["server_group_id"]) for one in _report(*outcomes).to_dict()["failures"]]
     assert all(one <= other for one, other in pairwise(ids))
+
+
+def test_what_was_listed_before_the_run_is_no_part_of_its_floor() -> None:
+    """Lists that came before the question took none of the time that is measured."""
+    floors = []
+    for before in (False, True):
+        report = Report(Limits("1/s", None, None, None, None), clock=lambda: 0.0)
+        report.add_listed(2, projects=1)
+        if before:
+            report.restart()
+        for group in ("g1", "g2"):
+            report.add(Outcome(Target("p", group), Verdict.DELETED, 204, None, "", None, 1, 0.1, 0.1))
+        report.finish()
+        floors.append(round(report.floor.seconds))
+    assert floors == [2, 1]
+
+
+def test_what_was_throttled_to_its_end_took_no_place() -> None:
+    """The floor is of what a limit let in: a group that got nothing but 429s is not among it."""
+    report = Report(Limits("1/s", None, None, None, None), clock=lambda: 0.0)
+    for group, verdict, status in (("g1", Verdict.DELETED, 204), ("g2", Verdict.THROTTLED, 429)):
+        report.add(Outcome(Target("p", group), verdict, status, None, "", None, 1, 0.1, 0.1))
+    assert round(report.floor.seconds) == 0

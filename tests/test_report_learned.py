@@ -9,7 +9,7 @@ import weakref
 from sdrs_async.models import Learned, Limits, Outcome, Rate, Target, Verdict
 from sdrs_async.report import Report
 from sdrs_async.report.learned import union
-from sdrs_async.report.speed import Scopes
+from sdrs_async.report.speed import Floor, Scopes
 
 NONE = Limits(project_rate=None, project_concurrency=None, user_rate=None, endpoint_rate=None, concurrency=None)
 TOLD = Learned("user", "prod", Rate(200, 300), told=True)
@@ -89,3 +89,21 @@ def test_a_finished_report_holds_on_to_nothing_of_its_run() -> None:
     gc.collect()
     assert gone() is None
     assert report.floor.seconds == 3.5
+
+
+def test_of_rates_that_differ_between_projects_the_highest_bounds_the_floor() -> None:
+    """What some projects found to be their limit the server let another one pass: it is no bound of the run."""
+    slow = Learned("project", "prod", Rate(1), told=False, projects=1)
+    quick = Learned("project", "prod", Rate(4), told=False, projects=1)
+    assert _report(21, 20.0, slow, quick).floor == Floor(2.5, "project rate (learned)")
+    told = Learned("project", "prod", Rate(1), told=True, projects=2)
+    assert _report(21, 20.0, told, quick).floor == Floor(10.5, "project rate (learned)")
+
+
+def test_what_was_configured_is_not_named_as_learned() -> None:
+    """A 429 that confirms a limit is in the counts; nobody is told to set what is set already."""
+    confirmed = Learned("user", "prod", Rate(2), told=True)
+    report = _report(21, 10.6, confirmed, TOLD, limits=Limits(user_rate="2/s"))
+    report.finish()
+    assert report.learned == (TOLD,)
+    assert report.floor == Floor(10.5, "user rate")

@@ -162,3 +162,21 @@ def test_with_one_account_all_that_was_learned_is_its_own() -> None:
         bound = scopes.floor({"": [100]}, 0.5, [Learned(scope, "prod", Rate(10), True)])
         assert bound == Floor(9.5, f"{scope} rate (learned)")
     assert scopes.floor({"": [100]}, 0.5, [Learned("user", "prod", Rate(40), True)]) == Floor(4.5, "user rate")
+
+
+def test_a_limit_that_only_confirms_the_configured_one_is_no_news() -> None:
+    """A 429 that names what was configured teaches nothing; another rate, or another account's, does."""
+    limits = {"a": _limits(user_rate="20/s burst 5", project_rate="5/s"), "b": _limits(endpoint_rate="9/s")}
+    scopes = Scopes(limits, {"a": "https://a", "b": "https://b"})
+    known = [
+        Learned("user", "a", Rate(20), told=True),
+        Learned("project", "a", Rate(5), told=True, projects=1),
+        Learned("endpoint", "https://b", Rate(9), told=True),
+    ]
+    news = [
+        Learned("user", "b", Rate(20), told=True),
+        Learned("project", "a", Rate(4), told=True, projects=1),
+        Learned("endpoint", "https://a", Rate(9), told=True),
+    ]
+    assert scopes.news([*known, *news]) == tuple(news)
+    assert Scopes.of_one(limits["a"]).news([known[0], news[1]]) == (news[1],)

@@ -90,9 +90,11 @@ def _pending(
     )  # fmt: skip
     limits = replace(account.limits, **{**flags.given, "concurrency": concurrency})
     try:
-        return pending(account.name, _source(account, flags.retry.timeout, environ), place, limits, environ)
+        source = _source(account, flags.retry.timeout, environ)
+        one = pending(account.name, source, place, limits, environ)
     except ConfigError as error:
         raise ConfigError(f"account {account.name}: {error}") from None
+    return replace(one, weight=account.weight)
 
 
 def _source(account: FleetAccount, timeout: float, environ: Mapping[str, str]) -> Source:

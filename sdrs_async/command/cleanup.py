@@ -102,7 +102,7 @@ class Cleanup:
                 self._warn_of_nothing()
 
     async def _delete_list(self, session: Session, spooled: Spool, ready: Connected) -> None:
-        floor = Floors(ready.accounts, self._connection.concurrency, spooled).in_all()
+        floor = self._floors(spooled, ready).in_all()
         question = about_list(spooled, ready.accounts[0], floor)
         if self._asking and not await self._is_confirmed(question, "nothing was sent"):
             return
@@ -120,7 +120,7 @@ class Cleanup:
                 self._close(error.report, ready.lost)
                 return
             if self._interrupts.first is None and spooled.projects:
-                floor = Floors(ready.accounts, self._connection.concurrency, spooled).in_all()
+                floor = self._floors(spooled, ready, finding.report).in_all()
                 question = about_found(spooled, finding, ready.accounts, floor)
                 if await self._is_confirmed(question, "nothing was deleted"):
                     finding.report.restart()
@@ -172,7 +172,7 @@ class Cleanup:
         report: Report | None = None,
     ) -> None:
         """Delete and write the files. `spooled`: all there is, if that is known; `report`: the one to go on with."""
-        outlook = None if spooled is None else self._outlook(spooled, ready)
+        outlook = None if spooled is None else self._outlook(self._floors(spooled, ready, report))
         with self._files():
             async with anyio.create_task_group() as tasks:
                 try:
@@ -189,8 +189,11 @@ class Cleanup:
                 tasks.cancel_scope.cancel()
             self._write(spooled)
 
-    def _outlook(self, spooled: Spool, ready: Connected) -> Outlook:
-        floors = Floors(ready.accounts, self._connection.concurrency, spooled)
+    def _floors(self, spooled: Spool, ready: Connected, report: Report | None = None) -> Floors:
+        learned = () if report is None else report.learned
+        return Floors(ready.accounts, self._connection.concurrency, spooled, learned)
+
+    def _outlook(self, floors: Floors) -> Outlook:
         return Outlook(floors, self._settled, anyio.current_time())
 
     def _settled(self, project_id: str) -> int:

@@ -9,7 +9,7 @@ import anyio
 import typer
 
 from sdrs_async import __version__
-from sdrs_async.command import flags
+from sdrs_async.command import flags, server_flags
 from sdrs_async.command.clean import CLEAN_NOTES, clean
 from sdrs_async.command.endings import reported
 from sdrs_async.command.inspecting import DOCTOR_NOTES, PLAN_NOTES, doctor, plan
@@ -75,15 +75,21 @@ def demo(
 @app.command(epilog="Exit codes: 0 stopped by Ctrl-C or SIGTERM; 2 bad usage, or the port is taken.")
 def simulate(
     *,
-    port: flags.Port = 0,
-    projects: flags.Projects = 3,
-    groups: flags.Groups = 4,
-    failed_tasks: flags.FailedTasks = 2,
-    seed: flags.Seed = 0,
-    latency: flags.Latency = 0.0,
-    project_rate: flags.ServerProjectRate = "none",
-    user_rate: flags.ServerUserRate = "none",
-    fault: flags.Faults = None,
+    port: server_flags.Port = 0,
+    projects: server_flags.Projects = 3,
+    groups: server_flags.Groups = 4,
+    failed_tasks: server_flags.FailedTasks = 2,
+    seed: server_flags.Seed = 0,
+    latency: server_flags.Latency = 0.0,
+    jitter: server_flags.Jitter = 0.0,
+    project_rate: server_flags.ProjectRate = "none",
+    user_rate: server_flags.UserRate = "none",
+    endpoint_rate: server_flags.EndpointRate = "none",
+    address_rate: server_flags.AddressRate = "none",
+    window: server_flags.Window = server_flags.WindowKind.SLIDING,
+    hidden_limits: server_flags.HiddenLimits = False,
+    count_refused: server_flags.CountRefused = False,
+    fault: server_flags.Faults = None,
 ) -> None:
     """Run the embedded SDRS and IAM server on 127.0.0.1 until Ctrl-C.
 
@@ -95,6 +101,8 @@ def simulate(
         anyio.run(
             partial(
                 serve, faults=fault or [], port=port, projects=projects, groups=groups, failed_tasks=failed_tasks,
-                seed=seed, latency=latency, project_rate=project_rate, user_rate=user_rate,
+                seed=seed, latency=latency, jitter=jitter, project_rate=project_rate, user_rate=user_rate,
+                endpoint_rate=endpoint_rate, address_rate=address_rate, window=window.value, hidden=hidden_limits,
+                count_refused=count_refused,
             )
         )  # fmt: skip

@@ -49,7 +49,7 @@ class Place(NamedTuple):
 class Pending:
     """An account, whose endpoint may still have to be asked for (`None`). `kind`: of its credential, in words.
 
-    `cloud`: the domain that HW_CLOUD names.
+    `cloud`: the domain that HW_CLOUD names; `weight`: see `Account`.
     """
 
     name: str
@@ -62,6 +62,7 @@ class Pending:
     ca_file: str | None = None
     allow_http: bool = False
     cloud: str | None = None
+    weight: int = 1
 
     def at(self, endpoint: str) -> Account:
         """The account at this endpoint. Raises `ConfigError` for one that may not be used."""
@@ -71,7 +72,9 @@ class Pending:
             iam = endpoints.iam_endpoint(region, self.cloud)
         if iam is not None:
             iam = check_endpoint(iam, allow_http=self.allow_http)
-        return Account(self.name, endpoint, self.auth, iam, region, self.limits, self.ca_file, self.allow_http)
+        return Account(
+            self.name, endpoint, self.auth, iam, region, self.limits, self.ca_file, self.allow_http, self.weight
+        )  # fmt: skip
 
     async def resolve(self, retry: RetryPolicy, projects: Sequence[str] = ()) -> Account:
         """The account, at the endpoint that its sign-in names; `projects`: ids of some that it should be good for.

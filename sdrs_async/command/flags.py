@@ -13,7 +13,6 @@ _LIMITS = "Limits"
 _TRIES = "Tries"
 _SIMULATION = "Simulation"
 _OUTPUT = "Output"
-_SERVER = "The simulated fleet"
 
 
 class Level(StrEnum):
@@ -208,7 +207,7 @@ Simulate = Annotated[
     typer.Option(
         "--simulate",
         help="Also run the plan in virtual time against a gateway that has the configured limits, or those of "
-        "--gateway: how long it would take, what would be throttled and learned. Nothing is sent.",
+        "--gateway: how long it would take, what would be throttled and learned. Nothing is sent for it.",
         rich_help_panel=_SIMULATION,
     ),
 ]
@@ -263,28 +262,3 @@ Reports = Annotated[
 ]
 ReportFormat = Annotated[Format, typer.Option("--format", help="How to show it.")]
 ReportOutput = Annotated[str, typer.Option("--output", "-o", metavar="FILE|-", help="Where to write it; - is stdout.")]
-
-
-def _server(flag: str, what: str, metavar: str, low: int | None = None, high: int | None = None) -> Any:
-    return typer.Option(flag, metavar=metavar, help=what, rich_help_panel=_SERVER, min=low, max=high)
-
-
-Port = Annotated[int, _server("--port", "Port on 127.0.0.1; 0 takes any free one.", "NUMBER", low=0, high=65535)]
-Projects = Annotated[int, _server("--projects", "Projects.", "NUMBER", low=0)]
-Groups = Annotated[int, _server("--groups", "Protection groups per project.", "NUMBER", low=0)]
-FailedTasks = Annotated[int, _server("--failed-tasks", "Failed tasks per group.", "NUMBER", low=0)]
-Seed = Annotated[int, _server("--seed", "Ids, credentials and faults follow from it.", "NUMBER")]
-Latency = Annotated[float, _server("--latency", "Seconds from a request to its answer.", "SECONDS", low=0)]
-ServerProjectRate = Annotated[
-    str, _server("--project-rate", "Requests per project, like 10/s; more get a 429.", "LIMIT")
-]
-ServerUserRate = Annotated[str, _server("--user-rate", "Requests per user, like 50/s; more get a 429.", "LIMIT")]
-Faults = Annotated[
-    list[str] | None,
-    _server(
-        "--fault",
-        "What goes wrong, repeatable: a status, latency, hang, reset-before, reset-after, cut-off or wrong-json, and "
-        "its share of the requests: 503=5%, 429=0.02, latency=2%:0.5, 404@list_groups=1.",
-        "KIND[@ROUTE]=SHARE[:SECONDS]",
-    ),
-]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from sdrs_async.accounts import Account
 from sdrs_async.command.spool import Spool
+from sdrs_async.models import Learned
 from sdrs_async.render.wording import duration
 from sdrs_async.report.speed import Floor, Scopes
 
@@ -21,24 +22,39 @@ _WORTH_A_WORD = 1.0
 class Floors:
     """The floor of what a spool holds, in all and for each account. `concurrency`: over all of them.
 
-    `work`: the targets of each project, by account.
+    `learned`: limits that hold beside the configured ones, later only those that are news; `listing`: each project is
+    listed in that time too. `work`: the targets of each project, by account.
     """
 
-    def __init__(self, accounts: Sequence[Account], concurrency: int | None, spooled: Spool) -> None:
+    def __init__(
+        self,
+        accounts: Sequence[Account],
+        concurrency: int | None,
+        spooled: Spool,
+        learned: Collection[Learned] = (),
+        *,
+        listing: bool = False,
+    ) -> None:
         self.scopes = Scopes(
             {account.name: account.limits for account in accounts},
             {account.name: account.endpoint for account in accounts},
             concurrency,
         )
         self.work = work_of(spooled, accounts)
+        self.learned = self.scopes.news(learned)
+        self._listing = listing
 
     def in_all(self) -> Floor:
         """Of everything; without a bottleneck when there is nothing."""
-        return self.scopes.floor({name: projects.values() for name, projects in self.work.items()}, LATENCY)
+        return self._floor(self.work)
 
     def of(self, account: Account) -> Floor:
         """Of one account's own targets, were it alone."""
-        return self.scopes.floor({account.name: self.work.get(account.name, {}).values()}, LATENCY)
+        return self._floor({account.name: self.work.get(account.name, {})})
+
+    def _floor(self, work: Mapping[str, Mapping[str, int]]) -> Floor:
+        loads = {name: [count + self._listing for count in projects.values()] for name, projects in work.items()}
+        return self.scopes.floor(loads, LATENCY, self.learned)
 
 
 def work_of(spooled: Spool, accounts: Sequence[Account]) -> dict[str, dict[str, int]]:

@@ -27,8 +27,10 @@ from sdrs_async.command.terminal import Screen, say, to_stdout
 from sdrs_async.discovery import Selection
 from sdrs_async.models import Limits
 from sdrs_async.render import wording
+from sdrs_async.render.text import learned_section
 from sdrs_async.render.wording import duration, printable
 from sdrs_async.report import Floor, Report
+from sdrs_async.report.learned import learned_list
 
 __all__ = ["Planning"]
 
@@ -72,6 +74,7 @@ class Planning:
         self._json = json_file
         self._gateways = gateways
         self._display = Display(quiet)
+        self._listing = not isinstance(wanted, Spool)
 
     async def run(self) -> int:
         """Do it, once; the exit code. A signal ends it early, and what is known by then is shown.
@@ -105,7 +108,9 @@ class Planning:
             return
         self._display.note("simulating: nothing is sent")
         concurrency, retry = self._connection.concurrency, self._connection.retry
-        plan.simulation = await told.unless(simulate(plan.accounts, concurrency, retry, plan.spooled, self._gateways))
+        plan.simulation = await told.unless(
+            simulate(plan.accounts, concurrency, retry, plan.spooled, self._gateways, listing=self._listing)
+        )
 
     def _show(self, plan: Plan) -> None:
         if self._json is not None:
@@ -126,10 +131,10 @@ class Planning:
 
     def _parts(self, plan: Plan, width: int) -> Iterator[RenderableType]:
         of = f" of {len(plan.accounts):,} accounts" if len(plan.accounts) > 1 else ""
-        floors = Floors(plan.accounts, self._connection.concurrency, plan.spooled)
+        floors = self._floors(plan)
         yield Text(f"{self._title} {extent(plan.spooled)}{of}.", style="bold")
         if (floor := floors.in_all()).bottleneck is not None:
-            yield Text(_floor_words(floor))
+            yield Text(_floor_words(floor, listing=self._listing))
         if plan.report.interrupted:
             yield Text("Interrupted: there may be more that was not found.", style="red")
         for account in plan.accounts:
@@ -139,8 +144,13 @@ class Planning:
             if (projects := _projects(account, plan)).row_count:
                 yield Padding(projects, (1, 0, 0, 2), expand=False)
         yield from _gaps(plan.report)
+        yield from learned_section(floors.learned, fleet_file=self._connection.fleet_file)
         if plan.simulation is not None:
             yield from simulation_parts(plan.simulation, fleet_file=self._connection.fleet_file)
+
+    def _floors(self, plan: Plan) -> Floors:
+        learned, concurrency = plan.report.learned, self._connection.concurrency
+        return Floors(plan.accounts, concurrency, plan.spooled, learned, listing=self._listing)
 
     def _facts(self, account: Account, plan: Plan, floors: Floors) -> Table:
         grid = Table.grid(padding=(0, 2, 0, 0))
@@ -164,12 +174,13 @@ class Planning:
     # ---- as JSON
 
     def _document(self, plan: Plan) -> dict[str, Any]:
-        floors = Floors(plan.accounts, self._connection.concurrency, plan.spooled)
+        floors = self._floors(plan)
         simulation = {} if plan.simulation is None else {"simulation": simulation_json(plan.simulation)}
         return {
             "schema": SCHEMA,
             "interrupted": plan.report.interrupted,
             "floor": floor_json(floors.in_all()) | {"latency_s": LATENCY, "latency": "assumed"},
+            "limits": {"learned": learned_list(floors.learned)},
             **simulation,
             "accounts": [
                 {
@@ -204,9 +215,9 @@ class Planning:
         }
 
 
-def _floor_words(floor: Floor) -> str:
-    pace = wording.pace(floor.bottleneck or "")
-    return f"Takes at least {duration(floor.seconds)} ({LATENCY * 1000:.0f} ms per answer assumed): {pace}."
+def _floor_words(floor: Floor, *, listing: bool) -> str:
+    pace, lists = wording.pace(floor.bottleneck or ""), ", with its lists" if listing else ""
+    return f"Takes at least {duration(floor.seconds)}{lists} ({LATENCY * 1000:.0f} ms per answer assumed): {pace}."
 
 
 def _projects(account: Account, plan: Plan) -> Table:

@@ -19,6 +19,7 @@ __all__ = ["Found", "Pace", "Snapshot", "Waiting", "describe", "show_bar", "show
 
 _REDRAW = 0.2
 _WINDOW = 10.0
+_STANDSTILL = 4.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +65,16 @@ class Snapshot:
         """How far it is."""
         return f"{self.settled:,} of {self.total:,} {self.noun}{' found so far' * self.growing}"
 
-    def facts(self, rate: float, elapsed: float) -> list[str]:
-        """What became of them, how fast, and how long it takes."""
+    def facts(self, rate: float, elapsed: float, *, steady: bool = True) -> list[str]:
+        """What became of them, how fast, and how long it takes; `steady`: the rate says something of that."""
         counts = [f"{self.clean:,} clean", f"{self.failed:,} failed"]
         if self.skipped:
             counts.append(f"{self.skipped:,} skipped")
         parts = [", ".join(counts), f"{rate:.1f}/s", f"{_clock(int(elapsed))} elapsed"]
         left = self.total - self.settled
-        # The last ten seconds say nothing of a window that is used up for minutes.
-        seconds = round(max(left / rate if rate else 0.0, self.least))
+        # The last ten seconds say nothing of a window that is used up for minutes, nor of one that has just opened.
+        by_rate = left / rate if rate and (steady or not self.least) else 0.0
+        seconds = round(max(by_rate, self.least))
         if left and (rate or seconds) and not self.growing:
             parts.append(f"{_clock(seconds)} left")
         return parts
@@ -96,7 +98,7 @@ class Found:
         """How far it is."""
         return f"{many(self.groups, 'group')} in {many(self.projects, 'project')} found so far"
 
-    def facts(self, rate: float, elapsed: float) -> list[str]:
+    def facts(self, rate: float, elapsed: float, *, steady: bool = True) -> list[str]:
         """How fast, and for how long."""
         return [f"{rate:.1f}/s", f"{_clock(int(elapsed))} elapsed"]
 
@@ -116,13 +118,29 @@ class Pace:
         then, before = self._points[0]
         return (settled - before) / (now - then) if now > then else 0.0
 
+    @property
+    def steady(self) -> bool:
+        """Whether it never stood still for seconds in the time that the rate is of."""
+        since, before = self._points[0]
+        for now, settled in self._points:
+            if settled != before:
+                since, before = now, settled
+            elif now - since >= _STANDSTILL:
+                return False
+        return True
 
-def describe(moment: Snapshot | Found, elapsed: float, rate: float) -> str:
-    """The facts of a moment in one line; `elapsed` in seconds, `rate` in targets per second."""
-    parts = moment.facts(rate, elapsed)
+
+def describe(moment: Snapshot | Found, elapsed: float, rate: float, *, steady: bool = True) -> str:
+    """The facts of a moment in one line; `elapsed` in seconds, `rate` in targets per second, `steady` as of `Pace`."""
+    parts = moment.facts(rate, elapsed, steady=steady)
     if moment.waiting.scopes:
         parts.append(str(moment.waiting))
     return "; ".join(parts)
+
+
+def _described(moment: Snapshot | Found, pace: Pace, now: float) -> str:
+    rate = pace.rate(now, moment.settled)
+    return describe(moment, now - pace.started, rate, steady=pace.steady)
 
 
 def _clock(seconds: int) -> str:
@@ -136,8 +154,7 @@ async def show_lines(read: Callable[[], Snapshot | Found], write: Callable[[str]
     while True:
         await anyio.sleep(interval)
         now, snapshot = anyio.current_time(), read()
-        text = describe(snapshot, now - pace.started, pace.rate(now, snapshot.settled))
-        write(f"{snapshot.head}: {text}")
+        write(f"{snapshot.head}: {_described(snapshot, pace, now)}")
 
 
 async def show_bar(read: Callable[[], Snapshot | Found], console: Console) -> None:
@@ -148,7 +165,7 @@ async def show_bar(read: Callable[[], Snapshot | Found], console: Console) -> No
 
     def draw() -> RenderableType:
         now, snapshot = anyio.current_time(), read()
-        return _bar(snapshot, describe(snapshot, now - pace.started, pace.rate(now, snapshot.settled)))
+        return _bar(snapshot, _described(snapshot, pace, now))
 
     try:
         # What others write to stderr goes above the bar; stdout is not this console's, and is left alone.

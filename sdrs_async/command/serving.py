@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from typing import Any
 
 import anyio
 
@@ -26,17 +27,18 @@ async def serve(
     failed_tasks: int,
     seed: int,
     latency: float,
-    project_rate: str,
-    user_rate: str,
+    **behaviour: Any,
 ) -> None:
-    """Listen on loopback, say so on stdout, and return on SIGINT or SIGTERM. Arguments are as the flags spell them.
+    """Listen on loopback, say so on stdout, and return on SIGINT or SIGTERM. `faults` as the flag spells them.
+
+    `behaviour`: more parameters of the `Simulator`.
 
     Raises `ConfigError` for values that the simulator refuses, and when it cannot listen.
     """
     try:
         simulator = Simulator(
             faults=[Fault.parse(fault) for fault in faults], port=port, projects=projects, groups=groups,
-            failed_tasks=failed_tasks, seed=seed, latency=latency, project_rate=project_rate, user_rate=user_rate,
+            failed_tasks=failed_tasks, seed=seed, latency=latency, **behaviour,
         )  # fmt: skip
     except ValueError as error:
         raise ConfigError(str(error)) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from rich.text import Text
 from sdrs_async.accounts import Account
 from sdrs_async.command.floors import LATENCY, work_of
 from sdrs_async.command.spool import Spool
+from sdrs_async.command.terminal import unlogged
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Rate, RetryPolicy
 from sdrs_async.render import limits
@@ -22,7 +23,7 @@ from sdrs_async.report.learned import learned_list
 from sdrs_async.threads import in_daemon_thread, room
 
 if TYPE_CHECKING:
-    from sdrs_async.laboratory.forecast import AccountForecast, Forecast
+    from sdrs_async.laboratory.forecast import Forecast
     from sdrs_async.laboratory.policies import Policy
 
 __all__ = ["Simulation", "check_gateways", "simulate", "simulation_json", "simulation_parts"]
@@ -30,10 +31,15 @@ __all__ = ["Simulation", "check_gateways", "simulate", "simulation_json", "simul
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What was simulated: `gateways`, as `--gateway` takes them, and what came of it."""
+    """What was simulated: `gateways`, as `--gateway` takes them, and what came of it.
+
+    `targets`: how many there are, by the account's name; `listing`: the requests of lists were simulated too.
+    """
 
     gateways: tuple[str, ...]
     forecast: Forecast
+    targets: Mapping[str, int]
+    listing: bool = False
 
 
 def check_gateways(gateways: Sequence[str]) -> None:
@@ -43,22 +49,38 @@ def check_gateways(gateways: Sequence[str]) -> None:
 
 
 async def simulate(
-    accounts: Sequence[Account], concurrency: int | None, retry: RetryPolicy, spooled: Spool, gateways: Sequence[str]
+    accounts: Sequence[Account],
+    concurrency: int | None,
+    retry: RetryPolicy,
+    spooled: Spool,
+    gateways: Sequence[str],
+    *,
+    listing: bool = False,
 ) -> Simulation:
     """Run what the spool holds in virtual time; takes about ten seconds of work at most, in a thread of its own.
 
-    `gateways`: without any it is one that keeps exactly the limits that are configured.
+    `gateways`: without any it is one that keeps exactly the limits that are configured; `listing`: each project is
+    listed too, by one request.
     """
     from sdrs_async.laboratory.forecast import Workload, forecast
 
     chosen = tuple(gateways) or tuple(_configured(accounts))
     policies, work = [_policy(text) for text in chosen], work_of(spooled, accounts)
-    workloads = [Workload(one.limits, work.get(one.name, {}), one.name, one.endpoint, one.weight) for one in accounts]
+    workloads = [
+        Workload(one.limits, _requests(work.get(one.name, {}), listing), one.name, one.endpoint, one.weight)
+        for one in accounts
+    ]
 
     def run() -> Forecast:
-        return forecast(workloads, LATENCY, policies, concurrency=concurrency, retry=retry)
+        with unlogged():
+            return forecast(workloads, LATENCY, policies, concurrency=concurrency, retry=retry)
 
-    return Simulation(chosen, await in_daemon_thread(room(), run))
+    found, targets = await in_daemon_thread(room(), run), {name: sum(work[name].values()) for name in work}
+    return Simulation(chosen, found, targets, listing)
+
+
+def _requests(targets: Mapping[str, int], listing: bool) -> dict[str, int]:
+    return {project_id: count + listing for project_id, count in targets.items()}
 
 
 def _policy(text: str) -> Policy:
@@ -95,36 +117,38 @@ def simulation_parts(simulation: Simulation, *, fleet_file: bool) -> Iterator[Re
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
-    for name, value in _facts(found).items():
+    for name, value in _facts(found, listing=simulation.listing).items():
         grid.add_row(name, Text(value))
     yield Padding(grid, (1, 0, 0, 2), expand=False)
     if len(found.accounts) > 1:
-        yield Padding(_accounts(found.accounts), (1, 0, 0, 2), expand=False)
+        yield Padding(_accounts(simulation), (1, 0, 0, 2), expand=False)
     if (learned := limits.shown(found.learned, fleet_file=fleet_file)) is not None:
         yield Text()
         yield _indented(Text("What the run would learn of these limits"))
-        for line in (*learned.sentences, learned.purpose, *learned.lines):
+        for line in (*learned.sentences, learned.purpose):
             yield _indented(_indented(Text(printable(line), overflow="fold")))
+        for line in learned.lines:
+            yield _indented(_indented(_indented(Text(printable(line), style="bold", overflow="fold"))))
 
 
-def _facts(found: Forecast) -> dict[str, str]:
+def _facts(found: Forecast, *, listing: bool) -> dict[str, str]:
     guess = "; calculated from its beginning, since it is too large to be simulated to its end"
     facts = {
         "Takes": f"{duration(found.seconds)}{guess * found.extrapolated}",
-        "Requests": f"{found.requests:,}, of which {found.refused:,} are throttled (429)",
+        "Requests": f"{found.requests:,}{', with the lists' * listing}, of which {found.refused:,} are throttled (429)",
     }
     if found.failed:
         facts["Fails"] = f"{many(found.failed, 'group')}, whose time (--retry-time) runs out"
     return facts
 
 
-def _accounts(accounts: Sequence[AccountForecast]) -> Table:
+def _accounts(simulation: Simulation) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for name in ("takes", "groups", "requests", "throttled"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("account", overflow="fold")
-    for one in accounts:
-        numbers = (f"{number:,}" for number in (one.groups, one.requests, one.refused))
+    for one in simulation.forecast.accounts:
+        numbers = (f"{number:,}" for number in (simulation.targets.get(one.name, 0), one.requests, one.refused))
         table.add_row(duration(one.seconds), *numbers, Text(printable(one.name)))
     return table
 
@@ -143,6 +167,7 @@ def simulation_json(simulation: Simulation) -> dict[str, Any]:
         "gateways": list(simulation.gateways),
         "duration_s": round(found.seconds, 6),
         "requests": {"sent": found.requests, "throttled": found.refused},
+        "lists": simulation.listing,
         "failed": found.failed,
         "extrapolated": found.extrapolated,
         "learned": learned_list(found.learned),
@@ -150,7 +175,7 @@ def simulation_json(simulation: Simulation) -> dict[str, Any]:
             {
                 "name": one.name,
                 "duration_s": round(one.seconds, 6),
-                "targets": one.groups,
+                "targets": simulation.targets.get(one.name, 0),
                 "requests": {"sent": one.requests, "throttled": one.refused},
             }
             for one in found.accounts

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from io import TextIOWrapper
 from types import FrameType
 from typing import TextIO
@@ -20,10 +21,12 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.render.wording import printable
 
 __all__ = [
-    "Screen", "ask", "flush_both", "is_interactive", "logging_to_stderr", "say", "to_stdout", "use_streams",
+    "Screen", "ask", "flush_both", "is_interactive", "logging_to_stderr", "say", "to_stdout", "unlogged",
+    "use_streams",
 ]  # fmt: skip
 
 _LOGGER = logging.getLogger("sdrs_async")
+_UNLOGGED = ContextVar("_UNLOGGED", default=False)
 
 
 class _Stderr(TextIOWrapper):
@@ -138,6 +141,8 @@ class _ToStderr(logging.Handler):
     """Writes to whatever `sys.stderr` is at the time: while a bar is drawn there, lines have to go above it."""
 
     def emit(self, record: logging.LogRecord) -> None:
+        if _UNLOGGED.get():
+            return
         for line in self.format(record).splitlines():
             say(line)
 
@@ -155,3 +160,13 @@ def logging_to_stderr(level: str) -> Iterator[None]:
     finally:
         _LOGGER.setLevel(before)
         _LOGGER.removeHandler(handler)
+
+
+@contextmanager
+def unlogged() -> Iterator[None]:
+    """Log nothing of what this thread, or the tasks that it starts, do meanwhile: of a model it would pass for real."""
+    token = _UNLOGGED.set(True)
+    try:
+        yield
+    finally:
+        _UNLOGGED.reset(token)

@@ -47,8 +47,8 @@ def shown(learned: Iterable[Learned], *, fleet_file: bool = False) -> Shown | No
     in_file = fleet_file or max(len(accounts), len(endpoints)) > 1
     lowest = _lowest(limits)
     them = "it" if len(lowest) == 1 else "them"
-    where = "in the fleet file" if in_file else "with these flags" if len(lowest) > 1 else "with this flag"
     lines = list(_in_file(lowest)) if in_file else [" ".join(_flags(lowest))]
+    where = _under(lines) if in_file else "with these flags" if len(lowest) > 1 else "with this flag"
     return Shown(list(_sentences(limits)), f"To keep to {them} from the start, {where}:", lines)
 
 
@@ -105,7 +105,13 @@ def _in_file(lowest: Mapping[_Key, Rate]) -> Iterator[str]:
     for (scope, url), rate in lowest.items():
         if scope == "endpoint":
             # A report does not know who is there; one account is enough, since it holds for all of them.
-            yield f'# and in one account at {url}: limits.endpoint_rate = "{rate}"'
+            yield f'# in one account at {url}: limits.endpoint_rate = "{rate}"'
+
+
+def _under(lines: Iterable[str]) -> str:
+    # TOML has a table once: who adds the heading again has a file that cannot be read.
+    headings = sum(line.startswith("[") for line in lines)
+    return f"in the fleet file{', under its heading' if headings == 1 else ', under their headings' * (headings > 1)}"
 
 
 def _toml_key(name: str) -> str:

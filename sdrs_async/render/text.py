@@ -15,12 +15,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from sdrs_async.models import Learned
 from sdrs_async.render import limits, wording
 from sdrs_async.render.wording import printable
 from sdrs_async.report import Report
 from sdrs_async.report.remedies import remedy
 
-__all__ = ["print_summary", "write_json"]
+__all__ = ["learned_section", "print_summary", "write_json"]
 
 _MAX_PROJECTS = 15
 _MAX_CAUSES = 10
@@ -40,14 +41,19 @@ def print_summary(report: Report, console: Console, *, exit_code: int | None = N
     Readable from 80 columns on, with and without colours; an id that does not fit goes on in the next line, whole.
     """
     document = report.to_dict()
-    learned = limits.shown(report.learned, fleet_file=fleet_file)
-    for part in _parts(document, console.width, learned):
+    for part in (*_parts(document, console.width), *learned_section(report.learned, fleet_file=fleet_file)):
         console.print(part)
     console.print()
     console.print(_facts(document, report.exit_code if exit_code is None else exit_code))
 
 
-def _parts(document: Mapping[str, Any], width: int, learned: limits.Shown | None) -> Iterator[RenderableType]:
+def learned_section(learned: Iterable[Learned], *, fleet_file: bool) -> Iterator[RenderableType]:
+    """The limits that the server showed, with what keeps to them; nothing where it showed none."""
+    if (shown := limits.shown(learned, fleet_file=fleet_file)) is not None:
+        yield from _section(limits.HEADING, _learned(shown))
+
+
+def _parts(document: Mapping[str, Any], width: int) -> Iterator[RenderableType]:
     yield Text(wording.totals_sentence(document), style="bold", overflow="fold")
     if document["status_codes"]:
         yield from _section("Status codes", [_status_table(document)])
@@ -62,8 +68,6 @@ def _parts(document: Mapping[str, Any], width: int, learned: limits.Shown | None
     ):
         if gaps:
             yield from _section(heading, _gaps(gaps, more))
-    if learned is not None:
-        yield from _section(limits.HEADING, _learned(learned))
 
 
 def _section(title: str, parts: Iterable[RenderableType]) -> Iterator[RenderableType]:

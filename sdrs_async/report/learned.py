@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Learned, Rate
 from sdrs_async.report.fields import Fields
 
-__all__ = ["SCOPES", "learned_list", "read_learned", "union"]
+__all__ = ["SCOPES", "learned_list", "proven", "read_learned", "union"]
 
 SCOPES = ("endpoint", "user", "project")
 """Whose limits can be learned, the widest first."""
@@ -29,6 +30,23 @@ def union(*learned: Iterable[Learned]) -> tuple[Learned, ...]:
 
 def _order(one: Learned) -> tuple[int, str, bool, float, str]:
     return SCOPES.index(one.scope), one.account, not one.told, one.rate.count / one.rate.per, str(one.rate)
+
+
+def proven(learned: Iterable[Learned]) -> list[Learned]:
+    """The limits that no run of these projects could pass: those that were told, and of found ones the highest.
+
+    Where projects of an account differ, the server has let one have more; what the others had may be their own fault.
+    """
+    limits = union(learned)
+    found: dict[tuple[str, str], list[Learned]] = {}
+    for one in limits:
+        if not one.told:
+            found.setdefault((one.scope, one.account), []).append(one)
+    highest = (
+        replace(max(same, key=lambda one: one.rate.count / one.rate.per), projects=sum(one.projects for one in same))
+        for same in found.values()
+    )
+    return [one for one in limits if one.told] + list(highest)
 
 
 def learned_list(learned: Iterable[Learned]) -> list[dict[str, Any]]:

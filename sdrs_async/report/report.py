@@ -19,7 +19,7 @@ from sdrs_async.models import Learned, Limits, Outcome, Verdict
 from sdrs_async.report.discovery import Discovery, Unlisted
 from sdrs_async.report.failures import failure_line
 from sdrs_async.report.fields import Fields
-from sdrs_async.report.learned import learned_list, read_learned, union
+from sdrs_async.report.learned import learned_list, proven, read_learned, union
 from sdrs_async.report.projects import targets_dict
 from sdrs_async.report.speed import Floor, Scopes
 from sdrs_async.report.tally import Tally, read_tally
@@ -59,6 +59,7 @@ class Report:
         self.reads = 0
         self.learned: tuple[Learned, ...] = ()
         self.discovery = Discovery()
+        self._listed_before = 0
         self.error: str | None = None
         self.interrupted = False
         self.signal: int | None = None
@@ -96,10 +97,12 @@ class Report:
     def restart(self) -> None:
         """The time of the run begins now, after a question that somebody had to answer; what was counted stays."""
         self.started_at, self._start = datetime.now(UTC), self._clock()
+        self._listed_before = self.discovery.projects
 
     def finish(self, interrupted_by: int | None = None, stopped: bool = False) -> None:
         """The run has ended: by the signal `interrupted_by`, `stopped` without one, or by itself. Once is enough."""
         self._finished_at = self.finished_at
+        self.learned = self._scopes.news(self.learned)
         # What knows the owners of projects is not needed beyond the end, and may be large.
         self._floor, self._scopes = self.floor, _UNLIMITED
         self.interrupted = self.interrupted or stopped or interrupted_by is not None
@@ -155,11 +158,16 @@ class Report:
         projects = self._tally.projects
         if not any(project.answered for project in projects.values()):
             return Floor()
-        loads = self._scopes.loads((name, project.sent) for name, project in projects.items() if project.sent)
+        # What is throttled to its end was never let in.
+        sent = {name: project.sent - project.status_codes.get(429, 0) for name, project in projects.items()}
+        sent = {name: count for name, count in sent.items() if count}
+        # Where projects were found in that time, each took the request of a list at least, under the same limits.
+        listed = self.discovery.projects - self._listed_before >= len(sent)
+        loads = self._scopes.loads((name, count + listed) for name, count in sent.items())
         latency = self.median_latency or 0.0
         bound = self._scopes.floor(loads, latency)
         if self.learned:
-            within = self._scopes.floor(loads, latency, self.learned)
+            within = self._scopes.floor(loads, latency, proven(self.learned))
             # One that a faster run contradicts was not in force all the time.
             bound |= Floor(min(within.seconds, self._duration), within.bottleneck)
         return Floor(round(bound.seconds, 6), bound.bottleneck)

@@ -12,7 +12,7 @@ from sdrs_async.report.fields import Fields
 __all__ = ["Floor", "Loads", "Scopes"]
 
 Loads = Mapping[str, Collection[int]]
-"""By the account's name: how many targets each of its projects has, in any order."""
+"""By the account's name: how many requests each of its projects takes, in any order."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Scopes:
         return loads
 
     def floor(self, loads: Loads, latency: float, learned: Iterable[Learned] = ()) -> Floor:
-        """The floor for this work, one request for each target: retries are not work, but waste.
+        """The floor for this work, one request for each target or list: retries are not work, but waste.
 
         A strict window of N per T lets n requests start in (ceil(n/N) - 1) x T at best, since the first N go out at
         once. A concurrency of N is the same with the `latency` (seconds, the median) as T. The tightest scope decides,
@@ -86,6 +86,17 @@ class Scopes:
             if bound.seconds > 0:
                 starts |= bound
         return Floor(starts.seconds + latency, starts.bottleneck)
+
+    def news(self, learned: Iterable[Learned]) -> tuple[Learned, ...]:
+        """Those learned limits that were not configured as they are: what a 429 only confirms is none."""
+        return tuple(one for one in learned if not _same(self._configured(one), one.rate))
+
+    def _configured(self, one: Learned) -> Rate | None:
+        if one.scope == "endpoint":
+            return self._endpoint_rate(name for name in self.limits if self.endpoints.get(name, name) == one.account)
+        only = next(iter(self.limits.values())) if len(self.limits) == 1 else None
+        limits = self.limits.get(one.account, only)
+        return None if limits is None else Rate.parse(getattr(limits, f"{one.scope}_rate"))
 
     def _bounds(self, loads: Loads, latency: float, learned: Iterable[Learned]) -> Iterator[Floor]:
         totals = {account: sum(counts) for account, counts in loads.items()}
@@ -124,6 +135,10 @@ class Scopes:
         # Which projects it holds for is not known, only how many: at worst the smallest.
         smallest = sorted(count for counts in own for count in counts if count)
         return smallest[min(max(one.projects, 1), len(smallest)) - 1] if smallest else 0
+
+
+def _same(configured: Rate | None, shown: Rate) -> bool:
+    return configured is not None and (configured.count, configured.per) == (shown.count, shown.per)
 
 
 def _of_rate(name: str, targets: int, value: Rate | str | None) -> Iterator[Floor]:

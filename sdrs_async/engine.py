@@ -45,7 +45,8 @@ _NO_SLOTS = _NoSlots()
 class Engine:
     """One run. `emit` is called once per target, in the event loop, as soon as it settles.
 
-    `accept`: gets the targets that are read instead of them being sent, where a run only lists.
+    `reading`: more targets may come. `accept`: gets the targets that are read instead of them being sent, where a run
+    only lists.
     """
 
     def __init__(
@@ -68,7 +69,7 @@ class Engine:
         self._workers = 0
         self._idle: list[asyncio.Future[Job | None]] = []
         self._given: set[Job] = set()
-        self._reading = True
+        self.reading = True
         self._paused = False
         self._timer: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -149,7 +150,7 @@ class Engine:
                     for reader in readers:
                         tasks.start_soon(self._read, reader)
         finally:
-            self._reading = False
+            self.reading = False
             self._finish_if_done()
 
     async def _read(self, reader: Reader) -> None:
@@ -284,7 +285,7 @@ class Engine:
         self._finish_if_done()
 
     def _is_done(self) -> bool:
-        return not self._reading and not self.settlement.open
+        return not self.reading and not self.settlement.open
 
     def _finish_if_done(self) -> None:
         """Send the idle workers home once nothing is read and nothing is open any more."""

@@ -79,6 +79,10 @@ class Running(Generic[T]):
         """The same by the kind of scope: project, user, endpoint or sign-in."""
         return self._engine.fleet.waits(anyio.current_time())
 
+    def is_reading(self) -> bool:
+        """Whether more targets may come than are known by now."""
+        return self._engine.reading
+
     def learned(self) -> list[Learned]:
         """The limits that the server has shown by now."""
         return self._engine.fleet.learned()
@@ -99,6 +103,7 @@ class Running(Generic[T]):
         """What only the engine's books know."""
         report, users = self.report, self._engine.fleet.users
         report.reads += self._engine.settlement.reads
+        report.reads_throttled += self._engine.settlement.reads_throttled
         report.signed_in = any(user.signed_in for user in users)
         report.refused = any(user.refused is not None for user in users)
         for user in users:

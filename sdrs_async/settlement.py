@@ -34,7 +34,8 @@ _NOT_SENT = frozenset({Verdict.SKIPPED, Verdict.UNSETTLED})
 
 
 class Settlement:
-    """The books of one run. `open`: targets and pages not settled yet; `reads`: pages asked for, and proofs of a key.
+    """The books of one run. `open`: targets and pages not settled yet; `reads`: pages asked for, and proofs of a key;
+    `reads_throttled`: those of them that were answered 429.
 
     `emit` is called once for each target as it settles.
     """
@@ -42,7 +43,7 @@ class Settlement:
     def __init__(self, fleet: Fleet, policy: RetryPolicy, rng: Random, emit: Callable[[Outcome], None]) -> None:
         self.fleet = fleet
         self.open = 0
-        self.reads = 0
+        self.reads = self.reads_throttled = 0
         self._policy = policy
         self._rng = rng
         self._emit = emit
@@ -89,7 +90,7 @@ class Settlement:
             self.reply(job, reply, now)
             return
         self._note(job, reply, now)
-        self.reads += job.sent
+        self.reads, self.reads_throttled = self.reads + job.sent, self.reads_throttled + job.throttled
         job.forget()
         if job.lane.user.key is not None:
             job.lane.user.key.proven = True
@@ -192,9 +193,6 @@ class Settlement:
         hold.hold(until)
         return hold.until
 
-    def _lanes_of(self, user: User) -> list[Lane]:
-        return [lane for lane in self.fleet.lanes.values() if lane.user is user]
-
     def _unauthorized(self, job: Job, reply: Reply, now: float) -> None:
         """The credential was refused: another try with a second one, else the project stops, or the whole account."""
         lane = job.lane
@@ -216,7 +214,7 @@ class Settlement:
     def _stop_user(self, user: User, reason: str, now: float) -> None:
         """Nothing more is sent for any of its projects; what is on the wire counts by its own answer."""
         user.stopped = user.stopped or f"not sent: {reason}"
-        for lane in self._lanes_of(user):
+        for lane in [lane for lane in self.fleet.lanes.values() if lane.user is user]:
             self._stop(lane, user.stopped, now)
 
     def _stop_forbidden(self, lane: Lane, reply: Reply, now: float) -> None:
@@ -293,6 +291,6 @@ class Settlement:
 
     def _tell(self, job: Job, verdict: Verdict, message: str) -> None:
         """The reply of a page, to who asked for it; what was sent for it is no request of a target."""
-        self.reads += job.sent
+        self.reads, self.reads_throttled = self.reads + job.sent, self.reads_throttled + job.throttled
         if job.tell is not None:
             job.tell(replace(job.last or Reply(verdict), verdict=verdict, message=message))

@@ -291,6 +291,22 @@ async def test_finding_deletes_nothing_and_its_report_goes_on() -> None:
     assert run.report.exit_code == 0
 
 
+async def test_lists_that_were_throttled_are_counted_as_such() -> None:
+    """The report's numbers and the server's agree for what only reads, too."""
+    limits = Limits(None, 4, None, None, 16)
+    async with Simulator(projects=12, groups=2, user_rate="8/s") as sim:
+        async with connect(account(sim, limits=limits)) as session:
+            async with session.find(Selection()) as finding:
+                targets = [target async for target in finding]
+            finding.report.finish()
+        refused = sum(entry.status == 429 for entry in sim.log)
+    assert len(targets) == 24
+    shown = finding.report.to_dict()["requests"]
+    assert (shown["reads_throttled"], shown["throttled"]) == (refused, 0)
+    assert shown["reads"] == len([entry for entry in sim.log if entry.method == "GET" and "/v1/" in entry.path]) + 1
+    assert refused
+
+
 async def test_a_slow_reader_of_a_finding_holds_its_pages() -> None:
     """Whoever does not take what was found is not buried in it: after about a thousand the lists wait."""
     async with Simulator(projects=8, groups=3000, failed_tasks=0) as sim:

@@ -312,7 +312,7 @@ def test_a_told_limit_that_is_refused_soon_after_is_waited_out() -> None:
     assert refused_at(gate, now, Rate(5, 10)) == pytest.approx(now + 10.02)
     assert gate.learned == (Rate(5, 10), True)
     now += 10.02
-    starts = []
+    starts = list[float]()
     while gate.due() <= now and len(starts) < 9:
         gate.enter(now)
         starts.append(now)

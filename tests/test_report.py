@@ -181,7 +181,7 @@ def test_the_document_is_that_of_the_contract() -> None:
         "interrupted": True,
         "status_codes": {"204": 7, "404": 1, "503": 1},
         "verdicts": {"deleted": 7, "gone": 1, "transient": 1, "unsettled": 1},
-        "requests": {"sent": 12, "retries": 3, "throttled": 2, "reads": 0},
+        "requests": {"sent": 12, "retries": 3, "throttled": 2, "reads": 0, "reads_throttled": 0},
         "failures": [{"project_id": "p1", "server_group_id": "g8", "level": "group", "verdict": "transient"} | failure],
         "discovery": {"projects": 0, "groups": 0, "failed": []},
         "project_level": dict.fromkeys(("planned", *GROUPS), 0),
@@ -219,7 +219,7 @@ def test_a_failed_target_without_any_answer_counts_as_none() -> None:
 def test_targets_that_were_never_tried_send_nothing_and_take_no_time() -> None:
     """Skipped and unsettled ones are planned, and neither requests nor status codes nor time of their project."""
     document = _report(_outcome(Verdict.SKIPPED, message="why"), _outcome(Verdict.UNSETTLED, group="g2")).to_dict()
-    assert document["requests"] == {"sent": 0, "retries": 0, "throttled": 0, "reads": 0}
+    assert document["requests"] == {"sent": 0, "retries": 0, "throttled": 0, "reads": 0, "reads_throttled": 0}
     assert document["status_codes"] == {}
     assert document["projects"][0]["duration_s"] == 0
     assert document["speed"] == {"floor_s": None, "efficiency": None, "bottleneck": None}
@@ -513,6 +513,7 @@ MISSING = [(key,) for key in _document()] + [
     ("discovery", "failed"),
     ("requests", "sent"),
     ("requests", "reads"),
+    ("requests", "reads_throttled"),
     ("limits", "learned"),
     ("limits", "learned", 0, "rate"),
     ("speed", "floor_s"),
@@ -533,6 +534,7 @@ EXTRA = {
         ("discovery",),
         ("project_level",),
         ("requests", "reads"),
+        ("requests", "reads_throttled"),
         ("limits",),
         ("limits", "learned"),
     ),  # older reports lack them
@@ -615,6 +617,7 @@ def test_a_missing_key_is_named(path: tuple[str | int, ...]) -> None:
         (("discovery", "failed"), [{"project_id": "p", "verdict": "read", "status_code": 200, "message": ""}]),
         (("accounts", "failed"), [{"account": "a"}]),
         (("requests", "reads"), -1),
+        (("requests", "reads_throttled"), -1),
         (("projects", 0, "status_codes"), {"204": 1}),
         (("projects", 0, "status_codes"), {"204": 1, "many": 1}),
         (("projects", 0, "status_codes"), {"0204": 1, "400": 1}),
@@ -690,7 +693,7 @@ def test_the_document_of_the_contract_can_be_read() -> None:
     report = Report.from_dict(CONTRACT)
     document = report.to_dict()
     assert document["targets"] == CONTRACT["targets"]
-    assert document["requests"] == CONTRACT["requests"] | {"reads": 0}
+    assert document["requests"] == CONTRACT["requests"] | {"reads": 0, "reads_throttled": 0}
     assert document["failures"] == [CONTRACT["failures"][0] | {"level": "group"}]
     assert (document["runs"], document["interrupted_by"], document["error"], report.exit_code) == (
         ["run"], None, None, 130

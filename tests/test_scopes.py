@@ -5,7 +5,6 @@ The books are the engine's own, fleet and settlement; the gateway is a model of 
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -36,18 +35,6 @@ class Told:
     arrivals: list[float] = field(default_factory=list)
 
 
-class Clock(asyncio.AbstractEventLoop):
-    """As much of a loop as aiolimiter asks for its time."""
-
-    now = 0.0
-
-    def time(self) -> float:
-        return self.now
-
-    def is_closed(self) -> bool:
-        return False
-
-
 class Gateway:
     """Sliding windows, one for each key of each scope that has a limit; refused requests do not count."""
 
@@ -72,8 +59,8 @@ class Scopes(RuleBasedStateMachine):
     @initialize(share=st.floats(0, 1), seed=st.integers(0, 2**32), trip=st.sampled_from([0.001, 0.02]))
     def begin(self, share: float, seed: int, trip: float) -> None:
         """`share`: of a round trip, the part that is the way there."""
-        self.clock = Clock()
-        asyncio._set_running_loop(self.clock)
+        self.now = 0.0
+        self.replies: dict[int, Reply] = {}
         self.share = share
         self.trip = trip
         self.lose = 0.0
@@ -89,15 +76,6 @@ class Scopes(RuleBasedStateMachine):
         self.arrivals: dict[str, list[float]] = defaultdict(list)
         self.told: dict[str, list[Told]] = defaultdict(list)
         self.added = self.order = 0
-
-    @property
-    def now(self) -> float:
-        """The time."""
-        return self.clock.now
-
-    @now.setter
-    def now(self, now: float) -> None:
-        self.clock.now = now
 
     # ---- what happens
 
@@ -207,11 +185,6 @@ class Scopes(RuleBasedStateMachine):
         self.fleet.leave(job.lane, self.now)
         self.books.look_ahead(job.lane, self.now)
 
-    @property
-    def replies(self) -> dict[int, Reply]:
-        """What those on their way back say."""
-        return self.__dict__.setdefault("_replies", {})
-
     def keys(self, job: Job) -> dict[str, str]:
         """Whose windows a request counts in."""
         return {"project": job.lane.project_id, "user": job.lane.user.name, "endpoint": "x"}
@@ -270,11 +243,8 @@ class Scopes(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """Every permit comes back."""
-        try:
-            if hasattr(self, "fleet"):
-                self.end()
-        finally:
-            asyncio._set_running_loop(None)
+        if hasattr(self, "fleet"):
+            self.end()
 
     def end(self) -> None:
         """All is settled, and later every scope has room again."""

@@ -167,7 +167,9 @@ def test_a_weight_is_a_number_of_turns(weight: Any) -> None:
 async def test_the_projects_of_a_heavier_account_have_more_of_what_is_shared() -> None:
     """Of an endpoint's rate an account of weight 3 has three quarters beside one of weight 1."""
     async with Simulator(projects=2, groups=60, endpoint_rate="60/s") as sim:
-        one, two = ([target for target in sim.targets if target[0] == id_] for id_ in sorted({t[0] for t in sim.targets}))
+        one, two = (
+            [target for target in sim.targets if target[0] == id_] for id_ in sorted({t[0] for t in sim.targets})
+        )
         limits = Limits(None, 8, None, "60/s", None)
         accounts = [
             Account(name, sim.url, StaticToken(sim.token), limits=limits, weight=weight)

@@ -207,7 +207,9 @@ class Cleanup:
         noun = "targets" if levels or (spooled is not None and spooled.levels) else "groups"
         least = 0.0 if outlook is None else outlook.seconds(now, run.report.median_latency, run, held)
         failed, skipped = targets["failed"], targets["skipped"]
-        return Snapshot(total, clean, failed, skipped, held, noun, growing=spooled is None, least=least)
+        return Snapshot(
+            total, clean, failed, skipped, held, noun, growing=spooled is None and run.is_reading(), least=least
+        )
 
     def _wait_no_more(self) -> None:
         if self._results is not None:

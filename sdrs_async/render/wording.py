@@ -176,7 +176,8 @@ def _listed(discovery: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _requests_sentence(requests: Mapping[str, int]) -> str:
-    reads = f"; {many(requests['reads'], 'read')} (lists, sign-in checks)" if requests["reads"] else ""
+    refused = f", {requests['reads_throttled']:,} of them throttled" * bool(requests["reads_throttled"])
+    reads = f"; {many(requests['reads'], 'read')} (lists, sign-in checks){refused}" if requests["reads"] else ""
     sent, retries, throttled = (requests[name] for name in ("sent", "retries", "throttled"))
     return f"{sent:,} sent, {retries:,} of them repeats; {throttled:,} throttled{reads}"
 

@@ -34,14 +34,14 @@ _UNLIMITED = Scopes.of_one(
 
 
 class Report:
-    """The report of one run, live from its creation, or of several runs merged.
+    """The report of one run, live from its creation, or of several merged.
 
     `limits`: what bounds its time, or those of its only account; `None`: it had none. `clock`: seconds that only go
     forward, the same that outcomes are timed by. `max_failures`: how many failures to hold in memory, the first in
     their order; `None` holds all. Set by the run: `signed_in` and `refused`: an account was let in, an account was
     refused; `refused_accounts`: by name, why each of them was; `reads`: requests that only read, which are not among
-    those that the targets took; `learned`: the limits that the server showed, before `finish`. `error`: what stopped it
-    beside signals and refused accounts, set by who runs it, who then exits with 2.
+    those of the targets, and of these `reads_throttled`; `learned`: the limits that the server showed, before `finish`.
+    `error`: what stopped it beside signals and refused accounts, set by who runs it, who then exits with 2.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Report:
         self.signed_in = False
         self.refused = False
         self.refused_accounts: dict[str, str] = {}
-        self.reads = 0
+        self.reads = self.reads_throttled = 0
         self.learned: tuple[Learned, ...] = ()
         self.discovery = Discovery()
         self._listed_before = 0
@@ -181,7 +181,7 @@ class Report:
         finished_at = self.finished_at
         duration = (finished_at - self.started_at).total_seconds()
         counts = self._tally.to_dict()
-        counts["requests"]["reads"] = self.reads
+        counts["requests"] |= {"reads": self.reads, "reads_throttled": self.reads_throttled}
         return {
             "schema": SCHEMA,
             "run_id": self.run_id,
@@ -225,6 +225,7 @@ class Report:
             merged._tally.absorb(one._tally)
             merged.discovery.absorb(one.discovery)
             merged.reads += one.reads
+            merged.reads_throttled += one.reads_throttled
             for account, message in one.refused_accounts.items():
                 merged._add_refused(account, message)
         merged.learned = union(self.learned, other.learned)
@@ -253,7 +254,8 @@ class Report:
         report._read_run(fields)
         report._tally = read_tally(fields)
         report._read_accounts(fields)
-        report.reads = fields.fields("requests").integer_if_there("reads") or 0
+        reads = (fields.fields("requests").integer_if_there(key) or 0 for key in ("reads", "reads_throttled"))
+        report.reads, report.reads_throttled = reads
         if "discovery" in fields:
             report.discovery = Discovery.from_fields(fields.fields("discovery"))
         if "limits" in fields:

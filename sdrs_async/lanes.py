@@ -156,6 +156,8 @@ class Lane:
 
     def overdue(self, until: float, total: float) -> list[Job]:
         """Take out the jobs that wait for another try and whose time of `total` seconds is over by `until`."""
+        if not self._later:
+            return []
         late = [job for _, _, job in self._later if job.first_try + total <= until]
         if late:
             self._later = [entry for entry in self._later if entry[2].first_try + total > until]

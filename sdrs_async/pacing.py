@@ -22,6 +22,8 @@ _SAME = 1e-6
 _TELLING = 3
 _MINUTE, _ENOUGH = 60.0, 3
 _MAX_HOLD, _MAX_WAIT = 900.0, 30.0
+# A text may name any number: what others have used is not worth more memory than this, nor limits more windows.
+_MOST_OTHERS, _MOST_TOLD = 10_000, 4
 
 
 class Gate:
@@ -68,11 +70,6 @@ class Gate:
         # The even spread is a bucket that drips: seconds for each start, and when all of them will have dripped out.
         self._pause = self._dripped = 0.0
         self._pace(even=True)
-
-    @property
-    def limited(self) -> bool:
-        """Whether it has a rate by now, configured or learned; without one only a hold makes it wait."""
-        return any(window.count < math.inf for window in self._windows)
 
     @property
     def learned(self) -> tuple[Rate, bool] | None:
@@ -180,23 +177,25 @@ class Gate:
 
     def _recalibrate(self, now: float, told: Rate) -> float:
         """Keep a limit that was told, beside those of other lengths; return when there is room in it."""
-        self._told = (*(rate for rate in self._told if rate.per != told.per), told)
+        self._told = (*(rate for rate in self._told if rate.per != told.per), told)[-_MOST_TOLD:]
         self._told_at = now
         past, out = self._past(now, told.per)
         # What is missing others have used, at the latest when this scope began: it is older than its own.
-        missing = max(0, told.count - len(past) - out)
+        missing = min(_MOST_OTHERS, max(0, told.count - len(past) - out))
         return self._limit(now, told, [max(self._began, now - told.per)] * missing + past, out)
 
     def _wait_out(self, now: float, told: Rate) -> float:
         """Refused again soon after: more had been used, and later, than was thought. All of it is old in a window."""
         self._told_at = -math.inf
         out = self._entered - self._answered
-        self._limit(now, told, [now] * max(0, told.count - out), out)
+        self._limit(now, told, [now] * min(_MOST_OTHERS, max(0, told.count - out)), out)
         return now + told.per
 
     def _limit(self, now: float, told: Rate, past: list[float], out: int) -> float:
-        window = Window(told, past, out)
-        self._put(*(one for one in self._windows if one.per != told.per or one.count < told.count), window)
+        window, others = Window(told, past, out), (rate for rate in self._told if rate != told)
+        kept = {(math.inf, LONGEST_SPREAD), *((rate.count, rate.per) for rate in (*promises(self._rate), *others))}
+        still = (one for one in self._windows if one is self._found or (one.count, one.per) in kept)
+        self._put(*still, window)
         self._pace(even=True)
         return window.due if window.due < math.inf else now
 
@@ -208,15 +207,17 @@ class Gate:
         longest = max(self._windows, key=lambda window: window.remembers, default=None)
         known = longest.answers(now - seconds) if longest is not None else []
         until = now - longest.remembers if longest is not None else now
-        rest = self._answered - len(known)
-        if rest <= 0:
+        rest, since = self._answered - len(known), now - seconds
+        if rest <= 0 or until <= since:
             return known, self._entered - self._answered
         step = max(0.0, until - self._began) / rest
         # The spread is quicker than the rate, and then it pauses: they may have come that much later.
         rate = self._rate
         late = (1 - 1 / quicker(rate.count)) * rate.per if rate is not None and rate.per <= LONGEST_SPREAD else 0.0
-        times = (min(until, self._began + (number + 1) * step + late) for number in range(rest))
-        return [at for at in times if at > now - seconds] + known, self._entered - self._answered
+        # In hours there are millions of them: those that are too old are left out by their number.
+        old = max(0, int((since - self._began - late) / step) - 1) if step else 0
+        times = (min(until, self._began + (number + 1) * step + late) for number in range(old, rest))
+        return [at for at in times if at > since] + known, self._entered - self._answered
 
     def _takes_its_word(self, now: float) -> bool:
         """A few times in a minute it is enough to wait for as long as it says, whatever the reason."""

@@ -235,9 +235,11 @@ class Settlement:
             self.fleet.retry(job, due, now)
 
     def _fail_overdue(self, lane: Lane, until: float, now: float) -> None:
-        for job in lane.overdue(until, last_start(self._policy)):
+        late = lane.overdue(until, last_start(self._policy))
+        for job in late:
             self._too_late(job, now)
-        self.fleet.rest(lane)
+        if late:
+            self.fleet.rest(lane)
 
     def _too_late(self, job: Job, now: float) -> None:
         """Its turn would come after its time: it fails at once, as throttled where a 429 is what it would wait for."""

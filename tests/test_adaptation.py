@@ -205,7 +205,7 @@ def test_a_gate_without_a_rate_finds_one() -> None:
     [gate] = run([gateway], 120, None, at_once=4)
     assert gateway.share(1, 120) >= 0.95
     assert sum(at < 60 for at in gateway.refused) <= 4 + 2
-    assert gate.limited
+    assert gate.learned is not None
 
 
 @pytest.mark.parametrize("per", [1.0, 5.0])

@@ -1,5 +1,7 @@
 import asyncio
 import math
+import sys
+import tracemalloc
 from collections import deque
 from dataclasses import replace
 
@@ -360,3 +362,74 @@ def test_a_request_that_is_lost_earns_no_credit(limits: Limits) -> None:
     service = Losing()
     settle(service, fleet(1, 200), limits)
     assert most_in_window(sorted(service.times), 1.0 - 1e-5) == 1
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [Limits("1/s", None, None, None), Limits(None, None, "1/s", None), Limits(None, None, None, "1/s")],
+)
+def test_steady_round_trips_are_waited_for_by_half(limits: Limits) -> None:
+    """Every answer takes 20 ms: once that is known, permits go round in 1.01 s and not in 1.02 s."""
+    service = Service()
+    settle(service, fleet(1, 200), limits)
+    assert service.times[-1] - service.times[99] == pytest.approx(100 * 1.01, abs=0.1)
+
+
+def test_a_limit_that_is_found_is_kept_to_beside_one_that_was_told() -> None:
+    """Found first as 5/s, then told as 5/s, later refused though kept: what is then found by trying is in force."""
+    gate = Gate(Rate(100))
+    for number in range(5):
+        gate.enter(number / 100)
+        gate.accept(number / 100 + 0.02, number / 100)
+        gate.leave(number / 100 + 0.02)
+    refused_at(gate, 0.05)
+    starts(gate, 14, begin=0.1)
+    refused_at(gate, max(gate.due(), 15.0), Rate(5))
+    starts(gate, 10, begin=max(gate.due(), 17.0))
+    for now in (30.0, 33.0, 36.0):
+        refused_at(gate, max(gate.due(), now), Rate(5))
+    assert gate.learned is not None
+    rate, told = gate.learned
+    times = starts(gate, 3, begin=max(gate.due(), 40.0))
+    assert not told
+    assert rate.count / rate.per < 5
+    assert most_in_window(times, rate.per - 1e-9) <= rate.count + 1
+
+
+def test_a_told_limit_that_has_risen_replaces_the_lower_one() -> None:
+    """Told 5/s, and 10/s five seconds later: the gateway's limit has changed."""
+    gate = Gate(None)
+    refused_at(gate, 0.0, Rate(5))
+    refused_at(gate, 5.0, Rate(10))
+    assert most_in_window(starts(gate, 5, begin=10), 1 - 1e-9) == 10
+
+
+def test_a_text_may_name_any_number_and_any_times() -> None:
+    """A limit of 10^12 costs no memory worth mentioning, nor do fifty different windows."""
+    gate = Gate(Rate(50))
+    tracemalloc.start()
+    try:
+        refused_at(gate, 0.0, Rate(10**12, 86_400))
+        for number in range(50):
+            refused_at(gate, gate.due() + 1.0, Rate(10**6, 1.0 + number))
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert most_in_window(starts(gate, 5, begin=gate.due() + 10), 1 - 1e-9) == 50
+
+
+def test_a_429_after_hours_costs_no_more_than_one_after_minutes() -> None:
+    """A million requests are not gone through one by one to know those of the last minute."""
+    gate = Gate(Rate(1000))
+    gate.enter(0.0)
+    for number in range(1, 200_000):
+        now = number / 100
+        gate.enter(now)
+        gate.leave(now)
+    counted = []
+    sys.setprofile(lambda frame, event, arg: counted.append(event) if event == "call" else None)
+    try:
+        refused_at(gate, 2000.0, Rate(3000, 60))
+    finally:
+        sys.setprofile(None)
+    assert len(counted) < 20_000

@@ -138,3 +138,13 @@ def test_no_credit_breaks_the_promise(  # noqa: PLR0917
         arrivals.append(arrived)
         heappush(answers, (arrived + base * (1 - there) + jitter * rng.random() * (1 - split), now))
     assert most_in_window(sorted(arrivals), per - 1e-9) <= count
+
+
+def test_a_lost_request_does_not_hold_up_the_permit_of_one_that_was_answered() -> None:
+    """One is given up at 1, and counts 10 ms longer; one is answered at 1.005: that one's permit is free first."""
+    window = Window(Rate(2, 1))
+    window.enter()
+    window.enter()
+    window.leave(1.0, answered=False)
+    window.leave(1.005)
+    assert window.due == pytest.approx(2.005)

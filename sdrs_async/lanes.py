@@ -143,6 +143,10 @@ class Lane:
         """Try the job again at `due`; it holds no slot until then."""
         heappush(self._later, (due, order, job))
 
+    def has_retries(self) -> bool:
+        """Whether anything waits for another try."""
+        return bool(self._later)
+
     def next_retry(self) -> float:
         """When the first of those that wait for another try may start."""
         return self._later[0][0]

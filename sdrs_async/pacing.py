@@ -16,8 +16,8 @@ __all__ = ["Gate", "Peers"]
 _NO_TRIPS = RoundTrips()
 # asyncio wakes up to a millisecond late: a start cannot be placed more finely than this, so it may come as much early.
 _LATENESS = 0.002
-_FOLLOWING, _A_LITTLE_QUICKER = 1.03, 1.02
-_LULL, _BEHIND = 10.0, 5.0
+_A_LITTLE_QUICKER = 1.02
+_LULL, _LAG = 10.0, 0.12
 _SAME = 1e-6
 _TELLING = 3
 _MINUTE, _ENOUGH = 60.0, 3
@@ -48,8 +48,9 @@ class Gate:
         if peers is not None:
             peers.members += 1
             if rate is not None and peers.members > 1:
-                # Of those that are alike one runs ahead at first: where it is refused, the others hear of it in time.
-                self._behind = int(rate.count * max(1.0, _BEHIND / rate.per))
+                # Of those that are alike one runs ahead: where it is refused, the others hear of it in time.
+                # What their first window takes longer they stay behind.
+                self._behind = rate.count
         self._version = 0
         self._windows = tuple(map(Window, promises(rate)))
         if rate is None and peers is None:
@@ -132,7 +133,9 @@ class Gate:
         self._accepted += 1
         estimate, peers = self._estimate, self._peers
         if estimate is None:
-            estimate = self._estimate = peers.inherit(now) if peers is not None else None
+            if peers is None or peers.estimate is None:
+                return
+            estimate = self._estimate = peers.inherit(now)
             if estimate is None:
                 return
         trial = estimate.trial and sent_at >= self._trial_at - _SAME
@@ -293,4 +296,4 @@ class Gate:
     def _quickness(self, window: Window) -> float:
         if window is self._found:
             return _A_LITTLE_QUICKER
-        return _FOLLOWING if self._answered < self._behind else quicker(window.count)
+        return window.per / (window.per + _LAG) if self._answered < self._behind else quicker(window.count)

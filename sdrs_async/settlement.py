@@ -116,8 +116,7 @@ class Settlement:
 
     def look_ahead(self, lane: Lane, now: float) -> None:
         """Fail those at once that would wait past their time because the lane's window has just filled up."""
-        due = lane.earliest(now)
-        if due > now + _LOOK_AHEAD:
+        if lane.has_retries() and (due := lane.earliest(now)) > now + _LOOK_AHEAD:
             self._fail_overdue(lane, due, now)
 
     def sweep(self, now: float) -> None:

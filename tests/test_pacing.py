@@ -91,7 +91,7 @@ def test_the_network_cannot_break_the_promise(count: int, per: float, delays: li
     settled = settle(service, fleet(2, 3 * count), Limits(Rate(count, per), None, None, None, None))
     assert len(settled.outcomes) == 6 * count
     for times in service.arrived.values():
-        assert most_in_window(sorted(times), per) <= count
+        assert most_in_window(sorted(times), per - 1e-9) <= count, "but for the rounding of a sum"
 
 
 def test_a_request_without_answer_blocks_its_own_permit_only() -> None:

@@ -305,7 +305,8 @@ def test_a_slight_rise_is_not_believed_until_it_was_kept_to_at_the_next_try() ->
     estimate = proven(20)
     estimate.level = 23.0
     estimate.refuse(24.0, 22)
-    assert (estimate.rate, estimate.wait) == (Rate(20, 1.0), pytest.approx(24.15))
+    assert estimate.rate == Rate(20, 1.0)
+    assert estimate.wait == pytest.approx(24.15)
     estimate.accept(24.2)
     assert not estimate.accept(39.9)
     assert estimate.accept(40.0)

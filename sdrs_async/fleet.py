@@ -7,8 +7,10 @@ that waits here holds anything: a job is given out only when its lane and every 
 from __future__ import annotations
 
 import math
+from bisect import insort
 from collections import deque
 from heapq import heappop, heappush
+from operator import attrgetter
 
 from sdrs_async import scopes
 from sdrs_async.errors import ConfigError
@@ -21,6 +23,7 @@ __all__ = ["Fleet"]
 
 # Where a lane is, unless that is a time: when it is due.
 _IN_RING, _PARKED, _UNSIGNED = -1.0, -2.0, -3.0
+_TURN = attrgetter("turn")
 
 
 class Fleet:
@@ -260,12 +263,12 @@ class Fleet:
             heappush(self._heap, (due, self._order, lane))
 
     def _enter_ring(self, lane: Lane, now: float) -> None:
-        self._order += 1
         lane.place, lane.taken = _IN_RING, 0
         if lane.lost_turn:
-            lane.turn, lane.lost_turn = -self._order, False
-            lane.user.ring.appendleft(lane)
+            lane.lost_turn = False
+            insort(lane.user.ring, lane, key=_TURN)
         else:
+            self._order += 1
             lane.turn = self._order
             lane.user.ring.append(lane)
         self._turns.place(lane.user, now)

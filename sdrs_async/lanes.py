@@ -72,7 +72,7 @@ class Lane:
     `forbidden`: how often it was that; `stopped`: why nothing more is sent for it; `active`: it has work, on the wire
     or waiting; `signed_at` and `signed_until`: the loop's time from and until which it is signed in; `sign_in_at`: when
     to try that again after it has failed. `turn` and `taken`: its number among those that are due, and the turns it has
-    had with that number; `lost_turn`: a 429 took its last one, so that it comes before the others.
+    had with that number; `lost_turn`: a 429 took its last one, so that it keeps the number.
     """
 
     __slots__ = (

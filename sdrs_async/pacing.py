@@ -9,19 +9,24 @@ import math
 
 from sdrs_async.adaptation import Estimate, Peers
 from sdrs_async.models import Rate
-from sdrs_async.windows import LONGEST_SPREAD, RoundTrips, Window, promises, quicker
+from sdrs_async.retry import MAX_HOLD
+from sdrs_async.windows import LONGEST_SPREAD, RoundTrips, Window, promises, quicker, spread_out
 
-__all__ = ["Gate", "Peers"]
+__all__ = ["Gate"]
 
 _NO_TRIPS = RoundTrips()
 # asyncio wakes up to a millisecond late: a start cannot be placed more finely than this, so it may come as much early.
 _LATENESS = 0.002
+# A limit that was found by trying is spread more evenly than one that is known: it may be of another kind.
 _A_LITTLE_QUICKER = 1.02
+# Seconds without a request after which a scope begins anew; by which those that follow are late in their first window.
 _LULL, _LAG = 10.0, 0.12
-_SAME = 1e-6
+# Requests that a scope has to have had let in, before what it is refused tells the others something.
 _TELLING = 3
-_MINUTE, _ENOUGH = 60.0, 3
-_MAX_HOLD, _MAX_WAIT = 900.0, 30.0
+# So many 429s in so many seconds are waited out as they say, and no reason to look for a limit.
+_ENOUGH, _MINUTE = 3, 60.0
+# Seconds: the longest wait for another trial, which goes alone.
+_MAX_WAIT = 30.0
 # A text may name any number: what others have used is not worth more memory than this, nor limits more windows.
 _MOST_OTHERS, _MOST_TOLD = 10_000, 4
 
@@ -48,8 +53,8 @@ class Gate:
         if peers is not None:
             peers.members += 1
             if rate is not None and peers.members > 1:
-                # Of those that are alike one runs ahead: where it is refused, the others hear of it in time.
-                # What their first window takes longer they stay behind.
+                # Of those that are alike one runs ahead: where it is refused, the others hear of it in time, since
+                # they stay behind by what their first window takes longer.
                 self._behind = rate.count
         self._version = 0
         self._windows = tuple(map(Window, promises(rate)))
@@ -138,7 +143,7 @@ class Gate:
             estimate = self._estimate = peers.inherit(now)
             if estimate is None:
                 return
-        trial = estimate.trial and sent_at >= self._trial_at - _SAME
+        trial = estimate.trial and sent_at >= self._trial_at
         if estimate.trial and not trial:
             changed = estimate.accept_late()
         else:
@@ -173,7 +178,7 @@ class Gate:
             until = now
         else:
             until = self._guess(now, sent_at)
-        self.hold(now + min(retry_after, _MAX_HOLD) if retry_after else min(until, now + _MAX_HOLD))
+        self.hold(now + min(retry_after, MAX_HOLD) if retry_after else min(until, now + MAX_HOLD))
         return self.held_until
 
     # ---- what the server told
@@ -213,14 +218,10 @@ class Gate:
         rest, since = self._answered - len(known), now - seconds
         if rest <= 0 or until <= since:
             return known, self._entered - self._answered
-        step = max(0.0, until - self._began) / rest
         # The spread is quicker than the rate, and then it pauses: they may have come that much later.
         rate = self._rate
         late = (1 - 1 / quicker(rate.count)) * rate.per if rate is not None and rate.per <= LONGEST_SPREAD else 0.0
-        # In hours there are millions of them: those that are too old are left out by their number.
-        old = max(0, int((since - self._began - late) / step) - 1) if step else 0
-        times = (min(until, self._began + (number + 1) * step + late) for number in range(old, rest))
-        return [at for at in times if at > since] + known, self._entered - self._answered
+        return spread_out(rest, self._began, until, late, since) + known, self._entered - self._answered
 
     def _takes_its_word(self, now: float) -> bool:
         """A few times in a minute it is enough to wait for as long as it says, whatever the reason."""

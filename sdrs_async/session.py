@@ -23,7 +23,7 @@ from sdrs_async.engine import Engine
 from sdrs_async.errors import ConfigError
 from sdrs_async.fleet import Fleet
 from sdrs_async.listing import Ask, FailedTask, Group, Project
-from sdrs_async.models import Limits, Outcome, ProjectLevel, Rate, RetryPolicy, Target
+from sdrs_async.models import Limits, Outcome, ProjectLevel, RetryPolicy, Target
 from sdrs_async.reading import READ_AHEAD, Intake, Reader, Targets, sources
 from sdrs_async.report import Report, Scopes
 from sdrs_async.run import Finding, Run, Running
@@ -70,15 +70,15 @@ class Session:
         self._read_ahead = read_ahead
         self._fleet = Fleet(concurrency)
         self._clients = [_client(account, concurrency, retry) for account in accounts]
-        rates = _endpoint_rates(accounts, self._clients)
-        pairs = zip(accounts, self._clients, strict=True)
-        self._users = {account.name: self._user(account, client, rates[client.endpoint]) for account, client in pairs}
         self._scopes = self._bounds(concurrency)
+        pairs = zip(accounts, self._clients, strict=True)
+        self._users = {account.name: self._user(account, client) for account, client in pairs}
         self._stack = AsyncExitStack()
 
-    def _user(self, account: Account, client: Client, endpoint_rate: Rate | None) -> User:
+    def _user(self, account: Account, client: Client) -> User:
+        limits = replace(account.limits, endpoint_rate=self._scopes.endpoint_rate(account.name))
         return self._fleet.user(
-            account.name, client.endpoint, client.send, replace(account.limits, endpoint_rate=endpoint_rate),
+            account.name, client.endpoint, client.send, limits,
             sign_in=client.sign_in if client.signs_in else None,
             one_key=getattr(account.auth, "one_key", False),
             identity=getattr(account.auth, "identity", account.auth),
@@ -245,15 +245,6 @@ def _client(account: Account, concurrency: int | None, retry: RetryPolicy) -> Cl
         account.endpoint, account.auth, limits=replace(account.limits, concurrency=concurrency), retry=retry,
         iam_endpoint=account.iam_endpoint, ca_file=account.ca_file, allow_http=account.allow_http,
     )  # fmt: skip
-
-
-def _endpoint_rates(accounts: Iterable[Account], clients: Iterable[Client]) -> dict[str, Rate | None]:
-    """The lowest rate that the accounts of each endpoint name: it is one limit, and holds for all of them together."""
-    rates: dict[str, Rate | None] = {}
-    for account, client in zip(accounts, clients, strict=True):
-        named = (rate for rate in (rates.get(client.endpoint), Rate.parse(account.limits.endpoint_rate)) if rate)
-        rates[client.endpoint] = min(named, key=lambda rate: rate.count / rate.per, default=None)
-    return rates
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from sdrs_async import scopes, standing
 from sdrs_async.fleet import Fleet
 from sdrs_async.lanes import Job, Lane
 from sdrs_async.models import Listing, Outcome, Reply, RetryPolicy, Verdict
-from sdrs_async.retry import MAX_HOLD, delay_after, hold_after, last_start
+from sdrs_async.retry import delay_after, hold_after, last_start
 from sdrs_async.users import User
 
 __all__ = ["Settlement"]
@@ -175,8 +175,7 @@ class Settlement:
             return
         gate, name = scopes.refused(job.lane, reply)
         before = gate.held_until
-        wait = None if reply.retry_after is None else min(reply.retry_after, MAX_HOLD)
-        until = gate.refuse(now, job.given_at, reply.told, wait)
+        until = gate.refuse(now, job.given_at, reply.told, reply.retry_after)
         if until > max(before, now):
             log.info("throttled: %s waits %.1f s (%s)", name, until - now, reply.message)
             if until > now + _LOOK_AHEAD:

@@ -10,9 +10,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
+from sdrs_async.adaptation import Peers
 from sdrs_async.concurrency import Concurrency
 from sdrs_async.models import Call, Limits, Rate, Reply
-from sdrs_async.pacing import Gate, Peers
+from sdrs_async.pacing import Gate
 from sdrs_async.windows import RoundTrips
 
 if TYPE_CHECKING:

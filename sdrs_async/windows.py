@@ -1,8 +1,10 @@
-"""The arithmetic of one rate: a window that no network can break, and what round trips allow.
+"""The arithmetic of one rate: a window anchored at the answers, and what round trips allow.
 
 The server counts a request at some moment between its sending and its answer. Every permit is therefore free again
 only when the *answer* to its last request is one window old: then any window holds at most one request per permit,
-whatever the network does. No margin proves that; anchoring at the answers does.
+whatever the network does. No margin proves that; anchoring at the answers does. The credit of `RoundTrips` takes a
+little of the proof back: where round trips that were steady become shorter at once, two requests may come so much too
+close, 10 ms at most.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Iterable
 
 from sdrs_async.models import Rate
 
-__all__ = ["LONGEST_SPREAD", "RoundTrips", "Window", "promises", "quicker"]
+__all__ = ["LONGEST_SPREAD", "RoundTrips", "Window", "promises", "quicker", "spread_out"]
 
 LONGEST_SPREAD = 10.0
 """Seconds: longer windows want the burst, 150 groups at 200 per 5 minutes are done at once, not after 225 s."""
@@ -108,6 +110,15 @@ def promises(rate: Rate | None) -> tuple[Rate, ...]:
 def quicker(count: float) -> float:
     """How much quicker than the rate the starts are spread: permits that come free together shall not queue for it."""
     return 1 + max(_LEAST_QUICKER, _QUICKER / math.sqrt(count))
+
+
+def spread_out(count: int, began: float, until: float, late: float, since: float) -> list[float]:
+    """When so many requests were answered, if evenly from `began` to `until`, but `late`; those after `since`."""
+    step = max(0.0, until - began) / count
+    # In hours there are millions of them: those that are too old are left out by their number.
+    old = max(0, int((since - began - late) / step) - 1) if step else 0
+    times = (min(until, began + (number + 1) * step + late) for number in range(old, count))
+    return [at for at in times if at > since]
 
 
 class RoundTrips:

@@ -15,9 +15,9 @@ from random import Random
 
 import pytest
 
-from sdrs_async.adaptation import Estimate
+from sdrs_async.adaptation import Estimate, Peers
 from sdrs_async.models import Rate
-from sdrs_async.pacing import Gate, Peers
+from sdrs_async.pacing import Gate
 from sdrs_async.windows import RoundTrips
 
 TRIP = 0.02

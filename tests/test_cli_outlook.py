@@ -39,22 +39,14 @@ class Limited:
         self.by_kind: dict[str, tuple[int, float]] = {}
         self.asked = 0
 
-    def held(self) -> tuple[int, float]:
-        """Who waits, of whatever kind."""
-        return sum(count for count, _ in self.by_kind.values()), max((s for _, s in self.by_kind.values()), default=0.0)
+    def waits(self) -> dict[str, tuple[int, float]]:
+        """Who waits, by kind."""
+        return self.by_kind
 
     def learned(self) -> list[Learned]:
         """What is known by now."""
         self.asked += 1
         return self.limits
-
-
-class WithKinds(Limited):
-    """One that also says which kind of scope waits."""
-
-    def waits(self) -> dict[str, tuple[int, float]]:
-        """Who waits, by kind."""
-        return self.by_kind
 
 
 @pytest.fixture
@@ -214,16 +206,9 @@ def test_who_waits_is_named_with_its_limit(
     by_kind: dict[str, tuple[int, float]], learned: list[Learned], expected: Waiting
 ) -> None:
     """Of several kinds the one that waits longest, with the lowest limit that was learned of that kind."""
-    limited = WithKinds()
+    limited = Limited()
     limited.by_kind, limited.limits = by_kind, learned
     assert waiting(limited) == expected
-
-
-def test_without_a_word_on_the_kind_projects_wait() -> None:
-    """A run that only counts those who wait."""
-    limited = Limited()
-    limited.by_kind = {"user": (1, 9.0)}
-    assert waiting(limited) == Waiting(1, 9.0)
 
 
 @pytest.mark.parametrize(
@@ -244,7 +229,7 @@ def test_the_words_for_who_waits(held: Waiting, words: str) -> None:
 
 def test_a_look_that_takes_long_is_not_repeated_at_every_redraw() -> None:
     """With a hundred thousand projects it takes a while: between, the wait is counted down, until it is over."""
-    limited = WithKinds()
+    limited = Limited()
 
     def slow() -> dict[str, tuple[int, float]]:
         limited.asked += 1
@@ -269,7 +254,7 @@ class Clock:
 
     def __init__(self, spooled: Spool, **limits: Any) -> None:
         self.done: Counter[str] = Counter()
-        self.limited = WithKinds()
+        self.limited = Limited()
         self.outlook = Outlook(Floors([_account(**limits)], None, spooled), self.done.__getitem__, now=1000.0)
 
     def left(self, at: float, settled: Mapping[str, int] | None = None) -> float:

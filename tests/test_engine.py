@@ -440,3 +440,17 @@ def test_a_bad_item_stops_the_run_with_its_number() -> None:
     settled = settle(Service(), [("p", "g"), ("p", "batch")], FREE)
     assert isinstance(settled.engine.error, ConfigError)
     assert str(settled.engine.error).startswith("target number 2: server_group_id 'batch' is refused")
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [Limits("2/5min", 8, None, None), Limits(None, 8, "2/5min", None), Limits(None, 8, None, "2/5min")],
+)
+def test_a_target_whose_turn_cannot_come_in_time_fails_as_soon_as_that_is_known(limits: Limits) -> None:
+    """It waits for its second try when another one uses the last turn of five minutes: its minute cannot suffice."""
+    busy = Reply(Verdict.TRANSIENT, 503, message="busy", retry_after=10.0)
+    service = Service(answer=lambda t, n: busy if t.server_group_id == "g0" else DELETED)
+    settled = settle(service, [("p", "g0"), ("p", "g1")], limits, RetryPolicy(total=60))
+    [failed] = [outcome for outcome in settled.outcomes if outcome.verdict is Verdict.TRANSIENT]
+    assert (failed.target.server_group_id, failed.attempts) == ("g0", 1)
+    assert failed.elapsed < 1

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Callable
 
 import pytest
 
 from sdrs_async import Account, AuthenticationError, Limits, StaticToken, connect
-from sdrs_async.models import Reply, RetryPolicy, Target, Verdict
+from sdrs_async.models import Rate, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.simulator import Simulator
 from tests.engine_runs import DELETED, FREE, Iam, Party, Service, most_in_window, refused, settle_all
 
@@ -158,3 +159,44 @@ def test_sign_ins_that_end_after_their_account_was_stopped_leave_their_share_to_
     settled = settle_all(parties, concurrency=8)
     assert settled.of("b")[-1].verdict is Verdict.DELETED
     assert settled.seconds <= 1.2 * 100 / 8
+
+
+def sliding(limits: dict[str, int], told: Reply, per: float = 1.0) -> Callable[[Target, int], Reply]:
+    """So many in `per` seconds for each whom `limits` names, all projects together under an empty name; `told`: the refusal."""
+    admitted: dict[str, deque[float]] = defaultdict(deque)
+
+    def answer(target: Target, nth: int) -> Reply:
+        now, whose = asyncio.get_running_loop().time(), target.project_id if target.project_id in limits else ""
+        recent = admitted[whose]
+        while recent and recent[0] <= now - per:
+            recent.popleft()
+        if len(recent) >= limits[whose]:
+            return told
+        recent.append(now)
+        return DELETED
+
+    return answer
+
+
+@pytest.mark.parametrize(("count", "per"), [(5, 1.0), (20, 5.0)])
+def test_projects_learn_of_each_other_what_no_429_says(count: int, per: float) -> None:
+    """Twenty projects under a hidden limit each: the first one, a little ahead of the others, is refused for all."""
+    limits = {f"p{number}": count for number in range(20)}
+    service = Service(sliding(limits, Reply(Verdict.THROTTLED, 429, message="busy"), per))
+    targets = {project: [f"g{group}" for group in range(6 * count)] for project in limits}
+    settled = settle_all({"a": Party(service, targets, Limits("10/s", 8, None, None))})
+    assert settled.verdicts() == {Verdict.DELETED: 20 * 6 * count}
+    assert len(service.calls) - 20 * 6 * count <= 3, "alone each of them is refused once or more"
+    assert settled.seconds <= 1.2 * 6 * per
+
+
+@pytest.mark.parametrize("scope", ["user", "endpoint"])
+def test_a_shared_limit_that_is_lower_than_what_is_told_is_found(scope: str) -> None:
+    """The gateway says 40 per second and lets 20 through, since others use the rest: no target is lost to that."""
+    told = Reply(Verdict.THROTTLED, 429, scope=scope, told=Rate(40))
+    service = Service(sliding({"": 20}, told))
+    targets = {f"p{number}": [f"g{group}" for group in range(100)] for number in range(12)}
+    settled = settle_all({"a": Party(service, targets, Limits(None, 8, None, None))})
+    assert settled.verdicts() == {Verdict.DELETED: 1200}
+    assert settled.seconds <= 1.3 * 1200 / 20
+    assert len(service.calls) - 1200 <= 64 + 30

@@ -433,3 +433,16 @@ def test_a_429_after_hours_costs_no_more_than_one_after_minutes() -> None:
     finally:
         sys.setprofile(None)
     assert len(counted) < 20_000
+
+
+def test_a_told_limit_that_is_refused_again_and_again_is_not_the_one_in_force() -> None:
+    """Waited out once, and refused all the same: then there is less than what was told, and it is looked for."""
+    gate = Gate(None)
+    refused_at(gate, 0.0, Rate(50, 10))
+    refused_at(gate, 5.0, Rate(50, 10))
+    starts(gate, 1, begin=15.1)
+    refused_at(gate, 17.0, Rate(50, 10))
+    assert gate.learned is not None
+    rate, told = gate.learned
+    assert not told
+    assert rate.count / rate.per < 5

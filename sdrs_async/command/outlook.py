@@ -25,8 +25,8 @@ _REST = 50
 class Limited(Protocol):
     """What is asked of a run."""
 
-    def held(self) -> tuple[int, float]:
-        """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
+    def waits(self) -> Mapping[str, tuple[int, float]]:
+        """By kind, how many scopes wait because of a 429, and the seconds until the last of them goes on."""
         ...
 
     def learned(self) -> Sequence[Learned]:
@@ -36,8 +36,7 @@ class Limited(Protocol):
 
 def waiting(run: Limited) -> Waiting:
     """Who waits now; of several kinds of scopes those that wait longest."""
-    waits: Mapping[str, tuple[int, float]] = run.waits() if hasattr(run, "waits") else {"project": run.held()}
-    kind, (scopes, seconds) = max(waits.items(), key=lambda one: one[1][1], default=("project", (0, 0.0)))
+    kind, (scopes, seconds) = max(run.waits().items(), key=lambda one: one[1][1], default=("project", (0, 0.0)))
     if not scopes:
         return Waiting()
     rates = [one.rate for one in run.learned() if one.scope == kind]

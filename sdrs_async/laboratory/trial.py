@@ -14,6 +14,8 @@ from dataclasses import dataclass, field, replace
 from random import Random
 from statistics import median
 
+import anyio
+
 from sdrs_async.engine import Engine
 from sdrs_async.fleet import Fleet
 from sdrs_async.laboratory.gateways import Gateway
@@ -111,10 +113,10 @@ def run_trial(
         fleet = Fleet(concurrency)
         engine = Engine(fleet, books.settle, retry or RetryPolicy(), rng=rng)
         readers = [reader for one in workloads for reader in _readers(fleet, one, world, read_ahead)]
-        beside = asyncio.ensure_future(_stop(engine, gateway, seconds, most))
-        await engine.run(readers)
-        beside.cancel()
-        await asyncio.wait([beside])
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_stop, engine, gateway, seconds, most)
+            await engine.run(readers)
+            tasks.cancel_scope.cancel()
         books.learned = tuple(fleet.learned())
         return asyncio.get_running_loop().time()
 

@@ -112,6 +112,10 @@ class Scopes:
         for one in learned:
             yield from _of_rate(f"{one.scope} rate (learned)", self._held_back(one, loads), one.rate)
 
+    def endpoint_rate(self, account: str) -> Rate | None:
+        """What holds at an account's endpoint: it is one limit, for all accounts there together."""
+        return self._endpoint_rate(next(those for those in self._by_endpoint() if account in those))
+
     def _by_endpoint(self) -> Iterable[list[str]]:
         places: dict[object, list[str]] = {}
         for account in self.limits:

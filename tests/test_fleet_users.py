@@ -162,7 +162,7 @@ def test_sign_ins_that_end_after_their_account_was_stopped_leave_their_share_to_
 
 
 def sliding(limits: dict[str, int], told: Reply, per: float = 1.0) -> Callable[[Target, int], Reply]:
-    """So many in `per` seconds for each whom `limits` names, all projects together under an empty name; `told`: the refusal."""
+    """So many in `per` seconds for each whom `limits` names, under an empty name for all; `told`: the refusal."""
     admitted: dict[str, deque[float]] = defaultdict(deque)
 
     def answer(target: Target, nth: int) -> Reply:

@@ -114,10 +114,11 @@ class Fleet:
 
         Lanes that are due and not signed in are left in `unsigned`.
         """
-        self._wake(now)
-        if self.closed:
-            return None
-        while True:
+        while self._heap and self._heap[0][0] <= now:
+            due, _, lane = heappop(self._heap)
+            if lane.place == due:
+                self._enter_ring(lane, now)
+        while not self.closed:
             while (user := self._turns.take(now)) is not None:
                 job = self._take_of(user, now) if user.due() <= now else None
                 if user.ring:
@@ -126,16 +127,9 @@ class Fleet:
                     return job
             # Whoever was let in for one that hung may have had nothing to start: the next one may.
             if not self._parked or len(self._hanging) >= self._hanging_cap:
-                return None
+                break
             self._enter_ring(self._parked.popleft(), now)
-
-    def _wake(self, now: float) -> None:
-        """Who is due by now takes its place among those."""
-        while self._heap and self._heap[0][0] <= now:
-            due, _, lane = heappop(self._heap)
-            if lane.place == due:
-                self._enter_ring(lane, now)
-        self._turns.wake(now)
+        return None
 
     def _take_of(self, user: User, now: float) -> Job | None:
         while user.ring:

@@ -91,8 +91,9 @@ class Gate:
 
     def due(self) -> float:
         """Earliest time for the next start: in the past if at once, `inf` if only an answer can tell."""
-        if self._peers is not None and self._peers.version != self._version:
-            self._follow(self._peers)
+        peers = self._peers
+        if peers is not None and peers.version != self._version:
+            self._follow(peers)
         due = self._free
         if due:
             due -= self._trips.credit
@@ -105,10 +106,11 @@ class Gate:
         if self._entered == self._answered and now > self._left + _LULL:
             self._began, self._entered, self._answered, self._accepted = now, 0, 0, 0
         self._entered += 1
+        free = self._free
         for window in self._windows:
-            window.enter()
-            due = window.due
-            self._free = due if due > self._free else self._free
+            due = window.enter()
+            free = due if due > free else free
+        self._free = free
         dripped = self._dripped
         self._dripped = (dripped if dripped > now else now) + self._pause
         if self._estimate is not None and self._estimate.trial:
@@ -244,11 +246,9 @@ class Gate:
         due = self._found.due if self._found is not None and self._found.due < math.inf else now
         until = max(due, estimate.wait, now + min(_MAX_WAIT, 0.02 * 3.0**estimate.streak))
         # One that is refused among the first tells only of its own scope: somebody else may have used it up.
-        shared = self._peers is not None and (
-            (forked and self._accepted >= _TELLING) or self._peers.estimate is estimate
-        )
-        if self._peers is not None and shared:
-            self._peers.refused(estimate, now, now if growing else until + 3 * (now - sent_at) + 0.01)
+        peers, telling = self._peers, forked and self._accepted >= _TELLING
+        if peers is not None and (telling or peers.estimate is estimate):
+            peers.refused(estimate, now, now if growing else until + 3 * (now - sent_at) + 0.01)
         return until
 
     def _first_estimate(self, now: float) -> Estimate:

@@ -24,13 +24,6 @@ class Turns:
         self._heap: list[tuple[float, int, User]] = []
         self._order = 0
 
-    def wake(self, now: float) -> None:
-        """Who is due by now has a turn."""
-        while self._heap and self._heap[0][0] <= now:
-            due, _, user = heappop(self._heap)
-            if user.place == due:
-                self.place(user, now)
-
     def place(self, user: User, now: float) -> None:
         """Put the user where it belongs now."""
         if user.place == _IN_TURNS or not user.ring:
@@ -48,6 +41,10 @@ class Turns:
 
     def take(self, now: float) -> User | None:
         """Take out the user whose turn it is at an endpoint that is due; `None` if there is none."""
+        while self._heap and self._heap[0][0] <= now:
+            due, _, user = heappop(self._heap)
+            if user.place == due:
+                self.place(user, now)
         longest: Endpoint | None = None
         for endpoint in self._endpoints.values():
             turns = endpoint.turns

@@ -53,11 +53,12 @@ class Window:
         self.due = 0.0
         self._look()
 
-    def enter(self) -> None:
-        """One request starts."""
+    def enter(self) -> float:
+        """One request starts; `due` after it."""
         self._used += 1
         if self._used >= self.count:
             self._look()
+        return self.due
 
     def leave(self, now: float, answered: bool = True) -> None:
         """One request was answered, or given up."""

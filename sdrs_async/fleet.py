@@ -51,7 +51,7 @@ class Fleet:
         self._hanging: set[Lane] = set()
         self._hanging_cap = max(1, concurrency // 4) if concurrency else math.inf
         self._heap: list[tuple[float, int, Lane]] = []
-        self._turns = Turns(self._endpoints)
+        self._turns = Turns(self._endpoints.values())
         self._order = 0
         self.busy = self.closed = False
 
@@ -177,16 +177,22 @@ class Fleet:
 
     def leave(self, lane: Lane, now: float, answered: bool = True) -> None:
         """A request of the lane was answered, or given up; what is known of the lane by then says where it goes."""
+        user, key, endpoint = lane.user, lane.user.key, lane.user.endpoint
         lane.in_flight -= 1
+        endpoint.in_flight -= 1
+        if key is not None:
+            key.in_flight -= 1
         lane.gate.leave(now, answered)
-        lane.user.leave(now, answered)
+        user.gate.leave(now, answered)
+        endpoint.gate.leave(now, answered)
         if self._parked:
             self._unpark(lane, now)
-        self._hanging.discard(lane)
+        if self._hanging:
+            self._hanging.discard(lane)
         self.rest(lane)
         self._place(lane, now)
-        for user in lane.user.key.users if lane.user.key is not None else (lane.user,):
-            self._turns.place(user, now)
+        for other in (user,) if key is None else key.users:
+            self._turns.place(other, now)
 
     def rest(self, lane: Lane) -> None:
         """Give the share of a lane that has run out of work to the others."""
@@ -227,19 +233,26 @@ class Fleet:
         return min(due, self._heap[0][0]) if self._heap else due
 
     def _start(self, lane: Lane, now: float) -> Job:
+        user, key, endpoint = lane.user, lane.user.key, lane.user.endpoint
         job = lane.next_job(now)
         job.given_at = now
+        # Scope by scope, here and in `leave`, and not a method for all of them: no turn is cheaper than its calls.
         lane.gate.enter(now)
-        lane.user.enter(now)
+        user.gate.enter(now)
+        endpoint.gate.enter(now)
         lane.in_flight += 1
+        endpoint.in_flight += 1
+        if key is not None:
+            key.in_flight += 1
         lane.taken += 1
         if lane.timed_out:
             self._hanging.add(lane)
-        if lane.taken < lane.user.weight and lane.due(self._share) <= now:
-            lane.place = _IN_RING
-            lane.user.ring.appendleft(lane)  # its next turn at once
-        elif lane.has_waiting():
-            self._place(lane, now)
+        if lane.ready or lane.later:
+            if lane.taken < user.weight and lane.due(self._share) <= now:
+                lane.place = _IN_RING
+                user.ring.appendleft(lane)  # its next turn at once
+            else:
+                self._place(lane, now)
         return job
 
     def _place(self, lane: Lane, now: float) -> None:

@@ -64,7 +64,7 @@ class Job:
 
 
 class Lane:
-    """One project: its gate, its cap, the jobs that are ready and those that wait for their next try.
+    """One project: its gate, its cap, the jobs that are `ready` and those that wait for their next try, `later`.
 
     `answered`: it has answered since its last time-out. Until then the project has one slot: one that hangs, or is
     closed to this credential, costs one request at first and not its whole cap. `timed_out`: it has not answered since
@@ -76,7 +76,7 @@ class Lane:
     """
 
     __slots__ = (
-        "_later", "accepted", "active", "admitted", "answered", "cap", "forbidden", "gate", "in_flight", "lost_turn",
+        "accepted", "active", "admitted", "answered", "cap", "forbidden", "gate", "in_flight", "later", "lost_turn",
         "place", "project_id", "ready", "sign_in_at", "signed_at", "signed_until", "stopped", "taken", "timed_out",
         "turn", "user",
     )  # fmt: skip
@@ -89,7 +89,7 @@ class Lane:
         self.cap = math.inf if cap is None else cap
         self.in_flight = 0
         self.ready: deque[Job] | tuple[()] = _NONE
-        self._later: list[tuple[float, int, Job]] = []
+        self.later: list[tuple[float, int, Job]] = []
         self.place: float | None = None
         self.signed_until = math.inf if user.sign_in is None else -math.inf
         self.sign_in_at = 0.0
@@ -111,14 +111,14 @@ class Lane:
         `inf` when it has none, or only an answer can tell.
         """
         ready = self.ready
-        if not ready and not self._later:
+        if not ready and not self.later:
             return math.inf
         in_flight = self.in_flight
         if in_flight >= share or in_flight >= (self.cap if self.answered else 1):
             return math.inf
         due = self.gate.due()
         due = self.sign_in_at if self.sign_in_at > due else due
-        return due if ready else max(due, self._later[0][0])
+        return due if ready else max(due, self.later[0][0])
 
     def push(self, job: Job) -> None:
         """A new one; it goes behind those that are ready."""
@@ -129,11 +129,10 @@ class Lane:
 
     def next_job(self, now: float) -> Job:
         """The job whose turn it is: a try again that is due goes before a first try."""
-        later = self._later
-        return heappop(later)[2] if later and (later[0][0] <= now or not self.ready) else self._pop_ready()
-
-    def _pop_ready(self) -> Job:
+        later = self.later
         ready: deque[Job] = self.ready  # type: ignore[assignment]
+        if later and (later[0][0] <= now or not ready):
+            return heappop(later)[2]
         job = ready.popleft()
         if not ready:
             self.ready = _NONE
@@ -141,40 +140,38 @@ class Lane:
 
     def retry(self, job: Job, due: float, order: int) -> None:
         """Try the job again at `due`; it holds no slot until then."""
-        heappush(self._later, (due, order, job))
+        heappush(self.later, (due, order, job))
 
     def has_retries(self) -> bool:
         """Whether anything waits for another try."""
-        return bool(self._later)
+        return bool(self.later)
 
     def next_retry(self) -> float:
         """When the first of those that wait for another try may start."""
-        return self._later[0][0]
+        return self.later[0][0]
 
     def drain(self) -> Iterator[Job]:
         """Take out everything that waits, in order."""
-        while self._later:
-            yield heappop(self._later)[2]
-        while self.ready:
-            yield self._pop_ready()
+        while self.has_waiting():
+            yield self.next_job(math.inf)
 
     def overdue(self, until: float, total: float) -> list[Job]:
         """Take out the jobs that wait for another try and whose time of `total` seconds is over by `until`."""
-        if not self._later:
+        if not self.later:
             return []
-        late = [job for _, _, job in self._later if job.first_try + total <= until]
+        late = [job for _, _, job in self.later if job.first_try + total <= until]
         if late:
-            self._later = [entry for entry in self._later if entry[2].first_try + total > until]
-            heapify(self._later)
+            self.later = [entry for entry in self.later if entry[2].first_try + total > until]
+            heapify(self.later)
         return late
 
     def has_work(self) -> bool:
         """Whether anything of it is on the wire or waits."""
-        return bool(self.in_flight or self.ready or self._later)
+        return bool(self.in_flight or self.ready or self.later)
 
     def has_waiting(self) -> bool:
         """Whether `next_job` has one to give."""
-        return bool(self.ready or self._later)
+        return bool(self.ready or self.later)
 
     def earliest(self, due: float) -> float:
         """When a job that is due then can start, as far as the scopes tell by now."""

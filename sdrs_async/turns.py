@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from heapq import heappop, heappush
 
 from sdrs_async.users import Endpoint, User
@@ -19,7 +19,7 @@ class Turns:
     One whose limit waits for an answer is in neither; it is placed again when that comes.
     """
 
-    def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
+    def __init__(self, endpoints: Iterable[Endpoint]) -> None:
         self._endpoints = endpoints
         self._heap: list[tuple[float, int, User]] = []
         self._order = 0
@@ -46,7 +46,7 @@ class Turns:
             if user.place == due:
                 self.place(user, now)
         longest: Endpoint | None = None
-        for endpoint in self._endpoints.values():
+        for endpoint in self._endpoints:
             turns = endpoint.turns
             if turns and (longest is None or turns[0] < longest.turns[0]) and endpoint.due() <= now:
                 longest = endpoint
@@ -60,6 +60,6 @@ class Turns:
         """When it is worth to ask again."""
         if self._heap:
             yield self._heap[0][0]
-        for endpoint in self._endpoints.values():
+        for endpoint in self._endpoints:
             if endpoint.turns:
                 yield endpoint.due()

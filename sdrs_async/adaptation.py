@@ -16,7 +16,7 @@ from copy import copy
 
 from sdrs_async.models import Rate
 
-__all__ = ["Estimate", "Peers"]
+__all__ = ["Estimate"]
 
 # Seconds: lengths of windows, after which it is tried whether one is over, and the longest that is looked for.
 _LENGTHS, _LONGEST = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0), 10.0
@@ -27,9 +27,11 @@ _HELD, _LATER = 2, 1.2
 _STEP, _GROWTH, _DOUBLED, _FASTEST = 0.25, 0.02, 2.0, 0.3
 # Seconds from a refusal to the next try for more, and after a change in which there are few: refusals that it may have.
 _PAUSE, _MINUTE, _BUDGET = 16.0, 60.0, 3
-_TOGETHER, _SILENT = 1.0, 5.0  # seconds: refusals of several scopes with one cause; who leads has nothing more to send
 # What is left of a level: refused once, refused again, refused before it was proven, and until the next boundary.
 _LITTLE, _DEEP, _AGAIN, _SHRINK = 0.97, 0.28, 0.85, 0.75
+_SHORT = 2.0  # seconds: a window that long can be filled again without being above a new limit for long
+_PATIENCE = 0.3  # of a long aligned window: until it is asked again whether it is over
+_SEEMS = 1.02  # times what is proven: more was let through than a window that is not aligned can have room for
 _SLIGHT = 1.4  # times what is proven: a rise that a boundary explains
 
 
@@ -40,7 +42,7 @@ class Estimate:
     """
 
     __slots__ = (
-        "_aligned", "_begun", "_ceiling", "_filled", "_floor", "_grown", "_guessed", "_hint", "_later", "_least",
+        "_aligned", "_before", "_begun", "_ceiling", "_filled", "_floor", "_grown", "_hint", "_later", "_least",
         "_opened", "_passed", "_probe_at", "_proven", "_refused", "_searching", "_stepped", "_tried", "level", "per",
         "streak", "trial", "wait",
     )  # fmt: skip
@@ -61,7 +63,9 @@ class Estimate:
         self._tried, self._least, self.streak, self._passed = self.per, 0.0, 0, 0
         # Levels, 0 for none: to try next time; to measure after the next boundary, and below which that cannot be.
         self._hint = self._later = self._floor = 0.0
-        self._aligned = self._guessed = False
+        # Where the present level is a guess: that from before the cut, or of as much as there was to send; else 0.
+        self._before = 0.0 if self._searching or ceiling is not None else self.level
+        self._aligned = False
         self._opened, self._begun, self._refused = -math.inf, now, list[float]()
         self._grown, self._stepped, self._probe_at, self.trial, self.wait = -1.0, now, math.inf, False, 0.0
 
@@ -69,8 +73,9 @@ class Estimate:
         """One that begins where this one is."""
         made = copy(self)
         made.level = made._proven = self._proven or self.level
-        made.trial = made._searching = made._guessed = False
-        made.streak, made._grown, made._hint, made._later, made._floor = 0, -1.0, 0.0, 0.0, 0.0
+        made.trial = made._searching = False
+        made.streak, made._grown = 0, -1.0
+        made._before = made._hint = made._later = made._floor = 0.0
         made._opened, made._begun, made._refused, made._probe_at = -math.inf, now - _MINUTE, [], now + _PAUSE
         return made
 
@@ -105,7 +110,7 @@ class Estimate:
         if now >= self._opened + _HELD * self.per and self.level > self._proven:
             # What has come in bursts has to be even for a window, before more is tried.
             self._probe_at = max(self._probe_at, now + (0.0 if self._proven else self.per))
-            self._proven = self.level
+            self._proven, self._before = self.level, 0.0
             return True
         return probe and self.wants_more(now) and self._try_more(now)
 
@@ -132,6 +137,9 @@ class Estimate:
         elif self._later:
             # It is just after a boundary: filling the window at once shows its limit.
             self.level, self._later, self._floor, self._proven = self._later, 0.0, self._proven, 0.0
+        elif self._before and self._hint > self.level and self.per <= _SHORT:
+            # Filled again at the pace of before, it shows at once what it takes.
+            self.level, self._hint, changed = self._hint, 0.0, True
         return changed
 
     def _try_more(self, now: float) -> bool:
@@ -139,7 +147,7 @@ class Estimate:
         self._stepped, self._passed = now, 0
         if hinted := self._hint > self.level:
             self.level, self._hint, self._opened = self._hint, 0.0, now
-        else:
+        if self._before or not hinted:
             self._grown = 0.0
         return hinted
 
@@ -170,7 +178,7 @@ class Estimate:
         self._refused, self.wait = [at for at in self._refused if at > now - _MINUTE] + [now], 0.0
         if self.trial:
             self.streak += 1
-            self._refuse_trial(now)
+            self._refuse_trial(now, recent)
         elif self._grown >= 0:
             self._refuse_more(now, recent)
         elif not self._searching:
@@ -178,7 +186,7 @@ class Estimate:
         self._grown, self.trial = -1.0, True
         self._probe_at = now + (_PAUSE if self._proven or self._searching else 0.0)
 
-    def _refuse_trial(self, now: float) -> None:
+    def _refuse_trial(self, now: float, recent: int) -> None:
         if self._searching:
             if self._opened == -math.inf:
                 self._least = self._tried - self._filled
@@ -188,9 +196,25 @@ class Estimate:
         elif 0 < self._proven < self.level:
             self._aligned = True
             self._measure_later()
-        elif self.streak <= 1 + self._aligned:
-            self.level, self._proven, self._guessed = float(max(1, int(_DEEP * self.level))), 0.0, True
-            self._change(now, 2)
+        elif self.streak <= 1 + self._aligned and not (self._aligned and self._before):
+            self._fall(now, 0)
+        elif not recent and self.per < _LONGEST:
+            # Nothing was let through for as long as it is: its window is a longer one, and aligned to be refused late.
+            self.level = (self._before or self.level) * _LONGEST / self.per
+            self.per, self._proven, self._before, self._hint, self._aligned = _LONGEST, 0.0, 0.0, 0.0, True
+        elif self._aligned and self.per > _SHORT:
+            self.wait = now + _PATIENCE * self.per
+
+    def _fall(self, now: float, passed: int) -> None:
+        """The limit has been cut: begin far below, unless so many that have passed since a window began tell more."""
+        before, hint = self._before or self.level, self._hint if self._before else 0.0
+        # Cuts that come one after the other are none: then what is believed of the window is wrong.
+        if now >= self._begun + _MINUTE / 2:
+            hint = _LITTLE * before
+        self._change(now, 2 if self.trial or self.level < self._proven else 1)
+        self.level = max(1.0, int(_DEEP * self.level), min(_LITTLE * self.level, passed))
+        self._proven, self._before = self.level, before if passed <= self.level else 0.0
+        self._hint = hint if self._before else 0.0
 
     def _change(self, now: float, refusals: int) -> None:
         """The limit is another one now, which the last so many refusals told."""
@@ -199,8 +223,9 @@ class Estimate:
     def _refuse_more(self, now: float, recent: int) -> None:
         """More was tried: what was let through in the last window is the limit, unless a boundary lies in it."""
         self.level = max(self._proven, min(self.level, recent), 1.0)
-        missing, self._guessed = self._guessed and not self._aligned, False
-        if self.level <= _SLIGHT * self._proven + 1 and not missing:
+        guessed, self._before = self._before > 0, 0.0
+        exact = guessed and (not self._aligned or len(self._refused) < _BUDGET)
+        if self.level <= _SLIGHT * self._proven + 1 and not exact:
             # What is too much was let through before a boundary, a window after which comes the next.
             self.wait = now + self.per * (self.level + 1 - self._proven) / self._proven
             self._hint, self.level = self.level, self._proven
@@ -208,23 +233,27 @@ class Estimate:
         if now >= self._begun + _MINUTE:
             self._change(now, 1)
         if self._aligned:
-            self._measure_later()
+            self._measure_later(0.0 if guessed else _SHRINK)
 
-    def _measure_later(self) -> None:
+    def _measure_later(self, shrink: float = _SHRINK) -> None:
+        """See what a window takes once the next has begun; the less is left of the level, the surer that it has."""
         self._later = self._later or self.level
-        self.level = max(self._proven, _SHRINK * self.level)
+        self.level = max(self._proven, shrink * self.level)
 
     def _refuse_open(self, now: float) -> None:
         """Refused although nothing more was tried: it was not right yet, or it has changed."""
         if not self._proven:
             self._measure(now)
         elif now < self._opened + _HELD * self.per and self.level > self._proven:
-            self.level, self._aligned = max(1.0, self._proven, min(_AGAIN * self.level, self._passed)), True
+            self.level = max(1.0, self._proven, min(_AGAIN * self.level, self._passed))
+            self._aligned, self._before = self._aligned or not self._before, 0.0
         elif now < self._opened + self.per:
             # As many as have passed since then fit into a window, and no more if that began then.
-            self._proven = self.level = max(1.0, _DEEP * self.level, min(_LITTLE * self.level, self._passed))
-            self._guessed = True
-            self._change(now, 2)
+            self._fall(now, self._passed)
+        elif self.per > _SHORT and (self._aligned or self._hint > _SEEMS * self._proven + 1):
+            # It is full until its end, which is far: to ask again soon would only be refused.
+            self._fall(now, 0)
+            self._aligned = True
         else:
             self.level = max(1.0, _LITTLE * self.level)
 
@@ -251,49 +280,3 @@ def _at_least(seconds: float, lengths: tuple[float, ...]) -> float:
 def _whole(level: float, per: float) -> Rate:
     count = max(1, math.ceil(level - 1e-6))
     return Rate(count, per * count / level)
-
-
-class Peers:
-    """What scopes that are alike learn of each other: those that have no estimate of their own follow the first one.
-
-    `version` changes with what is to be followed; `opens`: nothing of those that follow starts before that time.
-    `heeded`: when the last refusal was sent out to all; `seen`: when the one they follow was last told of an answer.
-    """
-
-    __slots__ = ("_fork", "_probe_at", "estimate", "heeded", "members", "opens", "seen", "version")
-
-    def __init__(self) -> None:
-        self.estimate: Estimate | None = None
-        self.version = self.members = 0
-        self.opens = self.heeded = self.seen = self._probe_at = -math.inf
-        self._fork: Estimate | None = None
-
-    def refused(self, estimate: Estimate, now: float, opens: float) -> None:
-        """The estimate of one of them was wrong, all wait until its trial is over: they may be next."""
-        if self.estimate is None or self.estimate is estimate:
-            self.estimate, self.seen = estimate, now
-        elif now > self.heeded + _TOGETHER:
-            self._fork = estimate
-        self.heeded, self.opens, self.version = now, opens, self.version + 1
-
-    def refused_as_well(self, now: float) -> None:
-        """One that follows was refused by the same cause: it is the common limit that has fallen."""
-        if self._fork is not None and now <= self.heeded + _TOGETHER:
-            self.estimate, self._fork, self.seen, self.version = self._fork, None, now, self.version + 1
-
-    def accepted(self, now: float, *, changed: bool) -> None:
-        """The one they follow was told of an answer, and may have changed by that."""
-        self.seen, self.version = now, self.version + changed
-
-    def inherit(self, now: float) -> Estimate | None:
-        """An estimate for one that follows to lead with, where the one before has nothing more to send."""
-        if self.estimate is None or now < max(self.seen, self.opens) + _SILENT:
-            return None
-        self.estimate, self.seen = self.estimate.fork(now), now
-        return self.estimate
-
-    def may_probe(self, now: float) -> bool:
-        """Whether one of them may try more: one at a time, and not within 10 s of the last."""
-        if may := now >= self._probe_at:
-            self._probe_at = now + _LONGEST
-        return may

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 
-from sdrs_async.adaptation import Estimate, Peers
+from sdrs_async.adaptation import Estimate
 from sdrs_async.models import Rate
+from sdrs_async.peers import Peers
 from sdrs_async.retry import MAX_HOLD
-from sdrs_async.windows import LONGEST_SPREAD, RoundTrips, Window, promises, quicker, spread_out
+from sdrs_async.windows import LONGEST_SPREAD, UNLIMITED, RoundTrips, Window, promises, quicker, spread_out
 
 __all__ = ["Gate"]
 
@@ -56,18 +57,16 @@ class Gate:
                 # Of those that are alike one runs ahead: where it is refused, the others hear of it in time, since
                 # they stay behind by what their first window takes longer.
                 self._behind = rate.count
-        self._version = 0
+        self._version = self._hints = 0
         self._windows = tuple(map(Window, promises(rate)))
         if rate is None and peers is None:
             # What many share may be told a limit: then it has to be known what has come.
             self._windows = (Window(None, remembers=LONGEST_SPREAD),)
         self._told: tuple[Rate, ...] = ()
         self._told_at = self._hinted_at = -math.inf
-        self._hints = 0
         self._estimate: Estimate | None = None
         self._found: Window | None = None
-        self._trial_at = math.inf
-        self._heeded = -math.inf
+        self._trial_at, self._heeded = math.inf, -math.inf
         self._refused: list[float] | None = None
         # What it takes to know the past without a window that remembers it: how many, and since when.
         self._entered = self._answered = self._accepted = 0
@@ -89,6 +88,11 @@ class Gate:
             return min(self._told, key=lambda rate: rate.count / rate.per), True
         return None
 
+    @property
+    def follows(self) -> bool:
+        """Whether it keeps to what another has found."""
+        return self._estimate is None and self._peers is not None and self._peers.estimate is not None
+
     def due(self) -> float:
         """Earliest time for the next start: in the past if at once, `inf` if only an answer can tell."""
         peers = self._peers
@@ -106,11 +110,9 @@ class Gate:
         if self._entered == self._answered and now > self._left + _LULL:
             self._began, self._entered, self._answered, self._accepted = now, 0, 0, 0
         self._entered += 1
-        free = self._free
         for window in self._windows:
-            due = window.enter()
-            free = due if due > free else free
-        self._free = free
+            if (due := window.enter()) > self._free:
+                self._free = due
         dripped = self._dripped
         self._dripped = (dripped if dripped > now else now) + self._pause
         if self._estimate is not None and self._estimate.trial:
@@ -165,11 +167,12 @@ class Gate:
         was heeded is of the same cause, and changes nothing more.
         """
         self._refused = [at for at in self._refused or () if at > now - LONGEST_SPREAD] + [now]
-        if sent_at <= self._heeded or self._is_known_to_peers(sent_at):
+        peers = self._peers if self._estimate is None else None
+        if sent_at <= self._heeded or (peers is not None and sent_at <= peers.heeded):
             if self._estimate is not None:
                 self._estimate.refuse_late(now)
-            elif self._peers is not None:
-                self._peers.refused_as_well(now)
+            elif peers is not None:
+                peers.refused_as_well(now)
             return self.held_until
         self._heeded = now
         if told is not None and told not in self._told:
@@ -203,7 +206,7 @@ class Gate:
 
     def _limit(self, now: float, told: Rate, past: list[float], out: int) -> float:
         window, others = Window(told, past, out), (rate for rate in self._told if rate != told)
-        kept = {(math.inf, LONGEST_SPREAD), *((rate.count, rate.per) for rate in (*promises(self._rate), *others))}
+        kept = {(UNLIMITED, LONGEST_SPREAD), *((rate.count, rate.per) for rate in (*promises(self._rate), *others))}
         still = (one for one in self._windows if one is self._found or (one.count, one.per) in kept)
         self._put(*still, window)
         self._pace(even=True)
@@ -256,9 +259,6 @@ class Gate:
             return self._peers.estimate.fork(now)
         ceiling = min(self._told, key=lambda rate: rate.count / rate.per) if self._told else self._rate
         return Estimate(now, self._began, self._accepted, ceiling)
-
-    def _is_known_to_peers(self, sent_at: float) -> bool:
-        return self._estimate is None and self._peers is not None and sent_at <= self._peers.heeded
 
     def _follow(self, peers: Peers) -> None:
         """Keep to what another has found, unless there is an estimate of its own."""

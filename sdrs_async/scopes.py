@@ -13,14 +13,14 @@ from sdrs_async.users import Endpoint, User
 __all__ = ["behind", "learned", "refused", "waits"]
 
 
-def refused(lane: Lane, reply: Reply) -> tuple[Gate, str]:
-    """The gate of the scope that a 429 to this project names, and what to call it.
+def refused(lane: Lane, reply: Reply, now: float, sent_at: float) -> tuple[Gate, str]:
+    """The gate of the scope that a 429 names, to a request that this project sent at `sent_at`; and what to call it.
 
     One that names none is the project's, unless what projects were refused shows that it is the user's.
     """
     user = lane.user
     unnamed = reply.scope == "project" and reply.told is None
-    if reply.scope == "user" or (unnamed and user.turns_away(lane)):
+    if reply.scope == "user" or (unnamed and user.turns_away(lane, now, sent_at)):
         return user.gate, f"every project of {user.name}"
     if reply.scope == "endpoint":
         return user.endpoint.gate, "the endpoint"

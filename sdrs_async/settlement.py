@@ -173,7 +173,7 @@ class Settlement:
         if reply.scope == "sign-in":
             self._again(job, self._hold_sign_ins(job.lane.user, reply, now), now)
             return
-        gate, name = scopes.refused(job.lane, reply)
+        gate, name = scopes.refused(job.lane, reply, now, job.given_at)
         before = gate.held_until
         until = gate.refuse(now, job.given_at, reply.told, reply.retry_after)
         if until > max(before, now):

@@ -10,10 +10,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
-from sdrs_async.adaptation import Peers
 from sdrs_async.concurrency import Concurrency
 from sdrs_async.models import Call, Limits, Rate, Reply
 from sdrs_async.pacing import Gate
+from sdrs_async.peers import Peers
 from sdrs_async.windows import RoundTrips
 
 if TYPE_CHECKING:
@@ -166,39 +166,23 @@ class User:
             return math.inf
         return self.gate.due()
 
-    def enter(self, now: float) -> None:
-        """One request starts, here and at the endpoint."""
-        if self.key is not None:
-            self.key.in_flight += 1
-        self.gate.enter(now)
-        endpoint = self.endpoint
-        endpoint.in_flight += 1
-        endpoint.gate.enter(now)
-
-    def leave(self, now: float, answered: bool) -> None:
-        """One request was answered, or given up."""
-        if self.key is not None:
-            self.key.in_flight -= 1
-        self.gate.leave(now, answered)
-        endpoint = self.endpoint
-        endpoint.in_flight -= 1
-        endpoint.gate.leave(now, answered)
-
     def admit(self, lane: Lane) -> None:
         """A project has its first answer that is no 429."""
         lane.admitted = True
         if len(self._turned_away) < _TURNED_AWAY:
             self._turned_away.clear()
 
-    def turns_away(self, lane: Lane) -> bool:
-        """A project got a 429 that names no scope; whether the limit is the user's.
+    def turns_away(self, lane: Lane, now: float, sent_at: float) -> bool:
+        """A project got a 429 that names no scope, for a request sent at `sent_at`; whether the limit is the user's.
 
-        It is once several projects in a row were refused at their first request: a limit of their own would have let
-        these through. From then on it is the user's limit that is in the way.
+        It is once several projects in a row were refused at their first request, or when they followed another one to
+        a higher rate: a limit of their own would have let these through. From then on it is the user's that counts.
         """
+        if lane.gate.follows:
+            self.peers.doubt(lane, now, sent_at)
         if not lane.admitted and len(self._turned_away) < _TURNED_AWAY:
             self._turned_away.add(lane)
-        return len(self._turned_away) >= _TURNED_AWAY
+        return self.peers.shared or len(self._turned_away) >= _TURNED_AWAY
 
     def prove(self) -> None:
         """An answer came from behind the sign-in."""

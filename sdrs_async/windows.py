@@ -4,19 +4,23 @@ The server counts a request at some moment between its sending and its answer. E
 only when the *answer* to its last request is one window old: then any window holds at most one request per permit,
 whatever the network does. No margin proves that; anchoring at the answers does. The credit of `RoundTrips` takes a
 little of the proof back: where round trips that were steady become shorter at once, two requests may come so much too
-close, 10 ms at most.
+close, 12 ms at most.
 """
 
 from __future__ import annotations
 
 import math
+import sys
 from array import array
 from bisect import insort
 from collections.abc import Iterable
 
 from sdrs_async.models import Rate
 
-__all__ = ["LONGEST_SPREAD", "RoundTrips", "Window", "promises", "quicker", "spread_out"]
+__all__ = ["LONGEST_SPREAD", "UNLIMITED", "RoundTrips", "Window", "promises", "quicker", "spread_out"]
+
+UNLIMITED = sys.maxsize
+"""The `count` of a window without a rate."""
 
 LONGEST_SPREAD = 10.0
 """Seconds: longer windows want the burst, 150 groups at 200 per 5 minutes are done at once, not after 225 s."""
@@ -24,7 +28,7 @@ LONGEST_SPREAD = 10.0
 # Of N permits about sqrt(N) more or less than usual come free together, by the jitter of the network.
 _LEAST_QUICKER, _QUICKER = 0.1, 1.6
 
-_MOST_CREDIT = 0.010
+_CREDIT, _MOST_CREDIT = 0.6, 0.012
 _SAMPLE = 64
 _NEAR = 1.25
 _FORGET = 32
@@ -43,7 +47,7 @@ class Window:
 
     def __init__(self, rate: Rate | None, answers: Iterable[float] = (), out: int = 0, remembers: float = 0.0) -> None:
         """`answers`, in order, and `out`: the requests from before that are answered, and on their way."""
-        self.count: float = math.inf if rate is None else rate.count
+        self.count = UNLIMITED if rate is None else rate.count
         self.per = remembers if rate is None else rate.per
         self.remembers = max(remembers, self.per)
         # The answers that are too old end before `_first`. Not a deque: that is 760 bytes, times 10^5 projects.
@@ -65,7 +69,7 @@ class Window:
         answers, first = self._answers, self._first
         # Without an answer there is no way back that it would have taken: it earns no credit.
         at = now if answered else now + _MOST_CREDIT
-        if len(answers) > first and answers[-1] > at:
+        if answers and answers[-1] > at:
             insort(answers, at, first)
         else:
             answers.append(at)
@@ -97,7 +101,7 @@ class Window:
         if self._used < self.count:
             self.due = 0.0
             return
-        at = self._first + self._used - int(self.count)
+        at = self._first + self._used - self.count
         self.due = self._answers[at] + self.per if at < len(self._answers) else math.inf
 
 
@@ -126,8 +130,8 @@ class RoundTrips:
     """What the round trips to one endpoint allow: `credit`, seconds by which a window may open early.
 
     An answer is as old as its way back when it comes, and the next request is on its way there as long again: what
-    every round trip takes at least needs not be waited for twice. Half the smallest one seen, at most 10 ms; nothing
-    while they vary so much that the smallest one may be luck (jitter, connection storm, too few seen).
+    every round trip takes at least needs not be waited for twice. Three fifths of the smallest one seen, at most 12 ms;
+    nothing while they vary so much that the smallest one may be luck (jitter, connection storm, too few seen).
     """
 
     __slots__ = ("_edge", "_least", "_near", "_seen", "credit")
@@ -150,5 +154,5 @@ class RoundTrips:
             self._near += 1
         if self._seen == _SAMPLE:
             # A path has a smallest time, and most requests come near it; jitter alone comes near its least but rarely.
-            self.credit = min(self._least / 2, _MOST_CREDIT) if 2 * self._near >= _SAMPLE else 0.0
+            self.credit = min(_CREDIT * self._least, _MOST_CREDIT) if 2 * self._near >= _SAMPLE else 0.0
             self._seen = self._near = 0

@@ -200,6 +200,21 @@ def test_groups_are_made_as_they_are_read() -> None:
     assert 0 < trial.settled["p"] < 30
 
 
+def test_a_hidden_limit_that_projects_share_is_found_as_their_users() -> None:
+    """Each gets 5/s until one tries more: it may, the others that follow may not, so it is no limit of each."""
+    shared = Policy(100, scope="user", told=False)
+    trial = run_trial([Workload(Limits("10/s", None, None, None, 64), (20, ENDLESS))], [shared], seconds=60.0)
+    assert [(one.scope, one.rate) for one in trial.learned] == [("user", Rate(100, 1.0))]
+    assert trial.refused <= 12
+
+
+def test_a_limit_of_each_project_that_rises_is_not_taken_for_their_users() -> None:
+    """One finds it, and the others that follow are let in."""
+    policy = Policy(4, told=False, changes=((20.0, 12),))
+    trial = run_trial([Workload(Limits("20/s", None, None, None, 64), (8, ENDLESS))], [policy], seconds=60.0)
+    assert [(one.scope, one.rate) for one in trial.learned] == [("project", Rate(12, 1.0))]
+
+
 def test_a_limit_that_changes_is_measured_around_the_change() -> None:
     """One figure for each cut and each rise, and what was refused behind each of them."""
     policy = Policy(20, told=False, changes=((30.0, 10), (50.0, 20)))

@@ -21,10 +21,11 @@ ROWS = (
     | {f"report.{name}" for name in ("latency", "learned", "speed", "remedies", "failures", "discovery", "projects")},
     {"auth", "keystone.cloud", "adaptation", "listing", "report.tally", "fleet_file.credentials"}
     | {"laboratory.results"},
-    {"accounts", "diagnosis", "huawei", "pacing", "replies", "report.report"}
+    {"accounts", "diagnosis", "huawei", "peers", "replies", "report.report"}
     | {"fleet_file.accounts", "keystone.sign_in", "keystone.tokens"},
-    {"client", "keystone.auth", "users", "shared_credentials", "report", "fleet_file.loading"},
-    {"keystone", "lanes", "paced", "reading", "standing", "turns", "fleet_file"},
+    {"client", "keystone.auth", "pacing", "shared_credentials", "report", "fleet_file.loading"},
+    {"keystone", "users", "fleet_file"},
+    {"lanes", "paced", "reading", "standing", "turns"},
     {"discovery", "scopes"},
     {"fleet"},
     {"settlement"},

@@ -6,7 +6,8 @@
 3. Now and then a little more is tried. Where that is refused, the limit is what was let through in the last window.
    An aligned window lets through more across its boundary: a slight rise is kept to at the next try, not before.
 4. Where a great one is wrong windows are aligned, and measured: filled at once from a boundary on, one is exact.
-5. A refusal without a try for more: the limit has fallen. A little less first; then by what the one alone shows.
+5. A refusal without a try for more: the limit has fallen. A little less first, then far less; then the window is filled
+   at the pace of before, a short one at once and a long one at the next try, which shows what fits into it now.
 """
 
 from __future__ import annotations

@@ -14,6 +14,8 @@ from itertools import pairwise
 from random import Random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sdrs_async.adaptation import Estimate
 from sdrs_async.models import Rate
@@ -415,6 +417,39 @@ def test_a_silence_longer_than_the_window_shows_a_longer_one() -> None:
     run([gateway], 120, Rate(20))
     assert sum(at < 60 for at in gateway.refused) <= 6
     assert gateway.share(40, 120) >= 0.95
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    ceiling=st.sampled_from([None, Rate(1, 1.0), Rate(10, 1.0), Rate(200, 300.0)]),
+    steps=st.lists(
+        st.tuples(
+            st.sampled_from(["accept", "accept", "accept", "refuse", "late"]), st.integers(1, 40), st.floats(0, 8)
+        ),
+        max_size=25,
+    ),
+)
+def test_whatever_is_answered_there_is_a_rate_to_keep_to(
+    ceiling: Rate | None, steps: list[tuple[str, int, float]]
+) -> None:
+    """At least one request in a time that is no longer than it takes, and never more than is configured."""
+    gate, now = Gate(ceiling, peers=Peers()), 0.0
+    for what, times, pause in steps:
+        for _ in range(times):
+            now = max(now + pause / times, gate.due())
+            gate.enter(now)
+            if what == "accept":
+                gate.accept(now + TRIP, now)
+            else:
+                gate.refuse(now + TRIP, now if what == "refuse" else now - 30, None, None)
+            gate.leave(now + TRIP)
+            now += TRIP
+        assert gate.due() < math.inf
+        if gate.learned is not None:
+            rate, told = gate.learned
+            assert not told
+            assert rate.count >= 1
+            assert ceiling is None or rate.count / rate.per <= ceiling.count / ceiling.per + 1e-9
 
 
 def test_in_the_minute_after_a_change_few_are_risked() -> None:

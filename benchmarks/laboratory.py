@@ -64,7 +64,7 @@ def run(scenario: Scenario, contender: str, seed: int) -> dict[str, float | None
 def permitted(scenario: Scenario) -> float:
     """The share that a window permits whose permits are free again one window after their answers."""
     network, per = scenario.network, scenario.policies[0].per
-    credit = 0.0 if network.jitter else min(0.012, 0.6 * network.round_trip)
+    credit = 0.0 if network.jitter else min(0.013, 0.65 * network.round_trip)
     return per / (per + network.round_trip - credit)
 
 

@@ -31,6 +31,7 @@ _PAUSE, _MINUTE, _BUDGET = 16.0, 60.0, 3
 # What is left of a level: refused once, refused again, refused before it was proven, and until the next boundary.
 _LITTLE, _DEEP, _AGAIN, _SHRINK = 0.97, 0.28, 0.85, 0.75
 _SHORT = 2.0  # seconds: a window that long can be filled again without being above a new limit for long
+_SETTLED = 0.8  # of a short window: until it is filled again
 _PATIENCE = 0.3  # of a long aligned window: until it is asked again whether it is over
 _SEEMS = 1.02  # times what is proven: more was let through than a window that is not aligned can have room for
 _SLIGHT = 1.4  # times what is proven: a rise that a boundary explains
@@ -216,6 +217,9 @@ class Estimate:
         self.level = max(1.0, int(_DEEP * self.level), min(_LITTLE * self.level, passed))
         self._proven, self._before = self.level, before if passed <= self.level else 0.0
         self._hint = hint if self._before else 0.0
+        if self._hint and self.per <= _SHORT:
+            # What was refused may count too: it is old by the time that the window is full again.
+            self.wait = now + _SETTLED * self.per
 
     def _change(self, now: float, refusals: int) -> None:
         """The limit is another one now, which the last so many refusals told."""

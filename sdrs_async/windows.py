@@ -4,7 +4,7 @@ The server counts a request at some moment between its sending and its answer. E
 only when the *answer* to its last request is one window old: then any window holds at most one request per permit,
 whatever the network does. No margin proves that; anchoring at the answers does. The credit of `RoundTrips` takes a
 little of the proof back: where round trips that were steady become shorter at once, two requests may come so much too
-close, 12 ms at most.
+close, 13 ms at most.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LONGEST_SPREAD = 10.0
 # Of N permits about sqrt(N) more or less than usual come free together, by the jitter of the network.
 _LEAST_QUICKER, _QUICKER = 0.1, 1.6
 
-_CREDIT, _MOST_CREDIT = 0.6, 0.012
+_CREDIT, _MOST_CREDIT = 0.65, 0.013
 _SAMPLE = 64
 _NEAR = 1.25
 _FORGET = 32
@@ -130,7 +130,7 @@ class RoundTrips:
     """What the round trips to one endpoint allow: `credit`, seconds by which a window may open early.
 
     An answer is as old as its way back when it comes, and the next request is on its way there as long again: what
-    every round trip takes at least needs not be waited for twice. Three fifths of the smallest one seen, at most 12 ms;
+    every round trip takes at least needs not be waited for twice: 0.65 of the smallest one seen, at most 13 ms; but
     nothing while they vary so much that the smallest one may be luck (jitter, connection storm, too few seen).
     """
 

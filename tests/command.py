@@ -10,21 +10,18 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from sdrs_async.simulator import Simulator
+from tests.forking import FORKS, Done, Stem
 
-__all__ = ["Done", "arguments", "finished", "process", "report", "run", "texts", "until", "write_targets"]
+__all__ = ["STEM", "Done", "arguments", "finished", "process", "report", "run", "texts", "until", "write_targets"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-class Done(NamedTuple):
-    """What a process left: exit code (negative: the signal that killed it) and what it wrote."""
-
-    code: int
-    stdout: str
-    stderr: str
+STEM = Stem()
+"""What `run` forks from."""
 
 
 @asynccontextmanager
@@ -35,12 +32,9 @@ async def process(
 
     `environ`: more variables.
     """
-    env = {name: value for name, value in os.environ.items() if name != "OS_TOKEN"} | dict(environ or {})
-    if token is not None:
-        env["OS_TOKEN"] = token
     streams = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE} | streams
     command = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sdrs_async", *args, env=env, cwd=_ROOT, **streams
+        sys.executable, "-m", "sdrs_async", *args, env=_variables(token, environ), cwd=_ROOT, **streams
     )
     try:
         yield command
@@ -48,6 +42,11 @@ async def process(
         if command.returncode is None:
             command.kill()
             await command.communicate()
+
+
+def _variables(token: str | None, more: Mapping[str, str] | None) -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if name != "OS_TOKEN"} | dict(more or {})
+    return env if token is None else env | {"OS_TOKEN": token}
 
 
 async def finished(command: Process, stdin: bytes = b"") -> Done:
@@ -61,7 +60,9 @@ async def finished(command: Process, stdin: bytes = b"") -> Done:
 async def run(
     *args: str, token: str | None = None, environ: Mapping[str, str] | None = None, stdin: bytes = b""
 ) -> Done:
-    """Run the command to its end."""
+    """Run the command to its end, in a fork of a process that has loaded it; for signals and streams, use `process`."""
+    if FORKS:
+        return await STEM.run(args, _variables(token, environ), stdin)
     async with process(*args, token=token, environ=environ) as command:
         return await finished(command, stdin)
 

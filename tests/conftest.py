@@ -8,6 +8,13 @@ import signal
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from hypothesis import settings
+
+from tests.command import STEM
+
+# How long an example takes is the machine's matter; a test that never ends meets the time limit of all tests.
+settings.register_profile("sdrs-async", deadline=None)
+settings.load_profile("sdrs-async")
 
 PREFIXES = ("OS_", "HUAWEICLOUD_SDK_")
 # Proxies and certificates change where requests go; the rest changes what rich and typer print.
@@ -33,6 +40,13 @@ def hang_up_reaches_children() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, lambda number, frame: None)
     yield
     signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_leaked_process() -> Iterator[None]:
+    """End the process that runs of the command are forked from."""
+    yield
+    STEM.stop()
 
 
 @pytest.fixture

@@ -166,7 +166,7 @@ async def test_nothing_found_is_a_warning(tmp_path: Path) -> None:
 
 async def test_pages_and_deletions_overlap(tmp_path: Path) -> None:
     """With `--yes` the first deletion goes out before the last page is in."""
-    async with Simulator(projects=2, groups=2500, failed_tasks=1) as simulator:
+    async with Simulator(projects=1, groups=2500, failed_tasks=1) as simulator:
         done = await found(tmp_path, simulator, "--all-projects", *LIFTED)
         assert done.code == 0, done.stderr
         assert simulator.remaining == 0

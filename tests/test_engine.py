@@ -60,7 +60,7 @@ def test_a_throttled_project_delays_no_other() -> None:
 @pytest.mark.parametrize("hanging", [1, 8, 100])
 def test_hanging_projects_cannot_fill_the_fleets_cap(hanging: int) -> None:
     """Once the first time-outs have passed, healthy projects take at most 1.1 times as long as without hanging ones."""
-    healthy, groups, limits = 49, 600, Limits("10/s", 8, None, None, 64)
+    healthy, groups, limits = 49, 300, Limits("10/s", 8, None, None, 64)
     retry = RetryPolicy(attempts=3, timeout=5.0)
 
     def last_start(with_hanging: int) -> float:

@@ -127,7 +127,7 @@ class Scopes(RuleBasedStateMachine):
                 self.arrive(user, project, 60)
         self.drive(self.now + seconds)
 
-    # Never quicker than 20 ms later on: a path that becomes shorter than the credit breaks a window once, by 12 ms.
+    # Never quicker than 20 ms later on: a path that becomes shorter than the credit breaks a window once, by 13 ms.
     @rule(trip=st.sampled_from([0.02, 0.3, 2.0]), lose=st.sampled_from([0.0, 0.0, 0.1]))
     def network(self, trip: float, lose: float) -> None:
         """Round trips become longer or shorter, or answers get lost."""

@@ -19,7 +19,7 @@ from tests.engine_runs import engine_of
 from tests.virtual_time import run_virtual
 from tests.waiting import until
 
-PROJECTS, GROUPS = 500, 8
+PROJECTS, GROUPS = 150, 8
 
 
 class Watched(KeystoneAuth):
@@ -50,7 +50,7 @@ def auth_of(sim: Simulator, monkeypatch: pytest.MonkeyPatch) -> Watched:
 
 
 async def test_tokens_that_are_revoked_in_mid_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    """500 projects whose tokens, good for 24 h by their word, are revoked: one more sign-in each, nothing lost.
+    """150 projects whose tokens, good for 24 h by their word, are revoked: one more sign-in each, nothing lost.
 
     Once a project's first 401 has arrived, none of its new requests carries the old token.
     """

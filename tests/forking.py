@@ -58,20 +58,18 @@ class Stem:
         for end in given:
             os.close(end)
         pid = int(await asyncio.to_thread(_line, control))
-        ended = asyncio.gather(
-            asyncio.to_thread(_read, out_read),
-            asyncio.to_thread(_read, err_read),
-            asyncio.to_thread(_line, control),
-            asyncio.to_thread(_write, in_write, stdin),
-        )
         try:
-            async with asyncio.timeout(seconds):
-                stdout, stderr, code, _ = await asyncio.shield(ended)
+            async with asyncio.timeout(seconds), asyncio.TaskGroup() as tasks:
+                tasks.create_task(asyncio.to_thread(_write, in_write, stdin))
+                stdout = tasks.create_task(asyncio.to_thread(_read, out_read))
+                stderr = tasks.create_task(asyncio.to_thread(_read, err_read))
+                code = tasks.create_task(asyncio.to_thread(_line, control))
         except BaseException:
+            # Its threads end with it; what they read by then is of no use to the next run.
             os.kill(pid, signal.SIGKILL)
-            await ended
+            self.stop()
             raise
-        return Done(int(code), stdout.decode(), stderr.decode())
+        return Done(int(code.result()), stdout.result().decode(), stderr.result().decode())
 
     def stop(self) -> None:
         """End the process that forks."""

@@ -31,8 +31,7 @@ _PAUSE, _MINUTE, _BUDGET = 16.0, 60.0, 3
 # What is left of a level: refused once, refused again, refused before it was proven, and until the next boundary.
 _LITTLE, _DEEP, _AGAIN, _SHRINK = 0.97, 0.28, 0.85, 0.75
 _SHORT = 2.0  # seconds: a window that long can be filled again without being above a new limit for long
-_SETTLED = 0.8  # of a short window: until it is filled again
-_PATIENCE = 0.3  # of a long aligned window: until it is asked again whether it is over
+_SETTLED, _PATIENCE = 0.8, 0.3  # of a window: until a short one is filled again, a long aligned one asked again
 _SEEMS = 1.02  # times what is proven: more was let through than a window that is not aligned can have room for
 _SLIGHT = 1.4  # times what is proven: a rise that a boundary explains
 
@@ -93,6 +92,16 @@ class Estimate:
         return Rate(max(1, int((self._proven or self.level) + 1e-6)), self.per) if below else None
 
     @property
+    def proven(self) -> bool:
+        """Whether something has held for two windows, or is a cautious guess after a cut."""
+        return self._proven > 0
+
+    @property
+    def guessed(self) -> bool:
+        """Whether it is far below what was in force before a cut, and has to see what fits in now."""
+        return self._before > 0
+
+    @property
     def followed(self) -> Rate:
         """What others keep to that believe in it: no more than is proven."""
         return _whole(min(self._proven or self.level, self.level), self._tried if self._searching else self.per)
@@ -100,7 +109,7 @@ class Estimate:
     @property
     def even(self) -> bool:
         """Whether to spread the requests of a window: not while it is measured."""
-        return self._proven > 0 or self._ceiling == math.inf
+        return self.proven or self._ceiling == math.inf
 
     def accept(self, now: float, *, probe: bool = True) -> bool:
         """A request was let through; true if what to keep to has changed. `probe`: whether more may be tried now."""
@@ -132,15 +141,18 @@ class Estimate:
         return few and self._proven >= self.level and now >= self._probe_at
 
     def _accept_trial(self, now: float) -> bool:
+        passed = self._passed
         self.trial, self.streak, self._passed, self._opened, self._stepped = False, 0, 1, now, now
         changed = self._searching or self._later > 0
         if self._searching:
             self._searching, self.per = False, max(length for length in _LENGTHS if length <= self._tried)
+            if self._filled <= self.per:
+                # It is longer than was thought when it was filled: all of that fitted into one.
+                self.level = max(self.level, float(passed))
         elif self._later:
             # It is just after a boundary: filling the window at once shows its limit.
             self.level, self._later, self._floor, self._proven = self._later, 0.0, self._proven, 0.0
-        elif self._before and self._hint > self.level and self.per <= _SHORT:
-            # Filled again at the pace of before, it shows at once what it takes.
+        elif self.guessed and self._hint > self.level and self.per <= _SHORT:
             self.level, self._hint, changed = self._hint, 0.0, True
         return changed
 
@@ -198,7 +210,8 @@ class Estimate:
         elif 0 < self._proven < self.level:
             self._aligned = True
             self._measure_later()
-        elif self.streak <= 1 + self._aligned and not (self._aligned and self._before):
+        elif self.streak <= 1 + self._aligned and not (self._aligned and self._before and self.level == self._proven):
+            # Where it has just fallen, and windows are aligned, the present one is full until its end.
             self._fall(now, 0)
         elif not recent and self.per < _LONGEST:
             # Nothing was let through for as long as it is: its window is a longer one, and aligned to be refused late.
@@ -264,7 +277,7 @@ class Estimate:
 
     def _measure(self, now: float) -> None:
         """A window that was filled at once from its start on is full: its limit is what has passed."""
-        count = int(self.level)
+        count, self._filled = int(self.level), now - self._opened
         windows, rest = divmod(self._passed, count)
         took = _LATER * (now - self._opened - windows * self.per)
         if windows and rest <= max(2, 0.1 * count):

@@ -52,11 +52,14 @@ class Peers:
     def accepted(self, now: float, *, changed: bool) -> None:
         """The one they follow was told of an answer, and may have changed by that."""
         self.seen, self.version = now, self.version + changed
-        if changed and self.estimate is not None:
-            rate = self.estimate.followed
-            if rate.count / rate.per > _GREAT * self._pace:
-                self._rose_at, self._doubts = now, set()
+        # While a window is measured its level is no claim yet.
+        if changed and self.estimate is not None and self.estimate.proven:
+            rate, before = self.estimate.followed, self._pace
             self._pace = rate.count / rate.per
+            if self._pace > _GREAT * before:
+                self._rose_at, self._doubts = now, set()
+            elif self._pace < before:
+                self._rose_at = -math.inf
 
     def doubt(self, follower: object, now: float, sent_at: float) -> None:
         """One that follows was refused a request sent at `sent_at`, which the one that rose has shown to be allowed."""

@@ -271,6 +271,70 @@ def test_what_one_may_and_its_followers_may_not_is_a_limit_they_share(
     assert peers.shared == shared
 
 
+def test_doubts_are_about_the_last_rise() -> None:
+    """Two from before it and one after make no three; and where the rate has fallen again nobody is in doubt."""
+    peers = risen(4, 10)
+    peers.doubt("a", 51, 50.5)
+    peers.doubt("b", 51, 50.5)
+    assert peers.estimate is not None
+    peers.estimate.level = peers.estimate._proven = 20.0
+    peers.accepted(52.0, changed=True)
+    peers.doubt("c", 53, 52.5)
+    assert not peers.shared
+    peers.estimate.level = peers.estimate._proven = 5.0
+    peers.accepted(54.0, changed=True)
+    for follower in "abc":
+        peers.doubt(follower, 55, 54.5)
+    assert not peers.shared
+
+
+def test_a_window_that_is_being_measured_claims_nothing() -> None:
+    """Its level is what is sent at once to see what fits, no rise that the others could be refused for."""
+    peers = risen(4, 4)
+    assert peers.estimate is not None
+    peers.estimate.level, peers.estimate._proven = 10.0, 0.0
+    peers.accepted(60.0, changed=True)
+    for follower in "abc":
+        peers.doubt(follower, 61, 60.5)
+    assert not peers.shared
+
+
+def test_only_who_follows_another_is_told_apart() -> None:
+    """A gate that has found its own rate, and one that has nobody to follow, follow none."""
+    alone, peers = Gate(Rate(10)), Peers()
+    leader, follower = (Gate(Rate(10), peers=peers) for _ in range(2))
+    for number in range(8):
+        leader.enter(number / 10)
+        leader.accept(number / 10 + TRIP, number / 10)
+        leader.leave(number / 10 + TRIP)
+    leader.enter(0.8)
+    leader.refuse(0.82, 0.8, None, None)
+    leader.leave(0.82)
+    assert [gate.follows for gate in (alone, leader, follower)] == [False, False, True]
+
+
+def test_a_window_that_turns_out_longer_holds_all_that_filled_it() -> None:
+    """12 in aligned 5 s, believed to be 2 s long: what was measured there is not 4 because 8 fit into two of these."""
+    gateway = Gateway(60, 5.0, aligned=0.63, changes=[(64.8, 12)])
+    run([gateway], 300, Rate(18))
+    assert gateway.share(95, 300) >= 0.93
+
+
+def test_refusals_in_a_full_window_do_not_go_on_for_ever() -> None:
+    """A guess that is refused in a later window is a new fall: no try every second until somebody lets it in."""
+    gateway = Gateway(60, 5.0, aligned=2.0, changes=[(64.8, 12)])
+    run([gateway], 300, Rate(18))
+    assert max(sum(at <= other < at + 60 for other in gateway.refused) for at in gateway.refused) <= 9
+
+
+def test_a_guess_waits_for_nobodys_turn_to_try_more() -> None:
+    """While others try, each that has fallen by itself sees at once what fits into its window now."""
+    peers = Peers()
+    gateways = [gateway_of("sliding", 12, 10.0, then=4) for _ in range(6)]
+    run(gateways, 190, Rate(24), peers=peers)
+    assert min(gateway.share(150, 190) for gateway in gateways) >= 0.9
+
+
 def test_a_trial_without_an_answer_does_not_stop_the_gate() -> None:
     """When it is given up another one goes."""
     gate = Gate(Rate(10))

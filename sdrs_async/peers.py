@@ -23,7 +23,7 @@ class Peers:
     """
 
     __slots__ = (
-        "_doubts", "_fork", "_pace", "_probe_at", "_rose_at", "estimate", "heeded", "members", "opens", "seen",
+        "_doubts", "_fork", "_highest", "_probe_at", "_rose_at", "estimate", "heeded", "members", "opens", "seen",
         "shared", "version",
     )  # fmt: skip
 
@@ -32,7 +32,7 @@ class Peers:
         self.version = self.members = 0
         self.opens = self.heeded = self.seen = self._probe_at = -math.inf
         self._fork: Estimate | None = None
-        self._pace, self._rose_at = math.inf, -math.inf
+        self._highest, self._rose_at = 0.0, -math.inf
         self._doubts: set[object] = set()
         self.shared = False
 
@@ -54,12 +54,14 @@ class Peers:
         self.seen, self.version = now, self.version + changed
         # While a window is measured its level is no claim yet.
         if changed and self.estimate is not None and self.estimate.proven:
-            rate, before = self.estimate.followed, self._pace
-            self._pace = rate.count / rate.per
-            if self._pace > _GREAT * before:
+            rate = self.estimate.followed
+            pace, highest = rate.count / rate.per, self._highest or math.inf
+            # Back to where it was before a cut it may rise by mistake: what counts is more than ever before.
+            if pace > _GREAT * highest:
                 self._rose_at, self._doubts = now, set()
-            elif self._pace < before:
+            elif pace < self._highest:
                 self._rose_at = -math.inf
+            self._highest = max(self._highest, pace)
 
     def doubt(self, follower: object, now: float, sent_at: float) -> None:
         """One that follows was refused a request sent at `sent_at`, which the one that rose has shown to be allowed."""

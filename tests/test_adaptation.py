@@ -18,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdrs_async.adaptation import Estimate
-from sdrs_async.models import Rate
+from sdrs_async.lanes import Lane
+from sdrs_async.models import Call, Limits, Rate, Reply
 from sdrs_async.pacing import Gate
 from sdrs_async.peers import Peers
+from sdrs_async.users import Endpoint, User
 from sdrs_async.windows import RoundTrips
 
 TRIP = 0.02
@@ -311,6 +313,36 @@ def test_only_who_follows_another_is_told_apart() -> None:
     leader.refuse(0.82, 0.8, None, None)
     leader.leave(0.82)
     assert [gate.follows for gate in (alone, leader, follower)] == [False, False, True]
+
+
+@pytest.mark.parametrize("follow", [True, False])
+def test_only_followers_tell_that_a_limit_is_their_users(follow: bool) -> None:
+    """Three that are refused what they found by themselves have each a limit of their own."""
+
+    async def send(call: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
+        raise AssertionError("nothing is sent")
+
+    user = User("user", send, Limits("10/s", None, None, None, 64), Endpoint("endpoint", None, 64))
+    user.peers = risen(4, 10)
+    for name in "abc":
+        lane = Lane(name, user)
+        lane.admitted = True
+        lane.gate = Gate(Rate(10), peers=user.peers if follow else None)
+        of_user = user.turns_away(lane, 51.0, 50.5)
+    assert of_user == follow
+
+
+@pytest.mark.parametrize(("recent", "longer"), [(0, True), (1, False)])
+def test_only_a_silence_as_long_as_the_window_shows_a_longer_one(recent: int, longer: bool) -> None:
+    """Where something was let through less than a window ago, that is full and no longer than was thought."""
+    estimate = proven(100)
+    estimate.refuse(30.0, 100)
+    estimate.accept(30.1)
+    estimate.refuse(70.0, 90)
+    estimate.refuse(70.1, 90)
+    estimate.refuse(70.8, 20)
+    estimate.refuse(71.2, recent)
+    assert (estimate.per == 10.0) == longer
 
 
 def test_a_window_that_turns_out_longer_holds_all_that_filled_it() -> None:

@@ -97,11 +97,6 @@ class Estimate:
         return self._proven > 0
 
     @property
-    def guessed(self) -> bool:
-        """Whether it is far below what was in force before a cut, and has to see what fits in now."""
-        return self._before > 0
-
-    @property
     def followed(self) -> Rate:
         """What others keep to that believe in it: no more than is proven."""
         return _whole(min(self._proven or self.level, self.level), self._tried if self._searching else self.per)
@@ -152,7 +147,7 @@ class Estimate:
         elif self._later:
             # It is just after a boundary: filling the window at once shows its limit.
             self.level, self._later, self._floor, self._proven = self._later, 0.0, self._proven, 0.0
-        elif self.guessed and self._hint > self.level and self.per <= _SHORT:
+        elif self._before and self._hint > self.level and self.per <= _SHORT:
             self.level, self._hint, changed = self._hint, 0.0, True
         return changed
 
@@ -210,8 +205,7 @@ class Estimate:
         elif 0 < self._proven < self.level:
             self._aligned = True
             self._measure_later()
-        elif self.streak <= 1 + self._aligned and not (self._aligned and self._before and self.level == self._proven):
-            # Where it has just fallen, and windows are aligned, the present one is full until its end.
+        elif self.streak <= 1 + self._aligned:
             self._fall(now, 0)
         elif not recent and self.per < _LONGEST:
             # Nothing was let through for as long as it is: its window is a longer one, and aligned to be refused late.

@@ -151,7 +151,7 @@ class Gate:
         if estimate.trial and not trial:
             changed = estimate.accept_late()
         else:
-            may = peers is None or estimate.guessed or not estimate.wants_more(now) or peers.may_probe(now)
+            may = peers is None or not estimate.wants_more(now) or peers.may_probe(now)
             changed = estimate.accept(now, probe=may)
         if changed:
             self._keep(now, estimate.rate, even=estimate.even)

@@ -64,7 +64,7 @@ class Stem:
                 stdout = tasks.create_task(asyncio.to_thread(_read, out_read))
                 stderr = tasks.create_task(asyncio.to_thread(_read, err_read))
                 code = tasks.create_task(asyncio.to_thread(_line, control))
-        except BaseException:
+        except BaseException:  # cancellation too: nobody is left to read what it writes
             # Its threads end with it; what they read by then is of no use to the next run.
             os.kill(pid, signal.SIGKILL)
             self.stop()

@@ -352,21 +352,6 @@ def test_a_window_that_turns_out_longer_holds_all_that_filled_it() -> None:
     assert gateway.share(95, 300) >= 0.93
 
 
-def test_refusals_in_a_full_window_do_not_go_on_for_ever() -> None:
-    """A guess that is refused in a later window is a new fall: no try every second until somebody lets it in."""
-    gateway = Gateway(60, 5.0, aligned=2.0, changes=[(64.8, 12)])
-    run([gateway], 300, Rate(18))
-    assert max(sum(at <= other < at + 60 for other in gateway.refused) for at in gateway.refused) <= 9
-
-
-def test_a_guess_waits_for_nobodys_turn_to_try_more() -> None:
-    """While others try, each that has fallen by itself sees at once what fits into its window now."""
-    peers = Peers()
-    gateways = [gateway_of("sliding", 12, 10.0, then=4) for _ in range(6)]
-    run(gateways, 190, Rate(24), peers=peers)
-    assert min(gateway.share(150, 190) for gateway in gateways) >= 0.9
-
-
 def test_a_trial_without_an_answer_does_not_stop_the_gate() -> None:
     """When it is given up another one goes."""
     gate = Gate(Rate(10))

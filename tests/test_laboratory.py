@@ -215,6 +215,14 @@ def test_a_limit_of_each_project_that_rises_is_not_taken_for_their_users() -> No
     assert [(one.scope, one.rate) for one in trial.learned] == [("project", Rate(12, 1.0))]
 
 
+def test_a_cut_on_long_aligned_windows_costs_three_refusals() -> None:
+    """What was let through across a boundary has shown that windows are aligned: nobody asks again in a full one."""
+    policy = Policy(600, 10.0, window="fixed", told=False, changes=((60.0, 200),))
+    trial = run_trial([Workload(Limits("100/s", None, None, None, 64), (1, ENDLESS))], [policy], seconds=120.0)
+    assert trial.refused_changes == (3,)
+    assert trial.followed[0] <= 3
+
+
 def test_a_limit_that_changes_is_measured_around_the_change() -> None:
     """One figure for each cut and each rise, and what was refused behind each of them."""
     policy = Policy(20, told=False, changes=((30.0, 10), (50.0, 20)))

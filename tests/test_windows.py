@@ -78,7 +78,7 @@ def test_memory_is_bounded_by_what_a_window_remembers() -> None:
     assert len(window._answers) <= 250
 
 
-def test_steady_round_trips_earn_two_thirds_of_the_smallest_up_to_13_ms() -> None:
+def test_steady_round_trips_earn_65_percent_of_the_smallest_up_to_13_ms() -> None:
     """Only when enough of them were seen."""
     for elapsed, credit in ((0.01, 0.0065), (0.02, 0.013), (0.3, 0.013)):
         trips = RoundTrips()

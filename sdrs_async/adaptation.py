@@ -220,7 +220,7 @@ class Estimate:
         # Cuts that come one after the other are none: then what is believed of the window is wrong.
         if now >= self._begun + _MINUTE / 2:
             hint = _LITTLE * before
-        self._change(now, 2 if self.trial or self.level < self._proven else 1)
+        self._change(now, 2)
         self.level = max(1.0, int(_DEEP * self.level), min(_LITTLE * self.level, passed))
         self._proven, self._before = self.level, before if passed <= self.level else 0.0
         self._hint = hint if self._before else 0.0

@@ -255,7 +255,9 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one target. `elapsed`: seconds from its first try to its end; `latency`: of its last answer."""
+    """What came of one target. `elapsed`: seconds from its first try to its end; `latency`: of its last answer;
+    `account`: the name of the account whose target it is.
+    """
 
     target: Target | ProjectLevel
     verdict: Verdict
@@ -267,3 +269,4 @@ class Outcome:
     elapsed: float = 0.0
     latency: float | None = None
     throttled: int = 0
+    account: str = ""

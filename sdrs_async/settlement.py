@@ -286,6 +286,7 @@ class Settlement:
                 now - job.first_try if job.sent else 0.0,
                 final.elapsed if final else None,
                 job.throttled,
+                job.lane.user.name,
             )
         )
 

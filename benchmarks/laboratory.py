@@ -3,7 +3,7 @@
     python -m benchmarks.laboratory [--seeds 5] [--only NAME] [--jobs 1] [--ours]
 
 A row per scenario, medians over seeds. *share*: part of the limit used after the first window; *proof*: that share by
-what a window anchored at the answers permits, T / (T + mean round trip - credit); *429s*: part of all requests; then
+what a window anchored at the answers permits, T / (T + mean round trip); *429s*: part of all requests; then
 refusals of the project that had most: in the first *60 s*, after a *change* of the limit, and *later*, with the
 shortest *pause* between two of these; *window*: the fullest that the gateway saw, by the limit then in force, in the
 worst seed, with a ! if one was above what the user configured; *cut* and *rise*: seconds until a change of the limit
@@ -26,7 +26,6 @@ from itertools import islice
 from benchmarks.rivals import RIVALS, rival
 from benchmarks.scenarios import SLOTS, Scenario, queues, scenarios
 from sdrs_async.laboratory.trial import run_trial
-from sdrs_async.windows import RoundTrips
 
 OURS = "sdrs-async"
 COLUMNS = ("share", "proof", "429s", "60 s", "change", "later", "pause", "window", "cut", "rise", "quiet", "fair")
@@ -65,11 +64,7 @@ def run(scenario: Scenario, contender: str, seed: int) -> dict[str, float | None
 def permitted(scenario: Scenario) -> float:
     """The share that a window permits whose permits are free again one window after their answers."""
     network, per = scenario.network, scenario.policies[0].per
-    trips = RoundTrips()
-    # Steady ones earn a credit, those that jitter none.
-    for _ in range(0 if network.jitter else 100):
-        trips.add(network.round_trip)
-    return per / (per + network.round_trip - trips.credit)
+    return per / (per + network.round_trip)
 
 
 def shown(name: str, value: float | None) -> str:

@@ -1,18 +1,22 @@
 """The loop: read targets, send what is due, hand each reply to the settlement.
 
-Knows no HTTP: `send` is handed in. Workers are few (the fleet's cap), and no task stands for a waiting target.
+Knows no HTTP: `send` is handed in. Workers are few (the fleet's cap), and no task stands for a waiting target. Only
+the dispatcher and the workers, which are tasks, take jobs and start tasks; timers, readers and whoever stops the run
+only wake the dispatcher.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
 from random import Random, SystemRandom
+from typing import Any, TypeVarTuple
 
 import anyio
-import anyio.abc
 
+from sdrs_async.alarm import Alarm
+from sdrs_async.errors import SdrsError
 from sdrs_async.fleet import Fleet
 from sdrs_async.lanes import Job
 from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, RetryPolicy, Target
@@ -25,11 +29,16 @@ from sdrs_async.wire import groups_page
 
 __all__ = ["GRACE", "Engine"]
 
+Ts = TypeVarTuple("Ts")
+
 GRACE = 3.0
 """Seconds that requests on the wire get for their answer when a run is stopped."""
 
 # How exactly a target's total time is kept while it waits for its turn: to a twentieth of it, or a second.
 _SWEEPS, _SHORTEST_SWEEP = 20, 1.0
+# Seconds between two looks at whether anything moves, and how many in a row without that are a defect: 30 s in which
+# the event loop ran, however long its process was stopped meanwhile.
+_LOOK, _LOOKS = 3.0, 10
 
 
 class _NoSlots:
@@ -43,10 +52,10 @@ _NO_SLOTS = _NoSlots()
 
 
 class Engine:
-    """One run. `emit` is called once per target, in the event loop, as soon as it settles.
+    """One run, made in the event loop that it runs in. `emit` is called once per target, as soon as it settles.
 
     `reading`: more targets may come. `accept`: gets the targets that are read instead of them being sent, where a run
-    only lists.
+    only lists. `error`: what stopped the run; `completed`: it ended because nothing was left to do.
     """
 
     def __init__(
@@ -61,53 +70,90 @@ class Engine:
         self.fleet = fleet
         self.settlement = Settlement(fleet, policy, rng or SystemRandom(), emit)
         self.intake = Intake(self._accept)
-        self._sign_ins = SignIns(self.settlement, policy.timeout, self._signed)
         self.error: Exception | None = None
+        self.reading = True
+        self.completed = False
+        self._sign_ins = SignIns(self.settlement, policy.timeout, self._spawn, self._wake)
         self._hand_over = accept
         self._policy = policy
         self._cap = fleet.cap or math.inf
-        self._workers = 0
-        self._idle: list[asyncio.Future[Job | None]] = []
+        self._workers = self._taken = 0
+        self._idle: list[asyncio.Future[Job]] = []
         self._given: set[Job] = set()
-        self.reading = True
-        self._paused = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._stopped = False
-        self._scope = anyio.CancelScope()
-        self._aside: anyio.abc.TaskGroup | None = None
+        # Nothing new starts; what is on the wire is not waited for any more; the books are closed.
+        self._opened = self._paused = self._stopped = self._over = self._ended = False
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self._next_start = Alarm(self._loop, self._wake)
+        self._end_of_grace = Alarm(self._loop, self.shut)
         self._reading_scope = anyio.CancelScope()
 
     # ---- from start to end
 
+    def open(self) -> None:
+        """Take the fleet, as `run` does. Raises `ConfigError` beside another run, whose targets it would take too."""
+        if not self._opened:
+            self.fleet.open(stopped=self._stopped)
+            self._opened = True
+
     async def run(self, readers: Iterable[Reader]) -> None:
         """Settle every target of the readers; returns when all are, or when the run was stopped.
 
-        An error of a reader stops the run as `stop` does, and is kept in `error`. Raises `ConfigError` beside another
-        run: each would take the targets of both.
+        Whatever goes wrong ends the run and is kept in `error`: an error of a reader as `stop` does, any other one at
+        once. From the moment on at which it is cancelled nothing is sent.
         """
-        self._loop = asyncio.get_running_loop()
-        self.fleet.open(stopped=self._stopped)
+        self.open()
         try:
-            # What goes on beside the targets, sweeps and sign-ins, ends with the last of them.
-            with self._scope:
-                async with anyio.create_task_group() as self._tasks, anyio.create_task_group() as self._aside:
-                    self._tasks.start_soon(self._read_all, readers)
-                    self._aside.start_soon(self._sweep)
+            async with anyio.create_task_group() as self._tasks:
+                self._spawn(self._read_all, readers)
+                self._spawn(self._sweep)
+                self._spawn(self._watch)
+                await self._guarded(self._dispatch)
+                self._tasks.cancel_scope.cancel()
         finally:
-            self._close()
+            self.end()
 
     def stop(self, grace: float = GRACE) -> None:
-        """Start nothing new; requests on the wire get `grace` seconds for their answer, the rest is unsettled."""
-        self.fleet.closed = self._stopped = True
-        self._reading_scope.cancel()
-        self._end_aside()
-        self._scope.deadline = min(self._scope.deadline, anyio.current_time() + grace)
-        self._leave_waiting()
-        self._finish_if_done()
+        """Start nothing new; requests on the wire get `grace` seconds for their answer, the rest is unsettled.
 
-    def _end_aside(self) -> None:
-        if self._aside is not None:
-            self._aside.cancel_scope.cancel()
+        May be called from anywhere: a task, a callback of the loop, a signal handler, another thread.
+        """
+        self._stopped = True
+        self._loop.call_soon_threadsafe(self._drain, grace)
+
+    def _drain(self, grace: float) -> None:
+        now = self._loop.time()
+        if self._opened and not self._over:
+            self.fleet.closed = True
+            self._end_of_grace.set(min(self._end_of_grace.at, now + grace))
+            self._leave_waiting(now)
+            self._wake()
+
+    def shut(self) -> None:
+        """Start nothing more, by no path, and wait for nothing; from any task or callback of the loop."""
+        if self._opened and not self._ended:
+            self._stopped = self._over = self.fleet.closed = True
+            self._next_start.set(math.inf)
+            self._end_of_grace.set(math.inf)
+            self._wake()
+
+    def end(self) -> None:
+        """The run is over: what is not settled is interrupted, and the fleet is free for another. Once is enough."""
+        self.shut()
+        if self._opened and not self._ended:
+            self._ended = True
+            now = self._loop.time()
+            for job in self._given:
+                self.fleet.leave(job.lane, now, self._policy.timeout)
+            self.settlement.interrupt(self._given, now)
+            self._given.clear()
+            self._leave_waiting(now)
+            self.fleet.end(now)
+
+    def _leave_waiting(self, now: float) -> None:
+        for lane in self.fleet.lanes():
+            self.settlement.interrupt(lane.drain(), now)
+            self.fleet.rest(lane)
 
     def pause(self) -> None:
         """Read and send nothing new while whoever takes the outcomes is behind."""
@@ -118,28 +164,71 @@ class Engine:
         """Go on after `pause`."""
         self._paused = False
         self.intake.resume()
-        self._kick()
+        self._wake()
 
-    def _close(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        now = self._loop.time()
-        self.settlement.interrupt(self._given, now)
-        self._given.clear()
-        self._leave_waiting()
-        self.fleet.end(now)
+    # ---- tasks, all of one group
 
-    def _leave_waiting(self) -> None:
-        for lane in self.fleet.lanes.values():
-            self.settlement.interrupt(lane.drain(), anyio.current_time())
-            self.fleet.rest(lane)
+    def _spawn(self, work: Callable[[*Ts], Coroutine[Any, Any, None]], *arguments: *Ts) -> None:
+        self._tasks.start_soon(self._guarded, work, *arguments)
+
+    async def _guarded(self, work: Callable[[*Ts], Coroutine[Any, Any, None]], *arguments: *Ts) -> None:
+        """Let the first error that any task meets be the one of the run, and no task be cancelled unnoticed."""
+        task = asyncio.current_task()
+        try:
+            await work(*arguments)
+        except Exception as error:
+            self._fail(error)
+        except asyncio.CancelledError as error:
+            self.shut()
+            if task is None or task.cancelling():
+                raise
+            # Nobody has cancelled the task: a credential, say, awaited something else that was.
+            stray = SdrsError("defect: what a request waited for was cancelled by somebody else")
+            stray.__cause__ = error
+            self._fail(stray)
+
+    def _fail(self, error: Exception) -> None:
+        self.error = self.error or error
+        self.shut()
+
+    def _wake(self) -> None:
+        """Have the dispatcher look at what is due; from any task or callback of the loop."""
+        self._news.set()
 
     async def _sweep(self) -> None:
         """Now and then fail those whose time ran out while they waited behind others for a shared limit."""
         while True:
             await anyio.sleep(max(_SHORTEST_SWEEP, self._policy.total / _SWEEPS))
             self.settlement.sweep(self._loop.time())
-            self._finish_if_done()
+            self._wake()
+
+    async def _watch(self) -> None:
+        """Raise `SdrsError` when for 30 s nothing has moved that could: that is a defect, and no reason to hang."""
+        looks, before = 0, (-1, -1)
+        while looks < _LOOKS:
+            await anyio.sleep(_LOOK)
+            now_at = (self._taken, self.settlement.open)
+            looks = looks + 1 if now_at == before and self._what_is_stuck() else 0
+            before = now_at
+        raise SdrsError(
+            f"defect: for {_LOOK * _LOOKS:.0f} s {self._what_is_stuck()}, and nothing has moved "
+            f"({self.settlement.open:,} not settled, {len(self._given)} on the wire, {self._workers} workers, "
+            f"{len(self._idle)} of them idle); please report this"
+        )
+
+    def _what_is_stuck(self) -> str | None:
+        """What could move, or waits for nothing that will ever come; `None` where all is as it should be."""
+        if self._paused or self._stopped:
+            return None
+        if self._is_done():
+            return "all targets have been settled"
+        lane = self.fleet.startable(self._loop.time()) if self._has_room() else None
+        if lane is not None:
+            return f"a target of project {lane.project_id} of {lane.user.name} might have been sent"
+        signing = any(user.signing for user in self.fleet.users)
+        if self.settlement.open and not (self._given or signing) and self.fleet.earliest() == math.inf:
+            return f"{self.settlement.open:,} targets have waited for nothing"
+        return None
 
     # ---- reading
 
@@ -151,7 +240,7 @@ class Engine:
                         tasks.start_soon(self._read, reader)
         finally:
             self.reading = False
-            self._finish_if_done()
+            self._wake()
 
     async def _read(self, reader: Reader) -> None:
         try:
@@ -170,8 +259,8 @@ class Engine:
 
     def _add(self, job: Job) -> None:
         self.settlement.add(job, self._loop.time())
-        if self._idle or self._workers < self._cap:
-            self._kick()
+        if self._has_room():
+            self._wake()
 
     def ask(self, user: User, page: Listing) -> asyncio.Future[Reply]:
         """The reply to one page of a list, which takes its turn in the lane of its project as a target does.
@@ -189,85 +278,86 @@ class Engine:
 
     # ---- sending
 
-    def _take(self, now: float) -> Job | None:
-        job = None if self._paused else self.fleet.take(now)
-        if job is not None:
-            self._given.add(job)
-        while self.fleet.unsigned and self._aside is not None:
-            self._sign_ins.start(self.fleet.unsigned.popleft(), self._aside)
-        return job
+    async def _dispatch(self) -> None:
+        """Give what is due to whoever is free, whenever something may have become due, until the run is over."""
+        while not (self._over or self._is_done()):
+            self._news.clear()
+            if self._stopped:
+                self._reading_scope.cancel()
+            self._start_due()
+            await self._news.wait()
+        self.completed = self._is_done()
 
-    def _kick(self) -> None:
-        """Give what is due to whoever is free, and come back when the next is due."""
+    def _start_due(self) -> None:
         while self._has_room():
             now = self._loop.time()
             job = self._take(now)
             if job is None:
                 self._arm(now)
                 return
-            if self._idle:
-                self._idle.pop().set_result(job)
-            else:
+            # One whose task was cancelled takes no more: then the run is about to end, and this job is interrupted.
+            turn = self._idle.pop() if self._idle else None
+            if turn is None:
                 self._workers += 1
-                self._tasks.start_soon(self._work, job)
+                self._spawn(self._work, job)
+            elif not turn.done():
+                turn.set_result(job)
 
     def _has_room(self) -> bool:
-        # A cancelled run has cancelled whom it lets wait; they take no more jobs.
-        while self._idle and self._idle[-1].done():
-            self._idle.pop()
         return bool(self._idle) or self._workers < self._cap
 
-    def _arm(self, now: float) -> None:
-        due = math.inf if self._paused else max(now, self.fleet.next_due())
-        if self._timer is not None:
-            if self._timer.when() == due:
-                return
-            self._timer.cancel()
-            self._timer = None
-        if due < math.inf:
-            self._timer = self._loop.call_at(due, self._wake)
-
-    def _wake(self) -> None:
-        self._timer = None
-        self._kick()
-
-    async def _work(self, first: Job) -> None:
-        job: Job | None = first
-        while job is not None:
-            answered = False
-            try:
-                answered = await self._try(job)
-            finally:
-                now = self._loop.time()
-                self.fleet.leave(job.lane, now, answered)
-            self._given.discard(job)
-            self.settlement.look_ahead(job.lane, now)
-            job = self._take(now)
-            if job is None:
-                job = await self._next_job(now)
-            else:
-                self._kick()
-
-    async def _next_job(self, now: float) -> Job | None:
-        if self._is_done():
-            self._finish_if_done()
+    def _take(self, now: float) -> Job | None:
+        if self._paused or self._stopped:
             return None
-        turn: asyncio.Future[Job | None] = self._loop.create_future()
+        job = self.fleet.take(now)
+        if job is not None:
+            self._given.add(job)
+            self._taken += 1
+        while self.fleet.unsigned:
+            self._sign_ins.start(self.fleet.unsigned.popleft())
+        return job
+
+    def _arm(self, now: float) -> None:
+        self._next_start.set(math.inf if self._paused or self._stopped else max(now, self.fleet.next_due()))
+
+    async def _work(self, job: Job) -> None:
+        while True:
+            await self._serve(job)
+            now = self._loop.time()
+            next_job = self._take(now)
+            if next_job is None:
+                next_job = await self._next_job(now)
+            elif self._has_room():
+                self._wake()
+            job = next_job
+
+    async def _next_job(self, now: float) -> Job:
+        turn: asyncio.Future[Job] = self._loop.create_future()
         self._idle.append(turn)
+        if self._is_done():
+            self._wake()
         self._arm(now)
         return await turn
 
-    async def _try(self, job: Job) -> bool:
-        """Send one request and settle what it means; whether it was answered."""
+    async def _serve(self, job: Job) -> None:
+        """Send one request, settle what it means, and give its places back; what ends the run leaves that to `end`."""
+        late = await self._try(job)
         now = self._loop.time()
-        if self.fleet.closed:
+        self.fleet.leave(job.lane, now, late)
+        self._given.discard(job)
+        self.settlement.look_ahead(job.lane, now)
+
+    async def _try(self, job: Job) -> float:
+        """Send one request and settle what it means; the seconds for which the server may still count it."""
+        now = self._loop.time()
+        if self._stopped:
             self.settlement.interrupt([job], now)
-            return False
+            return 0.0
         if job.first_try == math.inf:
             job.first_try = now
         elif job.last is not None and now >= job.first_try + last_start(self._policy):
             self.settlement.expire(job, job.last, now)
-            return False
+            return 0.0
         remaining = job.first_try + self._policy.total - now
         job.sent += 1
         seconds = self._policy.timeout
@@ -278,20 +368,8 @@ class Engine:
         reply = await user.send(call, seconds if seconds < remaining else remaining)
         settle = self.settlement.proof if proof else self.settlement.reply
         settle(job, reply, self._loop.time())
-        return reply.status_code is not None
-
-    def _signed(self) -> None:
-        self._kick()
-        self._finish_if_done()
+        # A server may still read as much later what was given up.
+        return self._policy.timeout if reply.timed_out and reply.lost else 0.0
 
     def _is_done(self) -> bool:
         return not self.reading and not self.settlement.open
-
-    def _finish_if_done(self) -> None:
-        """Send the idle workers home once nothing is read and nothing is open any more."""
-        if self._is_done():
-            self._end_aside()
-            idle, self._idle = self._idle, []
-            for turn in idle:
-                if not turn.done():
-                    turn.set_result(None)

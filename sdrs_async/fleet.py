@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections import deque
+from collections.abc import Iterator
 from heapq import heappop, heappush
 from operator import attrgetter
 
@@ -41,7 +42,6 @@ class Fleet:
     def __init__(self, concurrency: int | None) -> None:
         self.cap = concurrency
         self.users: list[User] = []
-        self.lanes: dict[object, Lane] = {}
         self.unsigned: deque[Lane] = deque()
         self._endpoints: dict[str, Endpoint] = {}
         self._keys: dict[object, Key] = {}
@@ -79,15 +79,40 @@ class Fleet:
         return user
 
     def lane(self, project_id: str, user: User) -> Lane:
-        """The lane of a project, made on first sight; the project stays with the user that brought it first.
+        """The lane of a user's project, made on first sight. Others of the same endpoint share the project's limits.
 
         An empty id is the user's own lane, for what is asked about the account itself.
         """
-        key = project_id or user
-        lane = self.lanes.get(key)
+        lane = user.lanes.get(project_id)
         if lane is None:
-            lane = self.lanes[key] = Lane(project_id, user)
+            others = [other.lanes[project_id] for other in user.endpoint.users if project_id in other.lanes]
+            lane = user.lanes[project_id] = Lane(project_id, user, others if project_id else ())
         return lane
+
+    def lanes(self) -> Iterator[Lane]:
+        """All lanes of all users."""
+        for user in self.users:
+            yield from user.lanes.values()
+
+    def startable(self, now: float) -> Lane | None:
+        """A lane of which something could start now by all that limits it, wherever it waits; `None` if there is none.
+
+        Looks at every lane: for whoever suspects that one was forgotten.
+        """
+        hanging_full = len(self._hanging) >= self._hanging_cap
+        return next(
+            (one for one in self.lanes() if not (one.timed_out and hanging_full) and self._due(one) <= now), None
+        )
+
+    def earliest(self) -> float:
+        """When a lane can start something, as far as its scopes tell; `inf` if only an answer or a sign-in can."""
+        return min((self._due(lane) for lane in self.lanes()), default=math.inf)
+
+    def _due(self, lane: Lane) -> float:
+        user = lane.user
+        if lane.place == _UNSIGNED and user.signing:
+            return math.inf
+        return max(lane.due(self._share), user.due(), user.endpoint.due())
 
     def push(self, job: Job, now: float) -> None:
         """A new target; it goes behind those of its project."""
@@ -170,27 +195,33 @@ class Fleet:
         """A run has ended, and with it the sign-ins that lanes waited for; nothing starts until the next one."""
         self.busy, self.closed = False, True
         for user in self.users:
+            user.signing = 0  # the task of a sign-in that never began has not counted itself out
             while user.unsigned:
                 self.unsigned.append(user.unsigned.popleft())
         while self.unsigned:
             self.signed(self.unsigned.popleft(), now)
 
-    def leave(self, lane: Lane, now: float, answered: bool = True) -> None:
-        """A request of the lane was answered, or given up; what is known of the lane by then says where it goes."""
+    def leave(self, lane: Lane, now: float, late: float = 0.0) -> None:
+        """A request of the lane was answered, or given up; what is known of the lane by then says where it goes.
+
+        `late`: seconds for which the server may still count it.
+        """
         user, key, endpoint = lane.user, lane.user.key, lane.user.endpoint
         lane.in_flight -= 1
         endpoint.in_flight -= 1
         if key is not None:
             key.in_flight -= 1
-        lane.gate.leave(now, answered)
-        user.gate.leave(now, answered)
-        endpoint.gate.leave(now, answered)
+        lane.gate.leave(now, late)
+        user.gate.leave(now, late)
+        endpoint.gate.leave(now, late)
         if self._parked:
             self._unpark(lane, now)
         if self._hanging:
             self._hanging.discard(lane)
         self.rest(lane)
         self._place(lane, now)
+        for kin in lane.kin:
+            self._place(kin, now)
         for other in (user,) if key is None else key.users:
             self._turns.place(other, now)
 
@@ -219,11 +250,11 @@ class Fleet:
 
     def waits(self, now: float) -> dict[str, tuple[int, float]]:
         """The same by their kind: project, user, endpoint or sign-in."""
-        return scopes.waits(self._endpoints.values(), self.users, self.lanes.values(), now)
+        return scopes.waits(self._endpoints.values(), self.users, self.lanes(), now)
 
     def learned(self) -> list[Learned]:
         """The limits that the server has shown by now."""
-        return list(scopes.learned(self._endpoints.values(), self.users, self.lanes.values()))
+        return list(scopes.learned(self._endpoints.values(), self.users, self.lanes()))
 
     def next_due(self) -> float:
         """When `take` is worth asking again; `inf` if only an event can change its answer."""

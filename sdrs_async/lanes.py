@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
 from typing import Protocol
 
 from sdrs_async.models import Call, Reply
+from sdrs_async.pacing import Gate
 from sdrs_async.users import User
 
 __all__ = ["Job", "Lane", "Slots"]
@@ -64,8 +65,9 @@ class Job:
 
 
 class Lane:
-    """One project: its gate, its cap, the jobs that are `ready` and those that wait for their next try, `later`.
+    """One project of one user: its gate, its cap, the jobs that are `ready`; `later` those that wait for another try.
 
+    `kin`: the lanes of other users at the same endpoint that reach the same project: they share its gate and its cap.
     `answered`: it has answered since its last time-out. Until then the project has one slot: one that hangs, or is
     closed to this credential, costs one request at first and not its whole cap. `timed_out`: it has not answered since
     its last time-out. `admitted`: it answered something other than a 429, `accepted`: than that it is forbidden;
@@ -76,17 +78,20 @@ class Lane:
     """
 
     __slots__ = (
-        "accepted", "active", "admitted", "answered", "cap", "forbidden", "gate", "in_flight", "later", "lost_turn",
-        "place", "project_id", "ready", "sign_in_at", "signed_at", "signed_until", "stopped", "taken", "timed_out",
-        "turn", "user",
+        "accepted", "active", "admitted", "answered", "cap", "forbidden", "gate", "in_flight", "kin", "later",
+        "lost_turn", "place", "project_id", "ready", "sign_in_at", "signed_at", "signed_until", "stopped", "taken",
+        "timed_out", "turn", "user",
     )  # fmt: skip
 
-    def __init__(self, project_id: str, user: User) -> None:
+    def __init__(self, project_id: str, user: User, kin: Iterable[Lane] = ()) -> None:
         self.project_id = project_id
         self.user = user
-        self.gate = user.project_gate()
+        self.kin = tuple(kin)
+        self.gate: Gate = user.project_gate(self.kin[0].gate if self.kin else None)
         cap = user.limits.project_concurrency
-        self.cap = math.inf if cap is None else cap
+        self.cap: float = min([math.inf if cap is None else cap, *(other.cap for other in self.kin)])
+        for other in self.kin:
+            other.join(self)
         self.in_flight = 0
         self.ready: deque[Job] | tuple[()] = _NONE
         self.later: list[tuple[float, int, Job]] = []
@@ -116,9 +121,16 @@ class Lane:
         in_flight = self.in_flight
         if in_flight >= share or in_flight >= (self.cap if self.answered else 1):
             return math.inf
+        if self.kin and in_flight + sum(other.in_flight for other in self.kin) >= self.cap:
+            return math.inf
         due = self.gate.due()
         due = self.sign_in_at if self.sign_in_at > due else due
         return due if ready else max(due, self.later[0][0])
+
+    def join(self, other: Lane) -> None:
+        """Share gate and cap with another lane too, under the lower of the two caps."""
+        self.kin = (*self.kin, other)
+        self.cap = min(self.cap, other.cap)
 
     def push(self, job: Job) -> None:
         """A new one; it goes behind those that are ready."""
@@ -165,6 +177,11 @@ class Lane:
             heapify(self.later)
         return late
 
+    def untried(self) -> list[Job]:
+        """Take out the jobs that were never tried."""
+        jobs, self.ready = list(self.ready), _NONE
+        return jobs
+
     def has_work(self) -> bool:
         """Whether anything of it is on the wire or waits."""
         return bool(self.in_flight or self.ready or self.later)
@@ -184,3 +201,13 @@ class Lane:
     def held_until(self) -> float:
         """Until when a 429 holds this project or what it shares with others."""
         return max(self.gate.held_until, self.user.gate.held_until, self.user.endpoint.gate.held_until)
+
+    def held(self, now: float) -> tuple[float, float]:
+        """Until when nothing of it starts by the server's word, and since when, in whichever scope that is the longest.
+
+        Both are past, or now, where something may start or an answer decides.
+        """
+        held = [gate.held(now) for gate in (self.gate, self.user.gate, self.user.endpoint.gate)]
+        if self.signed_until <= now:
+            held.append(self.user.sign_ins.held(now))
+        return max(held)

@@ -64,8 +64,12 @@ class PacedClient:
             await anyio.sleep_until(due if due < math.inf else now + _LOOK)
         for gate in gates:
             gate.enter(now)
+        late = self._seconds
         try:
-            return await send(until - now)
+            reply = await send(until - now)
+            late = self._seconds if reply.timed_out else 0.0
+            return reply
         finally:
+            now = anyio.current_time()
             for gate in gates:
-                gate.leave(anyio.current_time())
+                gate.leave(now, late)

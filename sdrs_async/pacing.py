@@ -11,11 +11,10 @@ from sdrs_async.adaptation import Estimate
 from sdrs_async.models import Rate
 from sdrs_async.peers import Peers
 from sdrs_async.retry import MAX_HOLD
-from sdrs_async.windows import LONGEST_SPREAD, UNLIMITED, RoundTrips, Window, promises, quicker, spread_out
+from sdrs_async.windows import LONGEST_SPREAD, UNLIMITED, Window, promises, quicker, spread_out
 
 __all__ = ["Gate"]
 
-_NO_TRIPS = RoundTrips()
 # asyncio wakes up to a millisecond late: a start cannot be placed more finely than this, so it may come as much early.
 _LATENESS = 0.002
 # A limit that was found by trying is spread more evenly than one that is known: it may be of another kind.
@@ -30,25 +29,27 @@ _ENOUGH, _MINUTE = 3, 60.0
 _MAX_WAIT = 30.0
 # A text may name any number: what others have used is not worth more memory than this, nor limits more windows.
 _MOST_OTHERS, _MOST_TOLD = 10_000, 4
+# Seconds: nobody waits for a longer window to open, and what names one may be nonsense.
+_LONGEST_TOLD = 86_400.0
 
 
 class Gate:
     """One scope (a project, the user, the endpoint): its windows, the even spread inside them, the hold after a 429.
 
-    Decides without waiting: `due` tells when, `enter` takes, `leave` gives back. `trips`: the round trips at its
-    endpoint; `peers`: the gates of like scopes, of which it learns and which learn of it. `held_until`: nothing starts
-    before, because of a 429.
+    Decides without waiting: `due` tells when, `enter` takes, `leave` gives back. `peers`: the gates of like scopes, of
+    which it learns and which learn of it. `held_until`: nothing starts before, because of a 429; `held_since`: when the
+    first of the 429s came since which nothing was let in, `inf` where that is not so.
     """
 
     __slots__ = (
         "_accepted", "_answered", "_began", "_behind", "_dripped", "_entered", "_estimate", "_found", "_free",
-        "_heeded", "_hinted_at", "_hints", "_left", "_pause", "_peers", "_rate", "_refused", "_told", "_told_at",
-        "_trial_at", "_trips", "_version", "_windows", "held_until",
+        "_heeded", "_hinted_at", "_hints", "_left", "_pause", "_peers", "_promised", "_rate", "_refused", "_told",
+        "_told_at", "_trial_at", "_version", "_windows", "held_since", "held_until",
     )  # fmt: skip
 
-    def __init__(self, rate: Rate | None, *, trips: RoundTrips | None = None, peers: Peers | None = None) -> None:
+    def __init__(self, rate: Rate | None, *, peers: Peers | None = None) -> None:
         self._rate = rate
-        self._trips = trips or _NO_TRIPS
+        self._promised = promises(rate)
         self._peers = peers
         self._behind = 0
         if peers is not None:
@@ -58,7 +59,7 @@ class Gate:
                 # they stay behind by what their first window takes longer.
                 self._behind = rate.count
         self._version = self._hints = 0
-        self._windows = tuple(map(Window, promises(rate)))
+        self._windows = tuple(map(Window, self._promised))
         if rate is None and peers is None:
             # What many share may be told a limit: then it has to be known what has come.
             self._windows = (Window(None, remembers=LONGEST_SPREAD),)
@@ -71,7 +72,7 @@ class Gate:
         # What it takes to know the past without a window that remembers it: how many, and since when.
         self._entered = self._answered = self._accepted = 0
         self._began = self._left = -math.inf
-        self.held_until = self._free = 0.0
+        self.held_since, self.held_until, self._free = math.inf, 0.0, 0.0
         # The even spread is a bucket that drips: seconds for each start, and when all of them will have dripped out.
         self._pause = self._dripped = 0.0
         self._pace(even=True)
@@ -99,8 +100,6 @@ class Gate:
         if peers is not None and peers.version != self._version:
             self._follow(peers)
         due = self._free
-        if due:
-            due -= self._trips.credit
         paced = self._dripped - _LATENESS
         due = paced if paced > due else due
         return self.held_until if self.held_until > due else due
@@ -119,15 +118,18 @@ class Gate:
             # It goes alone: until it is answered nothing else starts.
             self._trial_at, self._dripped = now, math.inf
 
-    def leave(self, now: float, answered: bool = True) -> None:
-        """One request was `answered`, or given up. After `accept` or `refuse` of the same request."""
+    def leave(self, now: float, late: float = 0.0) -> None:
+        """One request was answered, or given up: then the server may count it until `late` seconds from now.
+
+        After `accept` or `refuse` of the same request.
+        """
         self._answered += 1
         if self._answered == self._behind:
             self._pace(even=self._estimate is None or self._estimate.even)
         self._left = now
         free = 0.0
         for window in self._windows:
-            window.leave(now, answered)
+            window.leave(now, late)
             free = window.due if window.due > free else free
         self._free = free
         if self._dripped == math.inf and self._entered == self._answered:
@@ -140,13 +142,18 @@ class Gate:
     def accept(self, now: float, sent_at: float) -> None:
         """A request sent at `sent_at` was answered with something else than a 429 of this scope."""
         self._accepted += 1
+        if sent_at > self._heeded:
+            self.held_since = math.inf
+        if self._estimate is not None or (self._peers is not None and self._peers.estimate is not None):
+            self._adapt(now, sent_at)
+
+    def _adapt(self, now: float, sent_at: float) -> None:
+        """Tell the estimate of an answer that was no 429; one that follows another may get one of its own."""
         estimate, peers = self._estimate, self._peers
-        if estimate is None:
-            if peers is None or peers.estimate is None:
-                return
+        if estimate is None and peers is not None:
             estimate = self._estimate = peers.inherit(now)
-            if estimate is None:
-                return
+        if estimate is None:
+            return
         trial = estimate.trial and sent_at >= self._trial_at
         if estimate.trial and not trial:
             changed = estimate.accept_late()
@@ -174,8 +181,10 @@ class Gate:
             elif peers is not None:
                 peers.refused_as_well(now)
             return self.held_until
-        self._heeded = now
-        if told is not None and told not in self._told:
+        self._heeded, self.held_since = now, min(self.held_since, now)
+        if told is not None and told.per > _LONGEST_TOLD:
+            until = now + MAX_HOLD
+        elif told is not None and told not in self._told:
             until = self._recalibrate(now, told)
         elif told is not None and now < self._told_at + 2 * told.per:
             until = self._wait_out(now, told)
@@ -185,6 +194,30 @@ class Gate:
             until = self._guess(now, sent_at)
         self.hold(now + min(retry_after, MAX_HOLD) if retry_after else min(until, now + MAX_HOLD))
         return self.held_until
+
+    def held(self, now: float) -> tuple[float, float]:
+        """Until when and since when nothing starts by the server's word: a 429, or a limit that it told.
+
+        Both are past, or now, where something may start or an answer decides.
+        """
+        until = self.held_until
+        if self._told:
+            told = {(rate.count, rate.per) for rate in self._told if rate not in self._promised}
+            full = (one.due for one in self._windows if one.due < math.inf and (one.count, one.per) in told)
+            until = max(until, *full, until)
+        return until, min(self.held_since, now)
+
+    def also(self, rate: Rate | None) -> None:
+        """Keep to the rate of another account too, which reaches the same scope."""
+        more = [one for one in promises(rate) if one not in self._promised]
+        if not more:
+            return
+        known = max(self._windows, key=lambda window: window.remembers, default=None)
+        past, out = [] if known is None else known.answers(-math.inf), self._entered - self._answered
+        self._promised += tuple(more)
+        self._rate = min(self._promised, key=lambda one: one.count / one.per)
+        self._put(*self._windows, *(Window(one, past, out) for one in more))
+        self._pace(even=self._estimate is None or self._estimate.even)
 
     # ---- what the server told
 
@@ -206,7 +239,7 @@ class Gate:
 
     def _limit(self, now: float, told: Rate, past: list[float], out: int) -> float:
         window, others = Window(told, past, out), (rate for rate in self._told if rate != told)
-        kept = {(UNLIMITED, LONGEST_SPREAD), *((rate.count, rate.per) for rate in (*promises(self._rate), *others))}
+        kept = {(UNLIMITED, LONGEST_SPREAD), *((rate.count, rate.per) for rate in (*self._promised, *others))}
         still = (one for one in self._windows if one is self._found or (one.count, one.per) in kept)
         self._put(*still, window)
         self._pace(even=True)

@@ -14,7 +14,7 @@ import anyio.lowlevel
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import ProjectLevel, Target
-from sdrs_async.users import User
+from sdrs_async.users import Endpoint, User
 from sdrs_async.wire import check_id, check_target
 
 __all__ = [
@@ -73,14 +73,15 @@ class Budget:
 class Intake:
     """Where all sources of a run come in: checks each item, drops and counts duplicates, can be paused.
 
-    A duplicate is a target seen within the last `DUPLICATE_WINDOW` targets.
+    A duplicate is a target seen within the last `DUPLICATE_WINDOW` targets, at the same endpoint: what two accounts
+    reach there is one and the same, and the same ids at another endpoint are others.
     """
 
     def __init__(self, accept: Callable[[Target | ProjectLevel, Source], None]) -> None:
         self.accept = accept
         self.duplicates = 0
-        self._seen: set[Target | ProjectLevel] = set()
-        self._last: deque[Target | ProjectLevel] = deque()
+        self._seen: dict[Endpoint, set[Target | ProjectLevel]] = {}
+        self._last: deque[tuple[Target | ProjectLevel, set[Target | ProjectLevel]]] = deque()
         self._paused: asyncio.Event | None = None
 
     def pause(self) -> None:
@@ -96,7 +97,7 @@ class Intake:
     async def add(self, item: object, source: Source) -> None:
         """Hand the target of an item to `accept` as soon as it may be held. Raises `ConfigError` for a bad item."""
         target = check_target(_target(item, source.project_id))
-        if self._is_duplicate(target):
+        if self._is_duplicate(target, source.user.endpoint):
             self.duplicates += 1
             return
         budget = source.budget
@@ -107,14 +108,17 @@ class Intake:
         budget.held += 1
         self.accept(target, source)
 
-    def _is_duplicate(self, target: Target | ProjectLevel) -> bool:
-        before = len(self._seen)
-        self._seen.add(target)
-        if len(self._seen) == before:
+    def _is_duplicate(self, target: Target | ProjectLevel, endpoint: Endpoint) -> bool:
+        seen = self._seen.get(endpoint)
+        if seen is None:
+            seen = self._seen[endpoint] = set()
+        elif target in seen:
             return True
-        self._last.append(target)
-        if before == DUPLICATE_WINDOW:
-            self._seen.discard(self._last.popleft())
+        seen.add(target)
+        self._last.append((target, seen))
+        if len(self._last) > DUPLICATE_WINDOW:
+            oldest, others = self._last.popleft()
+            others.discard(oldest)
         return False
 
 

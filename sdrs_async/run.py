@@ -5,19 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Generic, Self, TypeVar
 
-import anyio
-
 from sdrs_async.engine import GRACE, Engine
-from sdrs_async.errors import AuthenticationError, SdrsError
+from sdrs_async.errors import AuthenticationError
 from sdrs_async.listing import Project
 from sdrs_async.models import Learned, Listing, Outcome, ProjectLevel, Reply, Target
 from sdrs_async.reading import Reader
 from sdrs_async.report import Report
 from sdrs_async.users import User
 
-__all__ = ["Finding", "Run", "Running"]
+__all__ = ["Finding", "Run", "Running", "carry_report"]
 
 # The engine pauses while so many outcomes wait for their consumer, and goes on at half of it.
 _BUFFER = 1024
@@ -33,6 +32,7 @@ class Running(Generic[T]):
     def __init__(self, engine: Engine, report: Report) -> None:
         self.report = report
         self._engine = engine
+        self._loop = asyncio.get_running_loop()
         self._buffer: deque[T] = deque()
         self._news = asyncio.Event()
         self._paused = False
@@ -60,7 +60,8 @@ class Running(Generic[T]):
         """Start nothing new; requests on the wire get `grace` seconds for their answer, the rest is unsettled.
 
         The iteration then ends as it does otherwise, and the report says that it was interrupted (by `signal`, if one
-        is given). May be called again, with less grace.
+        is given). May be called again, with less grace; and from anywhere: a task, a callback of the loop, a signal
+        handler, another thread.
         """
         if not self._ended:
             self._stopped = True
@@ -73,11 +74,11 @@ class Running(Generic[T]):
 
     def held(self) -> tuple[int, float]:
         """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
-        return self._engine.fleet.held(anyio.current_time())
+        return self._engine.fleet.held(self._loop.time())
 
     def waits(self) -> dict[str, tuple[int, float]]:
         """The same by the kind of scope: project, user, endpoint or sign-in."""
-        return self._engine.fleet.waits(anyio.current_time())
+        return self._engine.fleet.waits(self._loop.time())
 
     def is_reading(self) -> bool:
         """Whether more targets may come than are known by now."""
@@ -87,16 +88,28 @@ class Running(Generic[T]):
         """The limits that the server has shown by now."""
         return self._engine.fleet.learned()
 
+    def open(self) -> None:
+        """Begin, before `drive`. Raises `ConfigError` beside another run of the session."""
+        self._engine.open()
+
     async def drive(self, readers: Iterable[Reader]) -> None:
-        """Do the run; called once, by who made it."""
-        complete = False
+        """Do the run; called once, by who made it. What goes wrong is for `raise_error`."""
         try:
             await self._engine.run(readers)
-            complete = self._engine.error is None
         finally:
-            self._count()
-            self._close(complete)
+            self.end()
+
+    def shut(self) -> None:
+        """Send nothing more, from this moment on."""
+        self._engine.shut()
+
+    def end(self) -> None:
+        """The run is over, and its report complete; called in any case, once or more."""
+        if not self._ended:
             self._ended = True
+            self._engine.end()
+            self._count()
+            self._close(self._engine.completed and self._engine.error is None)
             self._news.set()
 
     def _count(self) -> None:
@@ -120,9 +133,8 @@ class Running(Generic[T]):
         error = self._engine.error
         if error is None and not self._stopped:
             error = _no_account(self._engine.fleet.users)
-        if isinstance(error, SdrsError):
-            error.report = self.report
         if error is not None:
+            carry_report(error, self.report)
             raise error
 
     def hand_out(self, item: T) -> None:
@@ -132,6 +144,12 @@ class Running(Generic[T]):
         if len(self._buffer) >= _BUFFER and not self._paused:
             self._paused = True
             self._engine.pause()
+
+
+def carry_report(error: BaseException, report: Report) -> None:
+    """Let an error, whoever raised it, tell what was done before it."""
+    with suppress(AttributeError, TypeError):  # few exceptions take no further attribute
+        error.report = report  # type: ignore[attr-defined]  # `SdrsError` has it, others get it
 
 
 def _no_account(users: Iterable[User]) -> AuthenticationError | None:

@@ -27,13 +27,13 @@ def refused(lane: Lane, reply: Reply, now: float, sent_at: float) -> tuple[Gate,
     return lane.gate, f"project {lane.project_id}"
 
 
-def behind(gate: Gate, lane: Lane, lanes: Iterable[Lane]) -> list[Lane]:
-    """Of all lanes those that wait when this gate does, which is one of `lane`'s."""
+def behind(gate: Gate, lane: Lane) -> list[Lane]:
+    """The lanes that wait when this gate does, which is one of `lane`'s."""
     if gate is lane.gate:
-        return [lane]
+        return [lane, *lane.kin]
     if gate is lane.user.gate:
-        return [other for other in lanes if other.user is lane.user]
-    return [other for other in lanes if other.user.endpoint is lane.user.endpoint]
+        return list(lane.user.lanes.values())
+    return [other for user in lane.user.endpoint.users for other in user.lanes.values()]
 
 
 def waits(

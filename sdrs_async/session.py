@@ -26,10 +26,13 @@ from sdrs_async.listing import Ask, FailedTask, Group, Project
 from sdrs_async.models import Limits, Outcome, ProjectLevel, RetryPolicy, Target
 from sdrs_async.reading import READ_AHEAD, Intake, Reader, Targets, sources
 from sdrs_async.report import Report, Scopes
-from sdrs_async.run import Finding, Run, Running
+from sdrs_async.run import Finding, Run, Running, carry_report
 from sdrs_async.users import User
 
 __all__ = ["Lists", "Selected", "Session", "connect", "single_error"]
+
+# Seconds: connections are closed even by who is cancelled.
+_CLOSING = 3.0
 
 Selected = Targets | Selection | Mapping[Account, Targets | Selection]
 """Targets, or what to look for; of several accounts with the account of each."""
@@ -92,8 +95,8 @@ class Session:
         return Scopes(limits, {account.name: client.endpoint for account, client in pairs}, concurrency, self._owner)
 
     def _owner(self, project_id: str) -> str:
-        lane = self._fleet.lanes.get(project_id)
-        return self.accounts[0].name if lane is None else lane.user.name
+        owners = (user.name for user in self._users.values() if project_id in user.lanes)
+        return next(owners, self.accounts[0].name)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -105,7 +108,8 @@ class Session:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._stack.aclose()
+        with anyio.move_on_after(_CLOSING, shield=True):
+            await self._stack.aclose()
 
     # ---- deleting
 
@@ -113,8 +117,13 @@ class Session:
         """Like `sdrs_async.clean()`, over the accounts of this session."""
         report = self._report()
         run = Run(Engine(self._fleet, report.add, self._retry), report)
-        with single_error():
-            await run.drive(self._readers(targets, run))
+        readers = self._readers(targets, run)
+        run.open()
+        try:
+            await run.drive(readers)
+        except asyncio.CancelledError as error:
+            carry_report(error, report)
+            raise
         run.raise_error()
         return report
 
@@ -128,7 +137,7 @@ class Session:
             run.hand_out(outcome)
 
         run = Run(Engine(self._fleet, deliver, self._retry), counted)
-        async with self._driving(run, targets):
+        async with self._driving(run, self._readers(targets, run)):
             yield run
 
     # ---- reading
@@ -142,20 +151,16 @@ class Session:
             finding.hand_out(target)
 
         finding = Finding(Engine(self._fleet, report.add, self._retry, accept=hand_out), report)
-        async with self._driving(finding, targets):
+        async with self._driving(finding, self._readers(targets, finding)):
             yield finding
 
     @asynccontextmanager
     async def lists(self) -> AsyncGenerator[Lists]:
         """The lists of the service one by one, within the limits of this session."""
-        report, ready = self._report(), _Open()
-        engine = Engine(self._fleet, report.add, self._retry)
-        with single_error():
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(engine.run, [ready])
-                await ready.started.wait()
-                yield Lists(engine, self._users)
-                tasks.cancel_scope.cancel()
+        report = self._report()
+        run = Run(Engine(self._fleet, report.add, self._retry), report)
+        async with self._driving(run, [_Open()]):
+            yield Lists(run, self._users)
 
     # ---- putting a run together
 
@@ -163,13 +168,27 @@ class Session:
         return Report(self._scopes, clock=asyncio.get_running_loop().time)
 
     @asynccontextmanager
-    async def _driving(self, run: Running[Any], targets: Selected) -> AsyncIterator[None]:
-        readers = self._readers(targets, run)
-        with single_error():
+    async def _driving(self, run: Running[Any], readers: Iterable[Reader]) -> AsyncIterator[None]:
+        """Let a run go on beside the block, and not a moment longer. What the block raises leaves as it is."""
+        error: BaseException | None = None
+        run.open()
+        try:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(run.drive, readers)
-                yield
+                try:
+                    yield
+                except (asyncio.CancelledError, GeneratorExit) as ending:
+                    carry_report(ending, run.report)
+                    raise
+                except BaseException as raised:  # the group of tasks would make a group of it, `sys.exit()` included
+                    error = raised
+                finally:
+                    run.shut()
                 tasks.cancel_scope.cancel()
+        finally:
+            run.end()  # also where its task never began
+        if error is not None:
+            raise error
 
     def _readers(self, targets: Selected, run: Running[Any]) -> list[Reader]:
         return [
@@ -204,11 +223,7 @@ class Session:
 class _Open:
     """Keeps an engine running for whoever asks it, until it is cancelled."""
 
-    def __init__(self) -> None:
-        self.started = asyncio.Event()
-
     async def read(self, intake: Intake) -> None:
-        self.started.set()
         await anyio.sleep_forever()
 
 
@@ -218,8 +233,8 @@ class Lists:
     Each raises `ListingError` where the list cannot be read, or not to its end. Comes from `Session.lists()`.
     """
 
-    def __init__(self, engine: Engine, users: Mapping[str, User]) -> None:
-        self._engine = engine
+    def __init__(self, run: Run, users: Mapping[str, User]) -> None:
+        self._run = run
         self._users = users
 
     def projects(self, account: Account) -> AsyncGenerator[Project]:
@@ -237,7 +252,7 @@ class Lists:
         return listing.failed_tasks(self._ask(account), project_id, server_group_id)
 
     def _ask(self, account: Account) -> Ask:
-        return partial(self._engine.ask, self._users[account.name])
+        return partial(self._run.ask, self._users[account.name])
 
 
 def _client(account: Account, concurrency: int | None, retry: RetryPolicy) -> Client:

@@ -51,12 +51,15 @@ class Settlement:
     def add(self, job: Job, now: float) -> None:
         """A new target was read."""
         self.open += 1
-        if (stopped := job.lane.user.stopped or job.lane.stopped) is not None:
+        lane = job.lane
+        if (stopped := lane.user.stopped or lane.stopped) is not None:
             self._settle(job, now, Verdict.SKIPPED, stopped)
         elif self.fleet.closed:
             self.interrupt([job], now)
         else:
             self.fleet.push(job, now)
+            if lane.held_until() > now:
+                self._fail_held(lane, now)
 
     def expire(self, job: Job, reply: Reply, now: float) -> None:
         """The total time of a job that was tried before has run out: its last reply is final."""
@@ -120,9 +123,11 @@ class Settlement:
             self._fail_overdue(lane, due, now)
 
     def sweep(self, now: float) -> None:
-        """Fail all that wait and whose time has run out."""
-        for lane in self.fleet.lanes.values():
-            self._fail_overdue(lane, now, now)
+        """Fail all that wait and whose time has run out, or will have by the time that the server lets them go on."""
+        for lane in self.fleet.lanes():
+            if lane.has_waiting():
+                self._fail_overdue(lane, now, now)
+                self._fail_held(lane, now)
 
     def interrupt(self, jobs: Iterable[Job], now: float) -> None:
         """The run ends before these jobs are settled."""
@@ -179,8 +184,9 @@ class Settlement:
         if until > max(before, now):
             log.info("throttled: %s waits %.1f s (%s)", name, until - now, reply.message)
             if until > now + _LOOK_AHEAD:
-                for lane in scopes.behind(gate, job.lane, self.fleet.lanes.values()):
+                for lane in scopes.behind(gate, job.lane):
                     self._fail_overdue(lane, until, now)
+                    self._fail_held(lane, now)
         self._again(job, until, now)
 
     def _hold_sign_ins(self, user: User, reply: Reply, now: float) -> float:
@@ -189,6 +195,8 @@ class Settlement:
         if until > hold.until:
             log.info("throttled: every sign-in of %s waits %.1f s (%s)", user.name, until - now, reply.message)
         hold.hold(until)
+        for lane in user.lanes.values():
+            self._fail_held(lane, now)
         return hold.until
 
     def _unauthorized(self, job: Job, reply: Reply, now: float) -> None:
@@ -212,7 +220,7 @@ class Settlement:
     def _stop_user(self, user: User, reason: str, now: float) -> None:
         """Nothing more is sent for any of its projects; what is on the wire counts by its own answer."""
         user.stopped = user.stopped or f"not sent: {reason}"
-        for lane in [lane for lane in self.fleet.lanes.values() if lane.user is user]:
+        for lane in user.lanes.values():
             self._stop(lane, user.stopped, now)
 
     def _stop_forbidden(self, lane: Lane, reply: Reply, now: float) -> None:
@@ -237,6 +245,20 @@ class Settlement:
         for job in late:
             self._too_late(job, now)
         if late:
+            self.fleet.rest(lane)
+
+    def _fail_held(self, lane: Lane, now: float) -> None:
+        """Fail those that were never tried where the server's word keeps them longer than a target's total time.
+
+        Their time counts from the moment at which that began. The user's own limits are waited for as long as it takes.
+        """
+        if not lane.ready:
+            return
+        until, since = lane.held(now)
+        if until >= since + last_start(self._policy):
+            message = f"throttled, not sent: nothing more is let in for {until - now:.0f} s, longer than its time"
+            for job in lane.untried():
+                self._settle(job, now, Verdict.THROTTLED, message)
             self.fleet.rest(lane)
 
     def _too_late(self, job: Job, now: float) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 import anyio
-import anyio.abc
 
 from sdrs_async.lanes import Lane
 from sdrs_async.models import Reply
@@ -15,6 +15,8 @@ from sdrs_async.users import User
 
 __all__ = ["SignIns"]
 
+Spawn = Callable[[Callable[[User], Coroutine[Any, Any, None]], User], None]
+
 # Of one user at a time: IAM is throttled too.
 _AT_ONCE = 4
 # Seconds for which any sign-in is used, so that one that is over at once cannot turn into an endless row of them.
@@ -22,20 +24,23 @@ _LEAST = 1.0
 
 
 class SignIns:
-    """The sign-ins of one run. `timeout`: seconds for each; `signed`: called whenever one has ended."""
+    """The sign-ins of one run. `timeout`: seconds for each; `spawn`: starts a task of the run, from one of its tasks;
+    `signed`: called whenever one has ended.
+    """
 
-    def __init__(self, settlement: Settlement, timeout: float, signed: Callable[[], None]) -> None:
+    def __init__(self, settlement: Settlement, timeout: float, spawn: Spawn, signed: Callable[[], None]) -> None:
         self._settlement = settlement
         self._timeout = timeout
+        self._spawn = spawn
         self._signed = signed
 
-    def start(self, lane: Lane, tasks: anyio.abc.TaskGroup) -> None:
+    def start(self, lane: Lane) -> None:
         """Sign in to the project of a lane that is due, as soon as its user may."""
         user = lane.user
         user.unsigned.append(lane)
         if user.signing < _AT_ONCE:
             user.signing += 1
-            tasks.start_soon(self._sign_in_all, user)
+            self._spawn(self._sign_in_all, user)
 
     async def _sign_in_all(self, user: User) -> None:
         try:

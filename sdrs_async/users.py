@@ -14,7 +14,6 @@ from sdrs_async.concurrency import Concurrency
 from sdrs_async.models import Call, Limits, Rate, Reply
 from sdrs_async.pacing import Gate
 from sdrs_async.peers import Peers
-from sdrs_async.windows import RoundTrips
 
 if TYPE_CHECKING:
     from sdrs_async.lanes import Lane
@@ -54,42 +53,52 @@ class Key:
 
 
 class Hold:
-    """Sign-ins that wait as a whole after a 429 of IAM. `until`: the loop's time; `refusals`: how many in a row."""
+    """Sign-ins that wait as a whole after a 429 of IAM.
 
-    __slots__ = ("refusals", "until")
+    `until`: the loop's time; `since`: when the first of the 429s came since which no sign-in went well, else `inf`;
+    `refusals`: how many in a row.
+    """
+
+    __slots__ = ("refusals", "since", "until")
 
     def __init__(self) -> None:
         self.until = 0.0
+        self.since = math.inf
         self.refusals = 0
 
     def refuse(self, now: float) -> int:
         """Count a 429 and return how many there were in a row; those that arrive during a hold belong to its cause."""
         if now >= self.until or not self.refusals:
             self.refusals += 1
+        self.since = min(self.since, now)
         return self.refusals
 
     def accept(self) -> None:
         """A sign-in went well, which ends their row."""
-        self.refusals = 0
+        self.refusals, self.since = 0, math.inf
 
     def hold(self, until: float) -> None:
         """Nothing before `until`; a shorter hold never cuts a longer one."""
         self.until = max(self.until, until)
 
+    def held(self, now: float) -> tuple[float, float]:
+        """Until when and since when, as a gate has it."""
+        return self.until, min(self.since, now)
+
 
 class Endpoint:
-    """What is common to all that is sent to one endpoint: its rate, the round trips to it, what it can take at once.
+    """What is common to all that is sent to one endpoint: its rate, its `users`, what it can take at once.
 
     `turns`: users whose turn is due, each by the number of the lane that has waited longest; `crowd`: how many
     requests at a time, as many as the fleet may or fewer while latency says that they queue.
     """
 
-    __slots__ = ("crowd", "gate", "in_flight", "name", "trips", "turns")
+    __slots__ = ("crowd", "gate", "in_flight", "name", "turns", "users")
 
     def __init__(self, name: str, rate: Rate | None, concurrency: int | None) -> None:
         self.name = name
-        self.trips = RoundTrips()
-        self.gate = Gate(rate, trips=self.trips)
+        self.users: list[User] = []
+        self.gate = Gate(rate)
         self.crowd = Concurrency(math.inf if concurrency is None else concurrency)
         self.in_flight = 0
         self.turns: list[tuple[int, User]] = []
@@ -100,14 +109,14 @@ class Endpoint:
 
     def answered(self, now: float, elapsed: float) -> None:
         """A request was answered after so many seconds."""
-        self.trips.add(elapsed)
         self.crowd.add(now, elapsed, self.in_flight)
 
 
 class User:
     """One credential at one endpoint: what its projects share.
 
-    `gate` limits its requests, `peers` is what its projects learn of each other, `sign_ins` waits when IAM throttles;
+    `lanes`: its projects by their ids; the one of the account itself has an empty id. `gate` limits its requests,
+    `peers` is what its projects learn of each other, `sign_ins` waits when IAM throttles;
     `sign_in` is `None` where nobody has to sign in, `key` where there is no key to be locked. `weight`: turns in a row
     of each of its projects. `ring`: lanes that are due, in the order in which they became it; `place`: see `Turns`.
     `unsigned`: lanes that wait for a sign-in, `signing`: how many sign-ins are under way, `has_token`: one has
@@ -116,9 +125,9 @@ class User:
     """
 
     __slots__ = (
-        "_project_rate", "_turned_away", "endpoint", "gate", "has_token", "key", "limits", "name", "peers", "place",
-        "refused", "ring", "send", "sign_in", "sign_ins", "signed_in", "signing", "silent_since", "stopped", "unsigned",
-        "weight",
+        "_project_rate", "_turned_away", "endpoint", "gate", "has_token", "key", "lanes", "limits", "name", "peers",
+        "place", "refused", "ring", "send", "sign_in", "sign_ins", "signed_in", "signing", "silent_since", "stopped",
+        "unsigned", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -137,7 +146,9 @@ class User:
         self.sign_in = sign_in
         self.limits = limits
         self.endpoint = endpoint
-        self.gate = Gate(Rate.parse(limits.user_rate), trips=endpoint.trips)
+        endpoint.users.append(self)
+        self.lanes: dict[str, Lane] = {}
+        self.gate = Gate(Rate.parse(limits.user_rate))
         self.peers = Peers()
         self._turned_away: set[Lane] = set()
         self._project_rate = Rate.parse(limits.project_rate)
@@ -156,9 +167,12 @@ class User:
         self.signed_in = False
         self.refused: str | None = None
 
-    def project_gate(self) -> Gate:
-        """The gate of one of its projects."""
-        return Gate(self._project_rate, trips=self.endpoint.trips, peers=self.peers)
+    def project_gate(self, shared: Gate | None = None) -> Gate:
+        """The gate of one of its projects; `shared`: of another user who reaches the same project."""
+        if shared is None:
+            return Gate(self._project_rate, peers=self.peers)
+        shared.also(self._project_rate)
+        return shared
 
     def due(self) -> float:
         """When the next request of a project of its may start, the endpoint apart; `inf` if an answer has to tell."""

@@ -1,10 +1,8 @@
-"""The arithmetic of one rate: a window anchored at the answers, and what round trips allow.
+"""The arithmetic of one rate: a window anchored at the answers.
 
 The server counts a request at some moment between its sending and its answer. Every permit is therefore free again
 only when the *answer* to its last request is one window old: then any window holds at most one request per permit,
-whatever the network does. No margin proves that; anchoring at the answers does. The credit of `RoundTrips` takes a
-little of the proof back: where round trips that were steady become shorter at once, two requests may come so much too
-close, 13 ms at most.
+whatever the network does. No margin proves that; anchoring at the answers does.
 """
 
 from __future__ import annotations
@@ -17,7 +15,7 @@ from collections.abc import Iterable
 
 from sdrs_async.models import Rate
 
-__all__ = ["LONGEST_SPREAD", "UNLIMITED", "RoundTrips", "Window", "promises", "quicker", "spread_out"]
+__all__ = ["LONGEST_SPREAD", "UNLIMITED", "Window", "promises", "quicker", "spread_out"]
 
 UNLIMITED = sys.maxsize
 """The `count` of a window without a rate."""
@@ -28,9 +26,6 @@ LONGEST_SPREAD = 10.0
 # Of N permits about sqrt(N) more or less than usual come free together, by the jitter of the network.
 _LEAST_QUICKER, _QUICKER = 0.1, 1.6
 
-_CREDIT, _MOST_CREDIT = 0.65, 0.013
-_SAMPLE = 64
-_NEAR = 1.25
 _FORGET = 32
 
 
@@ -39,8 +34,8 @@ class Window:
 
     Without a rate it only remembers.
 
-    `due`: clock time from which there is room, before any credit: 0 or in the past if now, `inf` if only an answer can
-    tell. Both limits may be changed at any time, up to a `per` of the `remembers` seconds for which it keeps answers.
+    `due`: clock time from which there is room: 0 or in the past if now, `inf` if only an answer can tell. Both limits
+    may be changed at any time, up to a `per` of the `remembers` seconds for which it keeps answers.
     """
 
     __slots__ = ("_answers", "_first", "_used", "count", "due", "per", "remembers")
@@ -64,11 +59,9 @@ class Window:
             self._look()
         return self.due
 
-    def leave(self, now: float, answered: bool = True) -> None:
-        """One request was answered, or given up."""
-        answers, first = self._answers, self._first
-        # Without an answer there is no way back that it would have taken: it earns no credit.
-        at = now if answered else now + _MOST_CREDIT
+    def leave(self, now: float, late: float = 0.0) -> None:
+        """One request was answered, or given up: then the server may count it until `late` seconds from now."""
+        answers, first, at = self._answers, self._first, now + late
         if answers and answers[-1] > at:
             insort(answers, at, first)
         else:
@@ -124,35 +117,3 @@ def spread_out(count: int, began: float, until: float, late: float, since: float
     old = max(0, int((since - began - late) / step) - 1) if step else 0
     times = (min(until, began + (number + 1) * step + late) for number in range(old, count))
     return [at for at in times if at > since]
-
-
-class RoundTrips:
-    """What the round trips to one endpoint allow: `credit`, seconds by which a window may open early.
-
-    An answer is as old as its way back when it comes, and the next request is on its way there as long again: what
-    every round trip takes at least needs not be waited for twice: 0.65 of the smallest one seen, at most 13 ms; but
-    nothing while they vary so much that the smallest one may be luck (jitter, connection storm, too few seen).
-    """
-
-    __slots__ = ("_edge", "_least", "_near", "_seen", "credit")
-
-    def __init__(self) -> None:
-        self.credit = 0.0
-        self._least = math.inf
-        self._edge = math.inf
-        self._seen = self._near = 0
-
-    def add(self, elapsed: float) -> None:
-        """One request was answered, so many seconds after it started."""
-        if elapsed < self._least:
-            if elapsed * _NEAR < self._least:
-                self.credit = 0.0
-                self._seen = self._near = 0
-            self._least, self._edge = elapsed, elapsed * _NEAR
-        self._seen += 1
-        if elapsed <= self._edge:
-            self._near += 1
-        if self._seen == _SAMPLE:
-            # A path has a smallest time, and most requests come near it; jitter alone comes near its least but rarely.
-            self.credit = min(_CREDIT * self._least, _MOST_CREDIT) if 2 * self._near >= _SAMPLE else 0.0
-            self._seen = self._near = 0

@@ -23,7 +23,6 @@ from sdrs_async.models import Call, Limits, Rate, Reply
 from sdrs_async.pacing import Gate
 from sdrs_async.peers import Peers
 from sdrs_async.users import Endpoint, User
-from sdrs_async.windows import RoundTrips
 
 TRIP = 0.02
 
@@ -80,8 +79,8 @@ def run(  # noqa: C901 - a loop over events, with all that can happen
     work: Sequence[float] = (),
 ) -> list[Gate]:
     """Let a gate for each gateway send all it may; the n-th has enough to do until `work[n]`."""
-    trips, rng = RoundTrips(), Random(1)
-    gates = [Gate(rate, trips=trips, peers=peers) for _ in gateways]
+    rng = Random(1)
+    gates = [Gate(rate, peers=peers) for _ in gateways]
     out, wake = [0] * len(gates), [-1.0] * len(gates)
     events: list[tuple[float, int, str, int, float]] = []
 
@@ -109,7 +108,6 @@ def run(  # noqa: C901 - a loop over events, with all that can happen
             answer = "accept" if gateways[number].admits(now) else "refuse"
             at(now + TRIP / 2 + rng.uniform(0, 0.001), answer, number, sent)
         elif what != "wake":
-            trips.add(now - sent)
             if what == "accept":
                 gates[number].accept(now, sent)
             else:
@@ -365,7 +363,7 @@ def test_a_trial_without_an_answer_does_not_stop_the_gate() -> None:
     gate.leave(0.02)
     gate.enter(until)
     assert gate.due() == math.inf, "it goes alone"
-    gate.leave(until + 30, answered=False)
+    gate.leave(until + 30)
     assert gate.due() <= until + 30
 
 

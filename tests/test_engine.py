@@ -171,14 +171,21 @@ def test_a_429_uses_up_no_try() -> None:
 
 
 def test_a_target_without_time_for_the_wait_fails_at_once_as_throttled() -> None:
-    """A Retry-After beyond a target's remaining time fails it now; targets not tried yet wait for it."""
+    """A Retry-After beyond the time that a target has left fails it now, and those behind it that were never tried."""
     service = Service(answer=lambda t, n: throttled(retry_after=500.0) if t.server_group_id == "g0" else DELETED)
     settled = settle(service, fleet(1, 3), Limits(None, 1, None, None, None), RetryPolicy(total=60))
-    first, *rest = settled.outcomes
-    assert (first.verdict, first.status_code, first.target.server_group_id) == (Verdict.THROTTLED, 429, "g0")
-    assert first.elapsed < 1
-    assert {outcome.verdict for outcome in rest} == {Verdict.DELETED}
-    assert settled.seconds >= 500
+    came = {(o.target.server_group_id, o.verdict, o.status_code, o.attempts) for o in settled.outcomes}
+    assert came == {("g0", "throttled", 429, 1), ("g1", "throttled", None, 0), ("g2", "throttled", None, 0)}
+    assert settled.seconds < 60
+
+
+def test_targets_that_were_never_tried_wait_for_a_hold_that_ends_in_time() -> None:
+    """A Retry-After that leaves time for it is waited for by all."""
+    service = Service(
+        answer=lambda t, n: DELETED if n > 1 or t.server_group_id != "g0" else throttled(retry_after=50.0)
+    )
+    settled = settle(service, fleet(1, 3), Limits(None, 1, None, None, None), RetryPolicy(total=60))
+    assert settled.verdicts() == {Verdict.DELETED: 3}
 
 
 def test_others_that_wait_for_another_try_fail_with_a_long_hold_too() -> None:

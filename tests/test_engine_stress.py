@@ -104,7 +104,7 @@ def test_every_target_settles_once_and_no_limit_is_broken(seed: int) -> None:
         assert engine.settlement.open == 0
         if ending == "none":
             assert len(accepted) == len(targets) * len(groups)
-            assert not any(lane.has_work() for lane in engine.fleet.lanes.values())
+            assert not any(lane.has_work() for lane in engine.fleet.lanes())
 
     run_virtual(main(), limit=3e6)
     assert Counter(outcome.target for outcome in outcomes) == Counter(set(accepted))
@@ -235,7 +235,7 @@ def stress_users(seed: int) -> None:
 
 def _nothing_left(made: Fleet) -> None:
     assert made._active == 0
-    assert not [lane for lane in made.lanes.values() if lane.has_work() or lane.active or lane.in_flight]
+    assert not [lane for lane in made.lanes() if lane.has_work() or lane.active or lane.in_flight]
     assert not [user for user in made.users if user.endpoint.in_flight or user.signing or user.unsigned]
     assert not made.unsigned
     assert not made._hanging

@@ -307,10 +307,10 @@ def test_the_largest_project_bounds_an_extrapolated_run() -> None:
 
 
 def test_a_group_whose_time_runs_out_is_forecast_as_failed() -> None:
-    """One request per hour: of three groups the second is refused and cannot wait so long, the third goes later."""
+    """One request per hour: of three groups the second is refused and cannot wait so long, nor can the third."""
     seen = forecast([Workload(Limits("10/s"), {"p": 3})], 0.02, [parse_gateway("project=1/h")])
-    assert (seen.failed, seen.refused) == (1, 1)
-    assert seen.seconds == pytest.approx(3600, rel=0.01)
+    assert (seen.failed, seen.refused) == (2, 1)
+    assert seen.seconds < 600
 
 
 def test_a_forecast_can_be_made_beside_a_running_loop() -> None:

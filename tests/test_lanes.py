@@ -72,11 +72,11 @@ def test_a_parked_project_that_is_answered_comes_back() -> None:
     """An answer to what it still had on the wire shows that it does not hang."""
     made = fleet(4, 3)
     assert projects(take_all(made)) == ["p0", "p1", "p2", "p0"]
-    for lane in made.lanes.values():
+    for lane in made.lanes():
         lane.timed_out = True
     made.leave(made.lane("p0", made.users[0]), 1.0)
     [hanging] = take_all(made, 1.0)  # one of four slots is for those that hang; the others are parked
-    parked = next(lane for lane in made.lanes.values() if lane is not hanging.lane)
+    parked = next(lane for lane in made.lanes() if lane is not hanging.lane)
     parked.timed_out = False
     made.leave(parked, 2.0)
     assert parked.project_id in projects(take_all(made, 2.0))
@@ -85,7 +85,7 @@ def test_a_parked_project_that_is_answered_comes_back() -> None:
 def test_a_parked_project_does_not_wait_for_one_that_cannot_start() -> None:
     """The place that one leaves goes to the next, and on to the one after it when that one is held."""
     made = fleet(4, 3)
-    for lane in made.lanes.values():
+    for lane in made.lanes():
         lane.answered, lane.timed_out = False, True
     assert projects(take_all(made)) == ["p0"]
     made.lane("p1", made.users[0]).gate.hold(500.0)

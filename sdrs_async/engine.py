@@ -39,6 +39,7 @@ _SWEEPS, _SHORTEST_SWEEP = 20, 1.0
 # Seconds between two looks at whether anything moves, and how many in a row without that are a defect: 30 s in which
 # the event loop ran, however long its process was stopped meanwhile.
 _LOOK, _LOOKS = 3.0, 10
+_SOON = 0.001
 
 
 class _NoSlots:
@@ -318,7 +319,9 @@ class Engine:
         return job
 
     def _arm(self, now: float) -> None:
-        self._next_start.set(math.inf if self._paused or self._stopped else max(now, self.fleet.next_due()))
+        """Look again when something is due: it was not now, so a time that is past must not make a busy loop."""
+        due = math.inf if self._paused or self._stopped else self.fleet.next_due()
+        self._next_start.set(due if due > now else now + _SOON)
 
     async def _work(self, job: Job) -> None:
         while True:

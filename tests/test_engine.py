@@ -461,3 +461,98 @@ def test_a_target_whose_turn_cannot_come_in_time_fails_as_soon_as_that_is_known(
     [failed] = [outcome for outcome in settled.outcomes if outcome.verdict is Verdict.TRANSIENT]
     assert (failed.target.server_group_id, failed.attempts) == ("g0", 1)
     assert failed.elapsed < 1
+
+
+# ---- bounds of what a server may ask for
+
+
+@pytest.mark.parametrize("scope", ["project", "user", "endpoint"])
+@pytest.mark.parametrize("told", [Rate(1, 86_400.0 * 999_999), Rate(1, 86_400.0), Rate(5, 7200.0), None])
+def test_no_word_of_the_server_keeps_a_target_longer_than_its_time_and_a_hold(scope: str, told: Rate | None) -> None:
+    """A limit of one in 999,999 days, or a Retry-After of a day: all are settled within their time and 15 minutes."""
+    refusal = Reply(Verdict.THROTTLED, 429, scope=scope, told=told, retry_after=None if told else 86_400.0)
+    service = Service(answer=lambda target, nth: refusal)
+    settled = settle(service, fleet(3, 40), FREE)
+    assert settled.verdicts() == {Verdict.THROTTLED: 120}
+    assert settled.seconds < 600 + 900
+    assert max(outcome.elapsed for outcome in settled.outcomes) < 600 + 900
+
+
+def test_a_told_limit_that_takes_longer_than_a_target_has_fails_the_rest_once_it_is_used_up() -> None:
+    """Ten are let in and then no more for two hours: the others fail within their time, and so do those read later."""
+    seen = 0
+
+    def answer(target: Target, nth: int) -> Reply:
+        nonlocal seen
+        seen += 1
+        return DELETED if seen <= 10 else Reply(Verdict.THROTTLED, 429, scope="user", told=Rate(10, 7200.0))
+
+    settled = settle(Service(answer=answer), fleet(2, 2000), FREE, read_ahead=500)
+    assert settled.verdicts() == {Verdict.DELETED: 10, Verdict.THROTTLED: 3990}
+    assert settled.seconds < 600 + 900
+
+
+def test_holds_that_follow_each_other_keep_no_target_longer_than_its_time() -> None:
+    """Each 429 asks for 30 s, and nothing is ever let in: those that were never tried count from the first of them."""
+    service = Service(answer=lambda target, nth: Reply(Verdict.THROTTLED, 429, scope="user", retry_after=30.0))
+    settled = settle(service, fleet(3, 50), FREE)
+    assert settled.verdicts() == {Verdict.THROTTLED: 150}
+    assert settled.seconds < 600 + 900
+
+
+def test_holds_between_which_something_is_let_in_are_waited_for() -> None:
+    """One is let in every 100 s: the last one of 20 waits for 2,000 s, and is deleted."""
+    refusal = Reply(Verdict.THROTTLED, 429, retry_after=100.0)
+    service = Service(answer=lambda target, nth: DELETED if len(service.calls) % 2 else refusal)
+    settled = settle(service, fleet(1, 20), Limits(None, 1, None, None, None), RetryPolicy(total=1000.0))
+    assert settled.verdicts() == {Verdict.DELETED: 20}
+
+
+@pytest.mark.parametrize("limits", [Limits("1/h", 1, None, None, None), Limits(None, 1, "1/h", None, None)])
+def test_the_users_own_limits_are_waited_for_as_long_as_it_takes(limits: Limits) -> None:
+    """One per hour is what was asked for: no target is too late."""
+    assert settle(Service(), fleet(1, 5), limits).verdicts() == {Verdict.DELETED: 5}
+
+
+def test_a_told_limit_that_is_a_users_own_is_waited_for_too() -> None:
+    """What a 429 only confirms is no word of the server's."""
+    refusal = Reply(Verdict.THROTTLED, 429, scope="user", told=Rate(2, 3600.0))
+    service = Service(answer=lambda target, nth: refusal if len(service.calls) == 1 else DELETED)
+    settled = settle(service, fleet(1, 5), Limits(None, 1, "2/h", None, None), RetryPolicy(total=7200.0))
+    assert settled.verdicts() == {Verdict.DELETED: 5}
+
+
+# ---- what was given up may be read later
+
+
+class ReadingLate(Service):
+    """Does not answer some, and counts those up to a time-out after they were given up."""
+
+    async def send(self, call: Call, timeout: float, /) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
+        """One in four is read late."""
+        if len(self.calls) % 4:
+            return await super().send(call, timeout)
+        loop, target = asyncio.get_running_loop(), self.target_of(call)
+        self.calls.append((loop.time(), target))
+        self.counted.append(loop.time() + self.rng.uniform(0, 2) * timeout)
+        await asyncio.sleep(timeout)
+        return Reply(Verdict.UNREACHABLE, message="no answer", timed_out=True, lost=True, elapsed=timeout)
+
+    def __init__(self, seed: int) -> None:
+        super().__init__()
+        self.counted: list[float] = []
+        self.rng = Random(seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "limits",
+    [Limits("60/s", 64, None, None), Limits(None, None, "60/s", None), Limits(None, None, None, "60/s")],
+)
+def test_a_request_that_was_given_up_counts_for_another_time_out(limits: Limits, seed: int) -> None:
+    """With a time-out of 1 s and a server that reads a request up to 1 s after that, no second has more than 60."""
+    service = ReadingLate(seed)
+    settle(service, fleet(1, 600), limits, RetryPolicy(attempts=3, timeout=1.0))
+    assert len(service.counted) > 100
+    every = sorted([*service.arrived["p0"], *service.counted])
+    assert most_in_window(every, 1.0 - 1e-5) <= 60

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable
+from random import Random
 
 import pytest
 
@@ -200,3 +201,82 @@ def test_a_shared_limit_that_is_lower_than_what_is_told_is_found(scope: str) -> 
     assert settled.verdicts() == {Verdict.DELETED: 1200}
     assert settled.seconds <= 1.3 * 1200 / 20
     assert len(service.calls) - 1200 <= 64 + 30
+
+
+# ---- one project, several accounts
+
+
+def test_the_same_project_at_two_endpoints_is_two_projects() -> None:
+    """Each account's targets go to its own endpoint, with its own credential, under limits of their own."""
+    both = [("p0", f"g{number}") for number in range(30)]
+    one, other = Service(), Service()
+    limits = Limits("10/s", 8, None, None, None)
+    settled = settle_all({"a": Party(one, both, limits), "b": Party(other, both, limits)})
+    assert Counter((o.account, o.verdict) for o in settled.outcomes) == {("a", "deleted"): 30, ("b", "deleted"): 30}
+    for service in (one, other):
+        assert sorted(target for _, target in service.calls) == sorted(Target(*pair) for pair in both)
+    # Side by side: together they would have needed twice as long.
+    assert settled.seconds < 3.5
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_two_accounts_at_one_endpoint_share_the_limits_of_a_project(seed: int) -> None:
+    """The lower rate and the lower number at a time hold for both together, whoever came first."""
+    rng = Random(seed)
+    both = Service(delay=lambda: rng.uniform(0, 0.1), latency=0.3)
+    slow, quick = Limits("5/s", 2, None, None, None), Limits("10/s", 8, None, None, None)
+    parties = {
+        "a": Party(both, [("p0", f"a{number}") for number in range(40)], slow, endpoint="x"),
+        "b": Party(both, [("p0", f"b{number}") for number in range(40)], quick, endpoint="x"),
+    }
+    settled = settle_all(dict(sorted(parties.items(), reverse=bool(seed % 2))))
+    assert Counter(o.account for o in settled.outcomes) == {"a": 40, "b": 40}
+    assert settled.verdicts() == {Verdict.DELETED: 80}
+    assert both.most_in_flight["p0"] <= 2
+    # What the first one had on the wire before the second came was under its own limit alone.
+    assert most_in_window(sorted(both.times)[10:], 1.0 - 1e-5) <= 5
+
+
+def test_two_accounts_at_one_endpoint_send_each_target_once() -> None:
+    """The one that brings it second has it counted as a duplicate; at another endpoint it is another target."""
+    pairs = [("p0", f"g{number}") for number in range(20)]
+    here, there = Service(), Service()
+    settled = settle_all(
+        {
+            "a": Party(here, pairs, endpoint="x"),
+            "b": Party(here, pairs, endpoint="x"),
+            "c": Party(there, pairs, endpoint="y"),
+        }
+    )
+    assert settled.engine.intake.duplicates == 20
+    assert Counter(target for _, target in here.calls) == Counter(Target(*pair) for pair in pairs)
+    assert Counter(target for _, target in there.calls) == Counter(Target(*pair) for pair in pairs)
+
+
+def test_the_refusal_of_one_account_keeps_no_other_from_their_common_project() -> None:
+    """The credential is the account's: the project goes on with the other one's."""
+    bad = Service(answer=lambda target, nth: Reply(Verdict.UNAUTHORIZED, 401, retryable=False))
+    good = Service()
+    settled = settle_all(
+        {
+            "a": Party(bad, [("p0", f"a{number}") for number in range(10)], endpoint="x"),
+            "b": Party(good, [("p0", f"b{number}") for number in range(10)], endpoint="x"),
+        }
+    )
+    assert Counter((o.account, o.verdict) for o in settled.outcomes) == {
+        ("a", "unauthorized"): 1, ("a", "skipped"): 9, ("b", "deleted"): 10,
+    }  # fmt: skip
+
+
+def test_a_429_of_a_common_project_holds_both_accounts() -> None:
+    """A limit of the project is the project's, whoever sends."""
+    throttled = Reply(Verdict.THROTTLED, 429, retry_after=50.0)
+    first = Service(answer=lambda target, nth: throttled if nth == 1 and target.server_group_id == "a0" else DELETED)
+    second = Service()
+    settle_all(
+        {
+            "a": Party(first, [("p0", f"a{number}") for number in range(5)], endpoint="x"),
+            "b": Party(second, [("p0", f"b{number}") for number in range(5)], endpoint="x"),
+        }
+    )
+    assert len([at for at in (*first.times, *second.times) if 0.05 < at - first.times[0] < 49]) == 0

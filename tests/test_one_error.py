@@ -1,0 +1,198 @@
+"""What goes wrong in a run reaches the caller as it was raised, once, with the report; never in a group."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any
+
+import pytest
+
+from sdrs_async import (
+    ConfigError,
+    Limits,
+    Report,
+    Request,
+    RetryPolicy,
+    Run,
+    SdrsError,
+    StaticToken,
+    clean,
+    connect,
+    stream,
+)
+from sdrs_async.accounts import Account
+from sdrs_async.simulator import Simulator
+
+FREE = Limits(None, None, None, None, 64)
+
+
+class Broken(StaticToken):
+    """A credential with a defect, which every request meets, a while after each other."""
+
+    def __init__(self, error: BaseException, seconds: float = 0.0) -> None:
+        super().__init__("token")
+        self.error = error
+        self.seconds = seconds
+
+    async def sign(self, request: Request, project_id: str) -> Mapping[str, str]:
+        """Fail."""
+        await asyncio.sleep(self.seconds)
+        raise self.error
+
+
+TARGETS = [(f"{number % 20:032x}", f"decf224d-87fe-403a-8721-{number:012d}") for number in range(400)]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.01])
+@pytest.mark.parametrize("error", [RuntimeError("a defect"), TypeError("of the credential"), ConfigError("wrong")])
+async def test_an_error_that_many_tasks_meet_is_one_error(error: Exception, seconds: float) -> None:
+    """An `Auth.sign` that raises does so in all tasks at once: the caller gets that one error, with the report."""
+    with pytest.raises(type(error)) as caught:
+        await clean(TARGETS, endpoint="http://127.0.0.1:9", auth=Broken(error, seconds), limits=FREE)
+    assert caught.value is error
+    report = getattr(error, "report", None)
+    assert isinstance(report, Report)
+    assert report.targets["unsettled"] >= 64
+    assert report.interrupted
+
+
+async def test_an_error_that_many_tasks_meet_ends_a_stream_with_it() -> None:
+    """It is raised where the iteration ends."""
+    error = RuntimeError("a defect")
+    async with stream(TARGETS, endpoint="http://127.0.0.1:9", auth=Broken(error, 0.01), limits=FREE) as run:
+        with pytest.raises(RuntimeError) as caught:
+            async for _ in run:
+                pass
+        assert caught.value is error
+    assert run.report.targets["unsettled"] > 0
+
+
+async def test_a_cancellation_that_nobody_asked_for_is_no_silence() -> None:
+    """A credential that awaits what somebody else has cancelled: the run says so, it does not end as if done."""
+    with pytest.raises(SdrsError, match="cancelled by somebody else") as caught:
+        await clean(TARGETS, endpoint="http://127.0.0.1:9", auth=Broken(asyncio.CancelledError()), limits=FREE)
+    assert caught.value.report is not None
+    assert caught.value.report.targets["done"] == 0
+
+
+class Own(Exception):
+    """An error of the caller's own."""
+
+
+def _bad() -> Iterator[tuple[str, str]]:
+    yield from TARGETS[:3]
+    raise Own("of the iterator")
+
+
+async def _bad_later() -> AsyncIterator[tuple[str, str]]:
+    for target in TARGETS[:3]:
+        yield target
+    await asyncio.sleep(0.05)
+    raise Own("of the iterator")
+
+
+@pytest.mark.parametrize("targets", [_bad, _bad_later])
+async def test_an_error_of_the_callers_iterator_passes_unchanged_with_the_report(targets: Any) -> None:
+    """The very exception, in no group and with no other around it."""
+    async with Simulator(projects=1, groups=1) as cloud:
+        with pytest.raises(Own) as caught:
+            await clean(targets(), endpoint=cloud.url, auth=StaticToken(cloud.token))
+    report = getattr(caught.value, "report", None)
+    assert isinstance(report, Report)
+    assert report.targets["planned"] == 3
+
+
+@pytest.mark.parametrize(
+    "error",
+    [Own(), ExceptionGroup("of the caller", [Own()]), SystemExit(7), KeyboardInterrupt(), TimeoutError()],
+)
+async def test_what_the_body_of_a_stream_raises_leaves_as_it_is(error: BaseException) -> None:
+    """A group of the caller's own stays one, and `sys.exit(7)` exits with 7."""
+
+    async def work(cloud: Simulator) -> None:
+        async with stream(cloud.targets, endpoint=cloud.url, auth=StaticToken(cloud.token)) as run:
+            async for _ in run:
+                raise error
+
+    async with Simulator(projects=1, groups=30) as cloud:
+        with pytest.raises(type(error)) as caught:
+            await work(cloud)
+    assert caught.value is error
+
+
+@pytest.mark.parametrize("error", [Own(), ExceptionGroup("of the caller", [Own()])])
+async def test_what_the_body_of_lists_raises_leaves_as_it_is(error: Exception) -> None:
+    """The same for a session's lists."""
+    async with Simulator(projects=1, groups=3) as cloud:
+        one = Account("a", cloud.url, StaticToken(cloud.token))
+        async with connect(one) as session:
+            with pytest.raises(type(error)) as caught:
+                async with session.lists():
+                    raise error
+            assert caught.value is error
+            assert (await session.clean(cloud.targets)).targets["done"] == 3
+
+
+async def test_a_second_run_beside_the_first_is_one_error_and_harms_nothing() -> None:
+    """`ConfigError` from each door, and the first run ends as ever."""
+    async with Simulator(projects=1, groups=30) as cloud:
+        one = Account("a", cloud.url, StaticToken(cloud.token))
+        async with connect(one) as session, session.stream(cloud.targets) as run:
+            with pytest.raises(ConfigError):
+                await session.clean(cloud.targets)
+            with pytest.raises(ConfigError):
+                async with session.stream(cloud.targets):
+                    pass
+            with pytest.raises(ConfigError):
+                async with session.lists():
+                    pass
+            assert len([outcome async for outcome in run]) == 30
+
+
+STOPS: dict[str, Callable[[Run], object]] = {
+    "signal handler": lambda run: signal.raise_signal(signal.SIGUSR1),
+    "timer": lambda run: run.stop(),
+    "done callback": lambda run: asyncio.ensure_future(asyncio.sleep(0)).add_done_callback(lambda done: run.stop()),
+    "thread": lambda run: threading.Thread(target=run.stop).start(),
+}
+
+
+@pytest.mark.parametrize("kind", STOPS)
+async def test_a_run_is_stopped_from_anywhere(kind: str) -> None:
+    """`run.stop` is safe in a plain signal handler, in callbacks of the loop, and in another thread."""
+    async with (
+        Simulator(projects=1, groups=60) as cloud,
+        stream(cloud.targets, endpoint=cloud.url, auth=StaticToken(cloud.token)) as run,
+    ):
+        before = signal.signal(signal.SIGUSR1, lambda number, frame: run.stop(1.0))
+        try:
+            asyncio.get_running_loop().call_later(0.5, STOPS[kind], run)
+            outcomes = [outcome async for outcome in run]
+        finally:
+            signal.signal(signal.SIGUSR1, before)
+    report = run.report
+    assert report.interrupted
+    assert report.targets["unsettled"] > 0
+    assert report.targets["failed"] == 0
+    assert len(outcomes) == report.targets["planned"]
+
+
+def test_a_stop_after_the_end_changes_nothing() -> None:
+    """Not even where the loop is closed by then."""
+
+    async def main() -> Any:
+        async with Simulator(projects=1, groups=3) as cloud:
+            async with stream(
+                cloud.targets, endpoint=cloud.url, auth=StaticToken(cloud.token), retry=RetryPolicy()
+            ) as run:
+                async for _ in run:
+                    pass
+            run.stop()
+            return run
+
+    run = asyncio.run(main())
+    run.stop()
+    assert not run.report.interrupted

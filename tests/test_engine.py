@@ -10,6 +10,7 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.models import Call, Limits, Outcome, Rate, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import sources
 from tests.engine_runs import DELETED, Service, engine_of, fleet, most_in_window, settle
+from tests.virtual_time import run_virtual
 
 FREE = Limits(None, None, None, None, None)
 BUSY = Reply(Verdict.TRANSIENT, 503, "APIGW.0203", "backend timeout")
@@ -526,33 +527,41 @@ def test_a_told_limit_that_is_a_users_own_is_waited_for_too() -> None:
 
 
 class ReadingLate(Service):
-    """Does not answer some, and counts those up to a time-out after they were given up."""
+    """Does not answer the first 60, and reads them as late as it may: a time-out after they were given up."""
 
     async def send(self, call: Call, timeout: float, /) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
-        """One in four is read late."""
-        if len(self.calls) % 4:
+        """Answer, or not."""
+        if len(self.calls) >= 60:
             return await super().send(call, timeout)
-        loop, target = asyncio.get_running_loop(), self.target_of(call)
-        self.calls.append((loop.time(), target))
-        self.counted.append(loop.time() + self.rng.uniform(0, 2) * timeout)
+        now, target = asyncio.get_running_loop().time(), self.target_of(call)
+        self.calls.append((now, target))
+        self.arrived[target.project_id].append(now + 2 * timeout)
         await asyncio.sleep(timeout)
         return Reply(Verdict.UNREACHABLE, message="no answer", timed_out=True, lost=True, elapsed=timeout)
 
-    def __init__(self, seed: int) -> None:
-        super().__init__()
-        self.counted: list[float] = []
-        self.rng = Random(seed)
 
-
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     "limits",
     [Limits("60/s", 64, None, None), Limits(None, None, "60/s", None), Limits(None, None, None, "60/s")],
 )
-def test_a_request_that_was_given_up_counts_for_another_time_out(limits: Limits, seed: int) -> None:
+def test_a_request_that_was_given_up_counts_for_another_time_out(limits: Limits) -> None:
     """With a time-out of 1 s and a server that reads a request up to 1 s after that, no second has more than 60."""
-    service = ReadingLate(seed)
-    settle(service, fleet(1, 600), limits, RetryPolicy(attempts=3, timeout=1.0))
-    assert len(service.counted) > 100
-    every = sorted([*service.arrived["p0"], *service.counted])
-    assert most_in_window(every, 1.0 - 1e-5) <= 60
+    service = ReadingLate()
+    settle(service, fleet(1, 300), limits, RetryPolicy(attempts=3, timeout=1.0))
+    assert most_in_window(sorted(service.arrived["p0"]), 1.0 - 1e-5) <= 60
+
+
+def test_a_limit_that_no_gateway_has_is_not_kept_to_for_ever() -> None:
+    """One in 999,999 days holds for 15 minutes: what a session sends after that goes out."""
+    answers = iter([throttled("user", told=Rate(1, 86_400.0 * 999_999))])
+    service, outcomes = Service(answer=lambda target, nth: next(answers, DELETED)), list[Outcome]()
+
+    async def main() -> None:
+        engine, user = engine_of(service.send, outcomes.append, FREE)
+        await engine.run(sources(fleet(1, 3), 10, user))
+        await asyncio.sleep(901)
+        again = Engine(engine.fleet, outcomes.append, RetryPolicy())
+        await again.run(sources(fleet(1, 3), 10, user))
+
+    run_virtual(main())
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.THROTTLED] * 3 + [Verdict.DELETED] * 3

@@ -39,9 +39,13 @@ async def clean(
     machine or `allow_http` is set. `ca_file`: PEM certificates instead of the system's. `limits` and `retry` default to
     `Limits()` and `RetryPolicy()`.
 
+    The limits hold within this call: two calls at the same time do not share them. A session does, see `connect()`.
+
     A target's failure is data in the report. Raises `ConfigError` for bad arguments before anything is read, and for a
-    bad item, and `AuthenticationError` when no account could sign in; the latter two carry the report so far.
-    Cancelling the caller cancels the run at once; nothing is left behind.
+    bad item, `AuthenticationError` when no account could sign in, and whatever the caller's own iterator raises, as it
+    is. Cancelling the caller cancels the run at once: nothing is sent any more, and nothing is left behind. What ends
+    it carries the report so far as `report`, the cancellation too: of the `TimeoutError` of `asyncio.timeout` that is
+    the `__cause__`.
     """
     account = Account(
         _NAME, endpoint, auth, iam_endpoint, limits=limits or Limits(), ca_file=ca_file, allow_http=allow_http
@@ -65,6 +69,7 @@ async def stream(
 ) -> AsyncGenerator[Run]:
     """Run like `clean()`, and hand out each outcome as it settles: `async with stream(...) as run: async for ...`.
 
+    The limits hold within this call: two calls at the same time do not share them. A session does, see `connect()`.
     At most about 1,000 outcomes wait for a slow consumer, then the run waits too. Leaving the context before the
     iteration has ended cancels the rest; `run.report` then counts it as unsettled.
     """

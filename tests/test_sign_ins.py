@@ -391,7 +391,7 @@ def test_a_wait_of_iam_that_is_longer_than_the_time_of_a_target_fails_all_that_n
         {"a": Party(Service(), fleet(2, 5), Limits(None, 1, None, None, None), iam)}, retry=RetryPolicy(total=60)
     )
     assert settled.verdicts() == {Verdict.THROTTLED: 5, Verdict.DELETED: 5}
-    assert settled.seconds < 60
+    assert settled.seconds < 2
 
 
 def test_an_iam_that_throttles_for_ever_keeps_no_target_longer_than_its_total_time() -> None:

@@ -216,8 +216,9 @@ _CODE_KEYS = ("error_code", "errorCode", "code")
 _TEXT_KEYS = ("error_msg", "errorMsg", "message")
 _BROKEN_CODE = re.compile(r'"(?:error_code|errorCode|code)"\s*:\s*"?([A-Za-z0-9_.-]+)')
 _BROKEN_TEXT = re.compile(r'"(?:error_msg|errorMsg|message)"\s*:\s*"((?:[^"\\]|\\.)*)')
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_HEAD = 4096  # characters of a page searched for its title: a page of nothing but openings would take seconds
+# Neither part runs over the next tag: a page of nothing but openings is read once, not once for each.
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
+_HEAD = 4096  # characters of a page searched for its title
 
 
 def parse_error(body: bytes) -> ErrorBody:
@@ -255,7 +256,7 @@ def _first(level: dict[str, Any], keys: tuple[str, ...]) -> str | None:
 def _parse_broken(text: str) -> ErrorBody:
     if text.startswith("<"):
         title = _TITLE.search(text[:_HEAD])
-        return ErrorBody(message=one_line(unescape(title[1]) if title else "an HTML page"))
+        return ErrorBody(message=one_line(unescape(title[1]) if title else "") or "an HTML page")
     code, message = _BROKEN_CODE.search(text), _BROKEN_TEXT.search(text)
     return ErrorBody(_clean_code(code[1]) if code else None, one_line(_unescaped(message[1]) if message else text))
 

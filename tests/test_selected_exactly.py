@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sdrs_async import ConfigError, Report, RetryPolicy, Selection, connect
 from sdrs_async.simulator import Fault, Simulator
+from tests.command import run, texts
 from tests.test_discovery import QUICK, account, failed
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
@@ -91,7 +94,7 @@ async def test_a_name_means_the_project_of_that_very_name(entry: str, names: lis
         # An id that nobody has is no name, even where one looks like it.
         (["f" * 32, "eu-de"], ["f" * 32, "eu-de"], [1], 1),
         # A pattern is of names; only where none fits it is one of ids.
-        (["*de*", "eu-nl"], ["eu-nl", "de", "x", "y"], [0, 1], 0),
+        ([f"*{IDS[2][3:6]}*"], ["x", f"x{IDS[2][3:6]}", "y", "z"], [1], 0),
         ([f"{IDS[2][:20]}*", "eu-nl"], ["eu-nl", "de", "x"], [0, 2], 0),
         ([IDS[2].upper(), "eu-nl"], ["eu-nl", "de", "x"], [0], 1),
     ],
@@ -210,3 +213,48 @@ async def test_groups_that_differ_in_case_only_are_two() -> None:
             await session.clean(Selection([IDS[0]]))
         sent = [entry.server_group_id for entry in sim.log if entry.method == "DELETE"]
     assert sorted(map(str, sent)) == sorted(set(ids))
+
+
+# ---- in the command
+
+
+async def test_the_command_tells_what_it_left_alone_and_writes_all_files(tmp_path: Path) -> None:
+    """Ids that cannot be used, and names that no terminal shows: exit code 1, told by name, and every file is good."""
+    faults = (
+        named("eu-de\ud800\n[y/N] ", {"id": f"{IDS[1]}\ud800", "name": "\x1b[31m"}, "eu-de_[prod]", "eu-de_p"),
+        listed("list_groups", "server_groups", [{"id": f"{GROUPS[0]}\ud800"}, {"id": GROUPS[1]}], only=[IDS[0]]),
+    )
+    files = {flag: str(tmp_path / flag) for flag in ("json", "html", "results")}
+    async with Simulator(projects=4, groups=2, faults=faults) as sim:
+        done = await run(
+            "clean", "--endpoint", sim.url, "--iam-endpoint", sim.url, "--yes", "--log-level", "debug",
+            *("--project", "*[y/N]*", "--project", "\x1b[[]31m", "--project", "eu-de_[prod]"),
+            *(word for flag, path in files.items() for word in (f"--{flag}", path)),
+            token=sim.token,
+        )  # fmt: skip
+        left = [GROUPS.index(group) for project, group in sim.targets if sim.failed_tasks(project, group)]
+    assert (done.code, left) == (1, [0, 2, 3, 6, 7]), done.stderr
+    assert "\x1b[31m" not in done.stdout + done.stderr
+    document = json.loads(texts(tmp_path)["json"])
+    rows = {row["project_id"]: row["message"] for row in document["discovery"]["failed"]}
+    assert set(rows) == {IDS[0], ascii(f"{IDS[1]}\ud800")}
+    assert rf"id '{GROUPS[0]}\ud800' is refused: " in rows[IDS[0]]
+    assert document["targets"]["done"] == 3
+    assert len(texts(tmp_path)["results"].splitlines()) == 3
+    assert GROUPS[0] in texts(tmp_path)["html"]
+
+
+@pytest.mark.parametrize("form", ["flag", "fleet file"])
+async def test_the_command_takes_a_name_for_that_name_first(tmp_path: Path, form: str) -> None:
+    """`--project 'eu-de_[prod]'`, and the same in a fleet file, is the project of that name, not `eu-de_p`."""
+    async with Simulator(projects=4, groups=2, faults=[named("eu-de_[prod]", "eu-de_p", "eu-de_r")]) as sim:
+        path = tmp_path / "fleet.toml"
+        path.write_text(
+            f'[accounts.a]\nendpoint = "{sim.url}"\niam_endpoint = "{sim.url}"\nprojects = ["eu-de_[prod]"]\n'
+            'credential = { token_env = "OS_TOKEN" }\n'
+        )
+        one = ("--endpoint", sim.url, "--iam-endpoint", sim.url, "--project", "eu-de_[prod]")
+        given = one if form == "flag" else ("--fleet", str(path))
+        done = await run("clean", *given, "--yes", token=sim.token)
+        assert done.code == 0, done.stderr
+        assert {entry.project_id for entry in sim.log if entry.method == "DELETE"} == {IDS[0]}

@@ -89,7 +89,7 @@ def _readings(value: str) -> Iterator[str]:
 
 def _leads_away(reading: str) -> str | None:
     if reading in _RESERVED:
-        return f"it reads as the reserved word {reading}, which would turn the path into another call"
+        return f"this is a reserved word ({reading}), which would turn the path into another call"
     if reading == ".":
         return "a dot alone leads to another path"
     found = _FORBIDDEN.search(reading)

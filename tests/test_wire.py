@@ -237,7 +237,7 @@ ROUTES.add_get("/v1/{project}/task-center/failure-jobs", _nothing)
 
 def test_the_message_of_a_refused_id_names_each_of_its_letters() -> None:
     """Whoever reads it sees what is wrong: letters that look like others, or like nothing, are spelled out."""
-    with pytest.raises(ConfigError, match=r"^id 'b\\uff41tch' is refused: it reads as the reserved word batch, which"):
+    with pytest.raises(ConfigError, match=r"^id 'b\\uff41tch' is refused: this is a reserved word \(batch\), which"):
         check_id("id", "b\uff41tch")
     with pytest.raises(ConfigError, match=r"^id 'a\\u200bb' is refused: it holds a control or other invisible"):
         check_id("id", "a\u200bb")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from sdrs_async.models import ProjectLevel, Reply, Verdict
 from sdrs_async.reading import Budget, Intake, Source, share
 from sdrs_async.report import Report, Unlisted
 from sdrs_async.users import User
-from sdrs_async.wire import PAGE, check_id
+from sdrs_async.wire import PAGE, check_id, visible
 
 __all__ = ["Discovery", "Selection"]
 
@@ -37,7 +37,10 @@ _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 class Selection:
     """Which projects of an account to look for; all their protection groups are targets.
 
-    `projects`: ids, names, or patterns with `*`, `?` and `[...]` for either; `None`: all that the account can use.
+    `projects`: ids, names, or patterns with `*`, `?` and `[...]` for either; `None`: all that the account can use. An
+    entry that is an id, or of the form of one, means that project only; one that is a name means the projects of that
+    very name; only what is neither is a pattern, of names or, where no name fits, of ids. All are compared letter for
+    letter.
     `project_level`: delete the failed tasks of the projects' own level too, one `ProjectLevel` each.
     """
 
@@ -45,8 +48,12 @@ class Selection:
     project_level: bool = False
 
     def __post_init__(self) -> None:
-        if self.projects is not None and (isinstance(self.projects, str) or not self.projects):
+        if self.projects is None:
+            return
+        entries = () if isinstance(self.projects, str) else tuple(self.projects)
+        if not entries or not all(isinstance(entry, str) and entry for entry in entries):
             raise ConfigError("projects are a list of ids, names or patterns, not empty; None selects all")
+        object.__setattr__(self, "projects", entries)
 
     def ids(self) -> list[str] | None:
         """The projects where each is given by its id, so that nobody has to be asked; else `None`."""
@@ -93,29 +100,36 @@ class Discovery:
         if ids is not None:
             return [Project(check_id("project_id", project_id), "") for project_id in ids]
         chosen = self._chosen([project async for project in projects(self._ask)])
-        return [project for project in chosen if not self._leaves_out(project)]
+        return [project for project, is_named in chosen.items() if not self._leaves_out(project, is_named)]
 
-    def _leaves_out(self, project: Project) -> bool:
-        """Whether the service has nothing of it. Noted where it was asked for by its id or name."""
+    def _leaves_out(self, project: Project, is_named: bool) -> bool:
+        """Whether nothing is looked for in it. Noted where it is in doubt, or was asked for by its id or name."""
         reason = project.why_left_out(self.account.region)
         if reason is None:
             return False
-        self.left_out[reason] += 1
-        log.info("%s: project %s (%s) is left out: %s", self.account.name, project.id, project.name, reason)
-        if {project.id, project.name} & set(self._selection.projects or ()):
-            self._note(project.id, Reply(Verdict.REJECTED, message=f"left out: {reason}"))
+        self.left_out["its entry in the list cannot be relied on" if project.doubt else reason] += 1
+        shown = visible(project.id), visible(project.name)
+        log.info("%s: project %s (%s) is left out: %s", self.account.name, *shown, reason)
+        if is_named or project.doubt:
+            self._note(project.id or None, Reply(Verdict.REJECTED, message=f"left out: {reason}"))
         return True
 
-    def _chosen(self, every: Sequence[Project]) -> list[Project]:
-        """Those that the selection names; what it names and nobody has is noted."""
-        entries = self._selection.projects
-        if entries is None:
-            return list(every)
-        for entry in entries:
-            if not any(_fits(project, entry) for project in every):
-                message = "the account has no project of this id or name"
-                self._note(entry, Reply(Verdict.GONE, message=message))
-        return [project for project in every if any(_fits(project, entry) for entry in entries)]
+    def _chosen(self, every: Sequence[Project]) -> dict[Project, bool]:
+        """Those that the selection means, and whether one of its entries is the id or the name of it.
+
+        What it names and nobody has is noted.
+        """
+        if self._selection.projects is None:
+            return dict.fromkeys(every, False)
+        known, named, fitting = _Known(every), set[Project](), set[Project]()
+        for entry in self._selection.projects:
+            its = known.named(entry)
+            named.update(its)
+            patterned = () if its else known.fitting(entry)
+            fitting.update(patterned)
+            if not (its or patterned):
+                self._note(entry, Reply(Verdict.GONE, message="the account has no project of this id or name"))
+        return {project: project in named for project in every if project in named or project in fitting}
 
     async def _read_project(self, project: Project, budget: Budget, intake: Intake) -> None:
         source = Source(self._targets(project), budget, self._user, project.id)
@@ -123,8 +137,6 @@ class Discovery:
             await source.read(intake)
         except ListingError as error:
             self._note(project.id, error.reply)
-        except ConfigError as error:  # an id that the service itself has given
-            self._note(project.id, Reply(Verdict.REJECTED, message=str(error)))
 
     async def _targets(self, project: Project) -> AsyncIterator[str | ProjectLevel]:
         if self._selection.project_level:
@@ -137,10 +149,31 @@ class Discovery:
     def _note(self, project_id: str | None, reply: Reply) -> None:
         if reply.verdict is Verdict.UNSETTLED:  # the run was interrupted, and says so
             return
+        named = None if project_id is None else visible(project_id)
         self._report.add_unlisted(
-            Unlisted(project_id, self.account.name, reply.verdict, reply.status_code, reply.error_code, reply.message)
+            Unlisted(named, self.account.name, reply.verdict, reply.status_code, reply.error_code, reply.message)
         )
 
 
-def _fits(project: Project, entry: str) -> bool:
-    return fnmatchcase(project.id, entry) or fnmatchcase(project.name, entry)
+class _Known:
+    """What entries of a selection mean among the projects of an account."""
+
+    def __init__(self, every: Sequence[Project]) -> None:
+        self._every = every
+        self._by_id = {project.id: project for project in every}
+        self._by_name: defaultdict[str, list[Project]] = defaultdict(list)
+        for project in every:
+            self._by_name[project.name].append(project)
+
+    def named(self, entry: str) -> list[Project]:
+        """The project with this id; without one those of this name, of which there is none in the form of an id."""
+        if project := self._by_id.get(entry):
+            return [project]
+        return [] if _PROJECT_ID.fullmatch(entry) else self._by_name.get(entry, [])
+
+    def fitting(self, pattern: str) -> list[Project]:
+        """Those whose name fits a pattern; only without any those whose id does: `*de*` is no part of an id."""
+        if _PROJECT_ID.fullmatch(pattern):
+            return []
+        by_name = [project for project in self._every if fnmatchcase(project.name, pattern)]
+        return by_name or [project for project in self._every if fnmatchcase(project.id, pattern)]

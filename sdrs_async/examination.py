@@ -263,8 +263,6 @@ class _Examination:
             if self._one_key:
                 self._note_refusal(error.reply)
             return diagnosis.listing(error.reply, of_account=False)
-        except ConfigError as error:  # an id that the service itself has given
-            return failed(str(error), "Name another project with --project.")
         return passed(f"{count:,} {'group' if count == 1 else 'groups'}")
 
     async def _check_latency(self) -> Found:

@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import Any, Literal, TypeGuard
+from unicodedata import normalize
 from urllib.parse import quote
 
 from sdrs_async.errors import ConfigError
@@ -34,6 +35,7 @@ __all__ = [
     "parse_throttle",
     "path_of",
     "projects_page",
+    "visible",
 ]
 
 Scope = Literal["project", "user", "endpoint"]
@@ -45,6 +47,10 @@ _RESERVED = frozenset({"batch", "failure-jobs"})
 # Nearly every id: it needs neither a closer look nor an encoding.
 _PLAIN_ID = re.compile(r"(?!(?i:batch|failure-jobs)$)[A-Za-z0-9_-]{1,64}", re.ASCII)
 _FORBIDDEN = re.compile(r"[/?#%\\; ]|\.\.")
+# Letters that leave no mark and that readers may drop, as far as `isprintable` lets them pass (Unicode's property
+# Default_Ignorable_Code_Point).
+_UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
+_MAX_ID = 256
 _MAX_MESSAGE = 500
 
 
@@ -52,33 +58,42 @@ def check_id(name: str, value: object) -> str:
     """The id unchanged, or `ConfigError` when the path would turn into another call with it.
 
     The group-level delete has the project-wide one as its neighbour: an empty group id, `batch` or a path separator
-    leads from the first to the second (the service's route collision).
+    leads from the first to the second (the service's route collision). That holds too for what only turns into one of
+    them in a server that folds case and compatible letters (Unicode's NFKC), or drops letters that are not seen.
     """
     if _is_plain(value):
         return value
-    if isinstance(value, str) and 0 < len(value) <= 256 and value.isprintable() and not _misleads(value):
+    wrong = _what_is_wrong(value)
+    if isinstance(value, str) and wrong is None:
         return value
-    shown = repr(value) if len(repr(value)) <= 80 else f"{repr(value)[:77]}..."
-    raise ConfigError(f"{name} {shown} is refused: {_what_is_wrong(value)}")
+    shown = ascii(value) if len(ascii(value)) <= 80 else f"{ascii(value)[:77]}..."
+    raise ConfigError(f"{name} {shown} is refused: {wrong}")
 
 
-def _misleads(value: str) -> bool:
-    return value == "." or value.casefold() in _RESERVED or _FORBIDDEN.search(value) is not None
-
-
-def _what_is_wrong(value: object) -> str:
+def _what_is_wrong(value: object) -> str | None:
     if not isinstance(value, str) or not value:
         return "it is empty" if value == "" else "an id is text"
-    if len(value) > 256:
-        return f"it is longer than 256 characters ({len(value):,})"
-    if value.casefold() in _RESERVED:
-        return "this is a reserved word, which would turn the path into another call"
-    if not value.isprintable():
+    if len(value) > _MAX_ID:
+        return f"it is longer than {_MAX_ID} characters ({len(value):,})"
+    if not value.isprintable() or _UNSEEN.search(value):
         return "it holds a control or other invisible character"
-    found = _FORBIDDEN.search(value)
-    if found is None:
+    misleading = (wrong for reading in _readings(value) if (wrong := _leads_away(reading)))
+    return next(misleading, None)
+
+
+def _readings(value: str) -> Iterator[str]:
+    """The value as servers may read it that fold case and compatible letters, in either order."""
+    for text in (value, value.casefold(), value.upper()):
+        yield normalize("NFKC", text).casefold()
+
+
+def _leads_away(reading: str) -> str | None:
+    if reading in _RESERVED:
+        return f"this is a reserved word ({reading}), which would turn the path into another call"
+    if reading == ".":
         return "a dot alone leads to another path"
-    return f"an id holds no {'space' if found[0] == ' ' else found[0]}"
+    found = _FORBIDDEN.search(reading)
+    return None if found is None else f"an id holds no {'space' if found[0] == ' ' else found[0]}"
 
 
 def _is_plain(value: object) -> TypeGuard[str]:
@@ -201,8 +216,9 @@ _CODE_KEYS = ("error_code", "errorCode", "code")
 _TEXT_KEYS = ("error_msg", "errorMsg", "message")
 _BROKEN_CODE = re.compile(r'"(?:error_code|errorCode|code)"\s*:\s*"?([A-Za-z0-9_.-]+)')
 _BROKEN_TEXT = re.compile(r'"(?:error_msg|errorMsg|message)"\s*:\s*"((?:[^"\\]|\\.)*)')
-_TITLE = re.compile(r"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
-_HEAD = 4096  # characters of a page searched for its title: a page of nothing but openings would take seconds
+# Neither part runs over the next tag: a page of nothing but openings is read once, not once for each.
+_TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
+_HEAD = 4096  # characters of a page searched for its title
 
 
 def parse_error(body: bytes) -> ErrorBody:
@@ -240,7 +256,7 @@ def _first(level: dict[str, Any], keys: tuple[str, ...]) -> str | None:
 def _parse_broken(text: str) -> ErrorBody:
     if text.startswith("<"):
         title = _TITLE.search(text[:_HEAD])
-        return ErrorBody(message=one_line(unescape(title[1]) if title else "an HTML page"))
+        return ErrorBody(message=one_line(unescape(title[1]) if title else "") or "an HTML page")
     code, message = _BROKEN_CODE.search(text), _BROKEN_TEXT.search(text)
     return ErrorBody(_clean_code(code[1]) if code else None, one_line(_unescaped(message[1]) if message else text))
 
@@ -260,6 +276,11 @@ def one_line(text: str) -> str:
     """At most 500 printable characters of it, whitespace folded: a message ends up on terminals and in lines."""
     line = "".join(char for char in " ".join(text.split()) if char.isprintable())
     return line if len(line) <= _MAX_MESSAGE else f"{line[: _MAX_MESSAGE - 3]}..."
+
+
+def visible(text: str) -> str:
+    """The text itself; in quotes and with escapes where it holds what is not seen, or cannot be written as UTF-8."""
+    return text if text.isprintable() else ascii(text)
 
 
 def parse_date(value: str | None) -> datetime | None:

@@ -598,9 +598,9 @@ async def test_a_project_with_an_id_that_is_refused_fails() -> None:
     async with service({"/v3/auth/projects": projects}) as server:
         one = Account("prod", server.url, StaticToken("some-token"), server.url, limits=FAST)
         found = await checks_of(one)
-    assert states(found) == [P, S, S, P, P, P, F, S]
-    assert found["project listing"].detail.startswith("1 project, 1 usable")
-    assert "reserved word" in found["group listing"].detail
+    assert states(found) == [P, S, S, P, P, F, S, S]
+    assert found["project listing"].detail.startswith("1 project, 0 usable")
+    assert "reserved word" in found["project listing"].detail
 
 
 @pytest.mark.parametrize(

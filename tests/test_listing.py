@@ -200,6 +200,66 @@ def test_what_came_before_a_failure_is_good() -> None:
     assert (str(error), error.reply.status_code) == ("not allowed", 403)
 
 
+# ---- ids that cannot be used
+
+UNUSABLE = [
+    "\u200babc", "abc\u00a0", "abc\n", " abc", "a\tbc", "abc\ud800", "\ufeffabc", "a\u00adbc", "abc\x00", "abc\u2028",
+    "batch", "\uff42atch", "a/b", "..", "", "x" * 300, None, 5, True, ["abc"], {"id": "abc"},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("bad", UNUSABLE, ids=ascii)
+@pytest.mark.parametrize("first", [True, False])
+def test_an_id_that_cannot_be_used_is_refused_and_no_other_is_made_of_it(bad: object, first: bool) -> None:
+    """What would be `abc` once it is tidied up is not `abc`: it is named in the error, after all ids that are good."""
+    data = [{"id": bad}, {"id": "good"}] if first else [{"id": "good"}, {"id": bad}, {"id": "also"}]
+    _, ids, error = run(lambda offset, limit: (data, len(data)))
+    assert ids == (["good"] if first else ["good", "also"])
+    assert error is not None
+    assert (error.reply.verdict, error.reply.data) == (Verdict.REJECTED, None)
+    assert f"id {ascii(bad)[:70]}" in str(error)
+    assert "is refused: " in str(error)
+    assert str(error).isprintable()
+
+
+def test_pages_after_an_id_that_cannot_be_used_are_read() -> None:
+    """Every page is read to the last, also one of nothing but refused ids; the error counts them and names three."""
+    pages: list[list[Any]] = [["a", "a\u200b"], ["\u200ba", "a\n"], ["b", "a ", None], []]
+
+    def page(offset: int, limit: int) -> tuple[list[Any], object]:
+        return [{"id": one} for one in pages[[0, 2, 4, 7].index(offset)]], 0
+
+    lists, ids, error = run(page)
+    assert (ids, lists.asked) == (["a", "b"], [0, 2, 4, 7])
+    assert str(error) == (
+        "the list of server_groups has 5 items for which nothing was sent, the others are good: "
+        r"id 'a\u200b' is refused: it holds a control or other invisible character; "
+        r"id '\u200ba' is refused: it holds a control or other invisible character; "
+        r"id 'a\n' is refused: it holds a control or other invisible character; ..."
+    )
+
+
+@given(st.lists(st.text(st.sampled_from("aA\u00e4\u0308\u200b\u00a0\n\ud800 "), max_size=3), max_size=8))
+def test_ids_come_exactly_as_they_are_in_the_list(ids: list[str]) -> None:
+    """Each once, letter for letter, in any case and Unicode form; those that cannot be used are missing, and told."""
+    found, error = asyncio.run(taken(group_ids(Lists(lambda offset, limit: (items(ids), len(set(ids)))).ask, "p")))
+    usable = [one for one in dict.fromkeys(ids) if one and set(one) <= set("aA\u00e4\u0308")]
+    assert found == usable
+    assert (error is None) == (len(usable) == len(set(ids)))
+
+
+def test_a_failed_task_with_an_id_that_cannot_be_used_is_refused() -> None:
+    """Ids of failed tasks and of what they worked on, and its name, come as they are, or not at all."""
+    good = {"job_id": "j", "resource_id": " r\u200b", "resource_name": " n\u00a0", "fail_reason": "a\n b"}
+    lists = Lists(lambda offset, limit: ([good, {"job_id": "j\u200b"}], 2), "failure_jobs")
+    found, error = asyncio.run(taken(failed_tasks(lists.ask, "p", "g")))
+    assert [(one.job_id, one.resource_id, one.resource_name, one.fail_reason) for one in found] == [
+        ("j", " r\u200b", " n\u00a0", "a b")
+    ]
+    assert error is not None
+    assert r"job_id 'j\u200b' is refused" in str(error)
+
+
 # ---- a page ahead
 
 
@@ -242,7 +302,7 @@ def test_a_page_that_waits_is_cut_down_to_what_is_needed() -> None:
             await anext(found)
             await asyncio.sleep(0)
             (waiting,) = lists.answers[1:]
-            assert waiting.result().data == ([(str(number),) for number in range(100, 200)], 1998)
+            assert waiting.result().data == ([(str(number),) for number in range(100, 200)], [], 1998)
 
     asyncio.run(main())
 
@@ -251,13 +311,16 @@ def test_a_page_that_waits_is_cut_down_to_what_is_needed() -> None:
 
 
 def test_items_are_what_the_service_says_and_nothing_else() -> None:
-    """Fields that are missing or no text are empty, and control characters never get through."""
-    data = [{"id": "a", "name": "x\x1b[31m\ny", "status": None}, {"id": "b", "name": 5, "status": "protected", "z": 1}]
+    """Fields that are missing or no text are empty; a name is as it came, the others have no control characters."""
+    data = [
+        {"id": "a", "name": " x\x1b[31m\ny\ud800", "status": "a\x1b\nb"},
+        {"id": "b", "name": 5, "status": None, "z": 1},
+    ]
 
     async def main() -> list[Group]:
         return [group async for group in groups(Lists(lambda offset, limit: (data, 2)).ask, "p")]
 
-    assert asyncio.run(main()) == [Group("a", "x[31m y", ""), Group("b", "", "protected")]
+    assert asyncio.run(main()) == [Group("a", " x\x1b[31m\ny\ud800", "a b"), Group("b", "", "")]
 
 
 @pytest.mark.parametrize("group", [None, "g1"])
@@ -315,7 +378,7 @@ def test_projects_are_read_page_by_page() -> None:
     assert [one.region for one in found] == ["eu-de", "eu-nl"]
 
 
-@pytest.mark.parametrize("links", [None, [], "next", {}, {"next": None}, {"next": 5}])
+@pytest.mark.parametrize("links", [None, [], "next", {}, {"next": None}])
 def test_a_list_of_projects_without_a_next_page_is_complete(links: object) -> None:
     """Links that name no next page, or are none, end the list."""
     queries, found, error = project_lists({"projects": [{"id": "a", "name": "n"}], "links": links})
@@ -323,14 +386,56 @@ def test_a_list_of_projects_without_a_next_page_is_complete(links: object) -> No
 
 
 @pytest.mark.parametrize(
-    "link", ["http://[", "/v3/auth/projects", "x?a b", "x?a\r\nb", "x?\u00e4", "", "?", "x?a#b?c d"]
+    "link", [5, ["x?a"], "http://[", "/v3/auth/projects", "x?a b", "x?a\r\nb", "x?\u00e4", "", "?", "x?a#b?c d"]
 )
-def test_a_next_page_that_cannot_be_asked_for_is_an_incomplete_list(link: str) -> None:
+def test_a_next_page_that_cannot_be_asked_for_is_an_incomplete_list(link: object) -> None:
     """A link that is no URL, or has no query that may be sent, is neither followed nor taken for the end."""
     queries, found, error = project_lists({"projects": [{"id": "a", "name": "n"}], "links": {"next": link}})
     assert (queries, len(found)) == ([""], 1)
     assert error is not None
     assert error.reply.verdict is Verdict.INCOMPLETE
+
+
+@pytest.mark.parametrize("bad", UNUSABLE, ids=ascii)
+def test_a_project_with_an_id_that_cannot_be_used_is_listed_with_its_doubt(bad: object) -> None:
+    """Its id and name are as they came, so that it stands for itself and no other; nothing is to be sent for it."""
+    page = {"projects": [{"id": bad, "name": " eu-de\u200b"}, {"id": "good", "name": "eu-de"}]}
+    _, found, error = project_lists(page)
+    assert error is None
+    odd, good = found
+    assert (odd.id, odd.name) == (bad if isinstance(bad, str) else "", " eu-de\u200b")
+    assert odd.why_left_out(None) == odd.doubt
+    assert odd.doubt is not None
+    assert odd.doubt.startswith(f"id {ascii(bad)[:70]}")
+    assert good == Project("good", "eu-de")
+
+
+@pytest.mark.parametrize("flag", ["enabled", "is_domain"])
+@pytest.mark.parametrize("value", ["true", "false", "", 0, 1, [], {}])
+def test_a_project_whose_flags_are_neither_true_nor_false_is_in_doubt(flag: str, value: object) -> None:
+    """Whether it is a domain, or disabled, cannot be told: it is neither cleaned nor left out without a word."""
+    page = {"projects": [{"id": "a", "name": "eu-de", flag: value}]}
+    [project] = project_lists(page)[1]
+    assert project.doubt == f"{flag} is neither true nor false: {value!a}"
+    assert project.why_left_out("eu-de") == project.doubt
+
+
+@pytest.mark.parametrize("again", [{"name": "eu-de_x"}, {"name": "eu-de "}, {"enabled": False}, {"is_domain": True}])
+def test_a_project_that_is_listed_twice_and_differently_is_an_incomplete_list(again: dict[str, Any]) -> None:
+    """Which of its entries is right cannot be told, nor whom a name means; exact repeats are one project."""
+    one = {"id": "a", "name": "eu-de"}
+    _, found, error = project_lists({"projects": [one, one | again]})
+    assert found == [Project("a", "eu-de")]
+    assert error is not None
+    assert error.reply.verdict is Verdict.INCOMPLETE
+    assert "has 'a' twice, " in str(error)
+    assert project_lists({"projects": [one, one]})[1:] == ([Project("a", "eu-de")], None)
+
+
+def test_projects_whose_ids_differ_in_case_only_are_two() -> None:
+    """Ids and names are compared letter for letter."""
+    page = {"projects": [{"id": "ab", "name": "n"}, {"id": "AB", "name": "N"}, {"id": "\u00e4", "name": "n"}]}
+    assert [one.id for one in project_lists(page)[1]] == ["ab", "AB", "\u00e4"]
 
 
 def test_projects_that_repeat_come_to_an_end() -> None:
@@ -350,6 +455,9 @@ def test_projects_that_repeat_come_to_an_end() -> None:
         (Project("a", "eu-nl"), "of region eu-nl"),
         (Project("a", "eu-de-2_x"), "of region eu-de-2"),
         (Project("a", "MOS"), "object storage only"),
+        (Project("a", "eu-de\u200b"), "of region 'eu-de\\u200b'"),
+        (Project("a", " eu-de"), "of region  eu-de"),
+        (Project("a", "_eu-de"), "of no region by its name"),
         (Project("a", "eu-de", enabled=False), "disabled"),
         (Project("a", "eu-de", is_domain=True), "a domain, no project"),
     ],
@@ -357,7 +465,7 @@ def test_projects_that_repeat_come_to_an_end() -> None:
 def test_projects_without_the_service_are_left_out_with_a_reason(project: Project, reason: str | None) -> None:
     """Disabled ones, domains, the object storage's own and those of other regions have no groups here."""
     assert project.why_left_out("eu-de") == reason
-    if reason is None or not reason.startswith("of region"):
+    if reason is None or not reason.startswith("of "):
         assert project.why_left_out(None) == reason
 
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import unicodedata
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from functools import partial
 from typing import Any
+from unicodedata import normalize
 from urllib.parse import unquote, urlsplit
 
 import pytest
-from hypothesis import example, given
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
@@ -20,6 +27,7 @@ from sdrs_async.wire import (
     check_id,
     check_target,
     classify,
+    failures_page,
     one_line,
     parse_error,
     parse_retry_after,
@@ -69,6 +77,35 @@ DANGEROUS = [
         "a\u00a0b",
     ),
     *("a\u202eb", "a\u200bb", "\ud800", "\ufeffa", "x" * 257),
+    # What a server that folds compatible letters (NFKC) or case reads as one of the above.
+    *("\uff42\uff41\uff54\uff43\uff48", "\u24d1atch", "\U0001d41batch", "\u1d47atch", "\uff22ATCH", "batc\u2095"),
+    *("fa\u0131lure-jobs", "failure\uff0djobs", "failure\ufe63jobs", "failure-job\u02e2"),
+    *(
+        "\u2024",
+        "\u2025",
+        "\u2026",
+        "\uff0e",
+        "\uff0e\uff0e",
+        ".\u2024",
+        "\ufe52\ufe52",
+        "a\uff0fb",
+        "a\uff1fb",
+        "a\uff03b",
+    ),
+    *(
+        "\uff052f",
+        "\ufe6a2f",
+        "a\uff3cb",
+        "a\ufe68b",
+        "a\uff1bb",
+        "a\u037eb",
+        "\u2100",
+        "a\u00a8b",
+        "a\u203eb",
+        "\ufdfa",
+    ),
+    # Letters that leave no mark, and that a server may drop.
+    *("ba\u034ftch", "batch\ufe0f", "b\u115fatch", "batch\u3164", ".\u180b.", "batch\U000e0100", "a\uffa0", "\u1160"),
     *(None, 7, b"abc", ["a"], True),
 ]
 
@@ -93,6 +130,24 @@ def test_other_ids_are_taken_as_they_are(value: str) -> None:
     target = Target(value, value)
     assert check_id("server_group_id", value) == value
     assert check_target(target) is target
+
+
+def _alike() -> dict[str, list[str]]:
+    """Letters by what they turn into, a letter or a sign of interest, when compatible ones or cases are folded."""
+    found: dict[str, list[str]] = {letter: [letter] for letter in "batchfilure-jos./?#%\\; "}
+    for letter in map(chr, (*range(0x80, 0x10000), *range(0x1D400, 0x1D800), *range(0xE0100, 0xE0110))):
+        for folded in {normalize("NFKC", letter).casefold(), letter.upper().casefold()}:
+            found.get(folded, []).append(letter)
+    return found
+
+
+ALIKE = _alike()
+# Spellings of what must not get through, each letter in one of its forms, with something unseen or unsuspicious among.
+FOLDING = st.sampled_from(["batch", "failure-jobs", ".", "..", "a/b", "a%2fb", "a;b", "a b", "a\\b", "a?b#c"]).flatmap(
+    lambda word: st.tuples(*(st.sampled_from(ALIKE.get(letter, [letter])) for letter in word)).map("".join)
+) | st.lists(
+    st.sampled_from(["batch", "\u034f", "\ufe00", "\u00fc", "\u2024", "\uff0f", "a", "\u0307"]), max_size=4
+).map("".join)
 
 
 # Ids of interest are rare among all texts: most of these are near one.
@@ -123,6 +178,71 @@ def test_every_pair_of_ids_is_refused_or_addresses_its_own_group(project: str, g
     assert url.raw_path == path == urlsplit(str(url)).path
     # The project-wide neighbours: /v1/P/task-center/failure-jobs/batch and /v1/P/task-center/failure-jobs/J
     assert raw[4].lower() not in ("batch", "failure-jobs")
+
+
+FOLDS: list[Callable[[str], str]] = [
+    str.casefold, str.lower, str.upper, unquote,
+    *(partial(normalize, form) for form in ("NFC", "NFD", "NFKC", "NFKD")),
+]  # fmt: skip
+
+
+@settings(max_examples=400)
+@given(FOLDING | st.text(max_size=6) | NEAR, st.lists(st.sampled_from(FOLDS), max_size=4))
+@example("fa\u0131lure-jobs", [str.upper])
+@example("\uff0e\uff0e", [partial(normalize, "NFKC")])
+@example("batch\ufe0f", [])
+def test_no_id_turns_into_another_call_in_a_server_that_folds_letters(
+    group: str, folds: list[Callable[[str], str]]
+) -> None:
+    """Decoded once more, in another case or Unicode form, without letters that are not seen: an id it stays."""
+    try:
+        check_id("server_group_id", group)
+    except ConfigError:
+        return
+    read = group
+    for fold in folds:
+        read = fold(read)
+    read = "".join(letter for letter in read if unicodedata.category(letter) not in ("Cf", "Cc", "Zs"))
+    assert read.casefold() not in ("", ".", "..", "batch", "failure-jobs")
+    assert not set("/?#%\\; ") & set(read)
+    assert ".." not in read
+
+
+@given(FOLDING | st.text(max_size=6) | NEAR, st.text(max_size=6) | NEAR)
+@example("\u00fc~+@:", "group.1")
+@example("e\u0301", "\u00e9")
+def test_a_web_server_reads_exactly_these_ids(project: str, group: str) -> None:
+    """What aiohttp's own server takes from the path, and from the query of a list, are the ids that were handed in."""
+    try:
+        path, listing = path_of(Target(project, group)), failures_page(project, group)
+    except ConfigError:
+        return
+    request = make_mocked_request("DELETE", path)
+    match = asyncio.run(ROUTES.resolve(request))
+    assert dict(match) == {"project": project, "group": group}
+    asked = make_mocked_request("GET", f"{listing.path}?{listing.query}")
+    assert dict(asyncio.run(ROUTES.resolve(asked))) == {"project": project}
+    assert list(asked.query.items()) == [("limit", "999"), ("offset", "0"), ("server_group_id", group)]
+
+
+async def _nothing(request: web.Request) -> web.Response:
+    return web.Response()
+
+
+ROUTES = web.UrlDispatcher()
+ROUTES.add_delete("/v1/{project}/task-center/failure-jobs/{job}", _nothing)
+ROUTES.add_delete("/v1/{project}/task-center/{group}/failure-jobs/batch", _nothing)
+ROUTES.add_get("/v1/{project}/task-center/failure-jobs", _nothing)
+
+
+def test_the_message_of_a_refused_id_names_each_of_its_letters() -> None:
+    """Whoever reads it sees what is wrong: letters that look like others, or like nothing, are spelled out."""
+    with pytest.raises(ConfigError, match=r"^id 'b\\uff41tch' is refused: this is a reserved word \(batch\), which"):
+        check_id("id", "b\uff41tch")
+    with pytest.raises(ConfigError, match=r"^id 'a\\u200bb' is refused: it holds a control or other invisible"):
+        check_id("id", "a\u200bb")
+    with pytest.raises(ConfigError, match=r"^id 'a\\uff0fb' is refused: an id holds no /$"):
+        check_id("id", "a\uff0fb")
 
 
 # ---- what an answer means

@@ -7,8 +7,9 @@ import os
 import select
 import signal
 import sys
+import termios
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from io import TextIOWrapper
 from types import FrameType
@@ -26,6 +27,9 @@ __all__ = [
 ]  # fmt: skip
 
 _LOGGER = logging.getLogger("sdrs_async")
+_PAUSE = 0.05
+_ROUNDS = 40
+_LONGEST = 4096
 _UNLOGGED = ContextVar("_UNLOGGED", default=False)
 
 
@@ -75,15 +79,49 @@ def is_interactive() -> bool:
 
 
 async def ask(question: str) -> bool:
-    """Ask on stderr, since stdout is for the result; true for y or yes, in any case. Cancellable while it waits."""
+    """Ask on stderr, since stdout is for the result; true for a line of y or yes in any case, typed after it was shown.
+
+    What was typed before answers nothing. Cancellable while it waits.
+    """
+    terminal = sys.stdin.fileno()
+    is_quiet = await _forget_typed(terminal)
     sys.stderr.write(f"{printable(question)} [y/N] ")
     sys.stderr.flush()
-    # A terminal is readable once there is a whole line, or its end.
-    await anyio.wait_readable(sys.stdin.fileno())
-    answer = sys.stdin.readline()
-    if not answer.endswith("\n"):
+    answer = await _line(terminal) if is_quiet else b""
+    if not answer.endswith(b"\n"):
         sys.stderr.write("\n")
-    return answer.strip().lower() in ("y", "yes")
+        return False
+    return answer.strip().lower() in (b"y", b"yes")
+
+
+async def _forget_typed(terminal: int) -> bool:
+    """Throw away what was typed so far. False where there is no end of it, or the terminal is gone: nobody can answer.
+
+    More than the terminal holds (4 KiB) comes after the first of it is gone, so that each time a pause is waited for.
+    """
+    for _ in range(_ROUNDS):
+        with suppress(termios.error):
+            termios.tcflush(terminal, termios.TCIFLUSH)
+            with anyio.move_on_after(_PAUSE) as pause:
+                await anyio.wait_readable(terminal)
+            if pause.cancelled_caught:
+                termios.tcflush(terminal, termios.TCIFLUSH)  # a line that is not ended yet makes nothing readable
+                return True
+    return False
+
+
+async def _line(terminal: int) -> bytes:
+    """The next line, past the buffer of `sys.stdin`, which may hold what was typed before; what there is at its end."""
+    line = b""
+    with suppress(OSError):  # the terminal is gone
+        while not line.endswith(b"\n") and len(line) < _LONGEST:
+            # A terminal is readable once there is a whole line, or its end.
+            await anyio.wait_readable(terminal)
+            more = os.read(terminal, _LONGEST)
+            if not more:
+                break
+            line += more
+    return line
 
 
 def flush_both() -> None:

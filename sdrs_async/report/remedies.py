@@ -59,8 +59,8 @@ _OF_PROJECT_LISTS: dict[str, str] = {
     Verdict.FORBIDDEN: "The account may not list its projects: name them with --project, or have it permitted in IAM.",
     Verdict.THROTTLED: "IAM itself throttles: wait a minute, then run again.",
     Verdict.UNREACHABLE: "Check --iam-endpoint, DNS, proxy and firewall, or give a longer --timeout; then run again.",
-    Verdict.INCOMPLETE: "IAM repeated a page: what was seen was cleaned; name the projects that are missing with "
-    "--project.",
+    Verdict.INCOMPLETE: "IAM's list is not whole, or at odds with itself, so that no project was taken from it: name "
+    "them with --project, by their ids.",
 }
 ACCOUNT_REMEDY = (
     "Check access key, secret key and this machine's clock (more than 5 refusals lock the key for 5 minutes), or the "

@@ -112,7 +112,7 @@ class Engine:
                 await self._guarded(self._dispatch)
                 self._tasks.cancel_scope.cancel()
         finally:
-            self.end()
+            self._end()
 
     def stop(self, grace: float = GRACE) -> None:
         """Start nothing new; requests on the wire get `grace` seconds for their answer, the rest is unsettled.
@@ -138,18 +138,17 @@ class Engine:
             self._end_of_grace.set(math.inf)
             self._wake()
 
-    def end(self) -> None:
-        """The run is over: what is not settled is interrupted, and the fleet is free for another. Once is enough."""
+    def _end(self) -> None:
+        """What is not settled is interrupted, and the fleet is free for another run."""
         self.shut()
-        if self._opened and not self._ended:
-            self._ended = True
-            now = self._loop.time()
-            for job in self._given:
-                self.fleet.leave(job.lane, now, self._policy.timeout)
-            self.settlement.interrupt(self._given, now)
-            self._given.clear()
-            self._leave_waiting(now)
-            self.fleet.end(now)
+        self._ended = True
+        now = self._loop.time()
+        for job in self._given:
+            self.fleet.leave(job.lane, now, self._policy.timeout)
+        self.settlement.interrupt(self._given, now)
+        self._given.clear()
+        self._leave_waiting(now)
+        self.fleet.end(now)
 
     def _leave_waiting(self, now: float) -> None:
         for lane in self.fleet.lanes():

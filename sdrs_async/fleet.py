@@ -195,7 +195,6 @@ class Fleet:
         """A run has ended, and with it the sign-ins that lanes waited for; nothing starts until the next one."""
         self.busy, self.closed = False, True
         for user in self.users:
-            user.signing = 0  # the task of a sign-in that never began has not counted itself out
             while user.unsigned:
                 self.unsigned.append(user.unsigned.popleft())
         while self.unsigned:

@@ -196,16 +196,16 @@ class Gate:
         return self.held_until
 
     def held(self, now: float) -> tuple[float, float]:
-        """Until when and since when nothing starts by the server's word: a 429, or a limit that it told.
+        """Until when and since when nothing starts by the server's word: a 429, or a told limit that is used up.
 
         Both are past, or now, where something may start or an answer decides.
         """
-        until = self.held_until
         if self._told:
             told = {(rate.count, rate.per) for rate in self._told if rate not in self._promised}
-            full = (one.due for one in self._windows if one.due < math.inf and (one.count, one.per) in told)
-            until = max(until, *full, until)
-        return until, min(self.held_since, now)
+            for window in self._windows:
+                if window.due < math.inf and (window.count, window.per) in told:
+                    self.hold(window.due)
+        return self.held_until, min(self.held_since, now)
 
     def also(self, rate: Rate | None) -> None:
         """Keep to the rate of another account too, which reaches the same scope."""

@@ -97,20 +97,14 @@ class Running(Generic[T]):
         try:
             await self._engine.run(readers)
         finally:
-            self.end()
+            self._count()
+            self._close(self._engine.completed and self._engine.error is None)
+            self._ended = True
+            self._news.set()
 
     def shut(self) -> None:
         """Send nothing more, from this moment on."""
         self._engine.shut()
-
-    def end(self) -> None:
-        """The run is over, and its report complete; called in any case, once or more."""
-        if not self._ended:
-            self._ended = True
-            self._engine.end()
-            self._count()
-            self._close(self._engine.completed and self._engine.error is None)
-            self._news.set()
 
     def _count(self) -> None:
         """What only the engine's books know."""

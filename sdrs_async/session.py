@@ -172,21 +172,18 @@ class Session:
         """Let a run go on beside the block, and not a moment longer. What the block raises leaves as it is."""
         error: BaseException | None = None
         run.open()
-        try:
-            async with anyio.create_task_group() as tasks:
-                tasks.start_soon(run.drive, readers)
-                try:
-                    yield
-                except (asyncio.CancelledError, GeneratorExit) as ending:
-                    carry_report(ending, run.report)
-                    raise
-                except BaseException as raised:  # the group of tasks would make a group of it, `sys.exit()` included
-                    error = raised
-                finally:
-                    run.shut()
-                tasks.cancel_scope.cancel()
-        finally:
-            run.end()  # also where its task never began
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(run.drive, readers)
+            try:
+                yield
+            except (asyncio.CancelledError, GeneratorExit) as ending:
+                carry_report(ending, run.report)
+                raise
+            except BaseException as raised:  # the group of tasks would make a group of it, `sys.exit()` included
+                error = raised
+            finally:
+                run.shut()
+            tasks.cancel_scope.cancel()
         if error is not None:
             raise error
 

@@ -9,7 +9,7 @@ import pytest
 from sdrs_async.engine import Engine
 from sdrs_async.models import Call, Limits, Outcome, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import sources
-from tests.engine_runs import DELETED, Service, engine_of, fleet, settle
+from tests.engine_runs import DELETED, Iam, Service, engine_of, fleet, settle
 from tests.virtual_time import run_virtual
 
 FREE = Limits(None, None, None, None, None)
@@ -283,3 +283,25 @@ def test_a_hold_of_the_endpoint_fails_the_waiting_of_other_projects() -> None:
     settled = settle(service, [("p0", "g"), ("p1", "late")], FREE, RetryPolicy(total=60, base=50, cap=50))
     assert {outcome.verdict for outcome in settled.outcomes} == {Verdict.THROTTLED}
     assert max(outcome.elapsed for outcome in settled.outcomes) < 2
+
+
+@pytest.mark.parametrize("turns", range(8))
+def test_a_run_that_is_cancelled_in_its_first_moments_leaves_the_next_one_all_it_needs(turns: int) -> None:
+    """Sign-ins and workers that were started and never began hold neither their places nor those of the next run."""
+    outcomes: list[Outcome] = []
+
+    async def main() -> None:
+        engine, user = engine_of(Service().send, outcomes.append, Limits(None, 1, None, None, 8), sign_in=Iam().sign_in)
+        first = asyncio.create_task(engine.run(sources(fleet(8, 2), 100, user)))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        first.cancel()
+        await asyncio.wait([first])
+        assert not [lane for lane in engine.fleet.lanes() if lane.has_work() or lane.active]
+        outcomes.clear()
+        again = Engine(engine.fleet, outcomes.append, RetryPolicy())
+        await again.run(sources(fleet(8, 2), 100, user))
+        assert again.error is None
+
+    run_virtual(main())
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.DELETED] * 16

@@ -60,6 +60,9 @@ def test_an_answer_in_the_turn_of_the_cancellation(by: str) -> None:
         if by == "task":
             task.cancel()
             wire[Target("b", "g0")].set_result(DELETED)
+            before = len(wire)
+            await asyncio.wait([task])
+            assert len(wire) == before  # an answer that comes after the cancellation starts nothing
         else:
             wire[Target("b", "g0")].set_result(DELETED)
             scope.cancel()

@@ -280,3 +280,18 @@ def test_a_429_of_a_common_project_holds_both_accounts() -> None:
         }
     )
     assert len([at for at in (*first.times, *second.times) if 0.05 < at - first.times[0] < 49]) == 0
+
+
+def test_a_429_of_a_common_project_that_is_too_long_fails_both_accounts_targets_at_once() -> None:
+    """Those of the account that did not meet it too."""
+    throttled = Reply(Verdict.THROTTLED, 429, retry_after=900.0)
+    first, second = Service(answer=lambda target, nth: throttled), Service(latency=1.0)
+    limits = Limits(None, 1, None, None, None)
+    settled = settle_all(
+        {
+            "a": Party(first, [("p0", f"a{number}") for number in range(5)], limits, endpoint="x"),
+            "b": Party(second, [("p0", f"b{number}") for number in range(5)], limits, endpoint="x"),
+        }
+    )
+    assert settled.verdicts() == {Verdict.THROTTLED: 10}
+    assert settled.seconds < 2

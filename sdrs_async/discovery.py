@@ -101,7 +101,7 @@ class Discovery:
         if reason is None:
             return False
         self.left_out[reason] += 1
-        log.info("%s: project %s (%s) is left out: %s", self.account.name, project.id, project.name, reason)
+        log.info("%s: project %s (%s) is left out: %s", self._user.called, project.id, project.name, reason)
         if {project.id, project.name} & set(self._selection.projects or ()):
             self._note(project.id, Reply(Verdict.REJECTED, message=f"left out: {reason}"))
         return True

@@ -45,8 +45,8 @@ _NO_SLOTS = _NoSlots()
 class Engine:
     """One run. `emit` is called once per target, in the event loop, as soon as it settles.
 
-    `reading`: more targets may come. `accept`: gets the targets that are read instead of them being sent, where a run
-    only lists.
+    `reading`: more targets may come. `accept`: gets the targets that are read, each with the name of its account,
+    instead of them being sent, where a run only lists.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Engine:
         emit: Callable[[Outcome], None],
         policy: RetryPolicy,
         *,
-        accept: Callable[[Target | ProjectLevel], None] | None = None,
+        accept: Callable[[Target | ProjectLevel, str], None] | None = None,
         rng: Random | None = None,
     ) -> None:
         self.fleet = fleet
@@ -163,7 +163,7 @@ class Engine:
     def _accept(self, target: Target | ProjectLevel, source: Source) -> None:
         if self._hand_over is not None:
             source.budget.release()
-            self._hand_over(target)
+            self._hand_over(target, source.user.name)
             return
         lane = self.fleet.lane(target.project_id, source.user)
         self._add(Job(target, lane, source.budget))

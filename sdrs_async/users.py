@@ -156,6 +156,11 @@ class User:
         self.signed_in = False
         self.refused: str | None = None
 
+    @property
+    def called(self) -> str:
+        """What messages call its account: the only one of `clean()` and `stream()` has no name."""
+        return self.name or "the account"
+
     def project_gate(self) -> Gate:
         """The gate of one of its projects."""
         return Gate(self._project_rate, trips=self.endpoint.trips, peers=self.peers)

@@ -68,7 +68,7 @@ def _mixed(max_failures: int = 1000) -> Report:
         failure: dict[str, Any] = {"error_code": "SDRS.0013", "message": "busy", "request_id": f"req-{number}"}
         report.add(_outcome(Verdict.TRANSIENT, "p2", f"g{number}", status_code=503, **failure))
     report.add(_outcome(Verdict.UNREACHABLE, "p2", "g9", message="reset"))
-    report.add_unsettled("p3", 2)
+    report.add_unsettled("", "p3", 2)
     return report
 
 

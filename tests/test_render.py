@@ -51,7 +51,7 @@ def _mixed() -> Report:
     _add(report, Verdict.UNREACHABLE, 1, 200, message="reset by peer", request_id="e" * 32, latency=None)
     _add(report, Verdict.SKIPPED, 2, 201, message="not sent: the credential was refused", attempts=0, latency=None)
     report.signed_in = True
-    report.add_unsettled(_project(3), 7)
+    report.add_unsettled("", _project(3), 7)
     report.add_duplicate(2)
     return report
 

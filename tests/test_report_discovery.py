@@ -45,8 +45,8 @@ def _counts(**counts: int) -> dict[str, int]:
 def test_the_project_level_is_a_target_of_its_project_and_counted_apart_too() -> None:
     """It is among the planned ones of its project, and the section of its own says how many of those it is."""
     report = _report(DONE, LEVEL_DONE, LEVEL_FAILED)
-    report.add_unsettled("p1", 2, project_level=True)
-    report.add_unsettled("p2", 3)
+    report.add_unsettled("", "p1", 2, project_level=True)
+    report.add_unsettled("", "p2", 3)
     for one in (report, _reread(report)):
         document = one.to_dict()
         assert document["targets"] == _counts(done=2, failed=1, unsettled=5) | {"duplicates": 0}

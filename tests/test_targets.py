@@ -256,7 +256,9 @@ def test_every_id_that_may_be_sent_can_be_kept() -> None:
     ids = ["\U0001f9f9", "e\u0301", "\u00e9", "\u00df", "SS", "ss", "007", "7", "a'b", "x" * 256]
     with _several(_owned("a", *(Target(id_, other) for id_ in ids for other in ids))) as spooled:
         assert (spooled.count, spooled.projects) == (100, 10)
-        assert {project: set(groups) for project, groups in _content(spooled, "a").items()} == {one: set(ids) for one in ids}
+        assert {project: set(groups) for project, groups in _content(spooled, "a").items()} == {
+            one: set(ids) for one in ids
+        }
 
 
 LINES_OF_TWO = (

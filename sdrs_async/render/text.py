@@ -101,9 +101,7 @@ def _project_table(document: Mapping[str, Any], width: int) -> Table:
     level, wide, several = document["project_level"], width >= _WIDE, wording.has_several_accounts(document)
     groups = ["planned", *(group for group in _COLOR if group in _ALWAYS or document["targets"][group])]
     table = _table()
-    if several:
-        table.add_column("account", overflow="fold")
-    table.add_column("project", overflow="fold")
+    table.add_column("account and project" if several else "project", overflow="fold")
     for group in groups:
         table.add_column("groups" if group == "planned" else group, justify="right", no_wrap=True)
     if wide:
@@ -111,14 +109,15 @@ def _project_table(document: Mapping[str, Any], width: int) -> Table:
     order = wording.worst_first(document)
     for project in order[:_MAX_PROJECTS]:
         times = [wording.duration(project["duration_s"])] if wide else []
+        # A line for each: beside a long name, an id would be cut into pieces.
         names = [project["account"]] * several + [project["project_id"]]
-        table.add_row(*(Text(printable(name)) for name in names), *_counts(project["targets"], groups), *times)
-    blank = [""] * several
+        name = Text("\n".join(printable(name) for name in names if name))
+        table.add_row(name, *_counts(project["targets"], groups), *times)
     if rest := order[_MAX_PROJECTS:]:
         sums = {group: sum(project["targets"][group] for project in rest) for group in groups}
-        table.add_row(*blank, Text(f"and {len(rest):,} more", style="italic"), *_counts(sums, groups))
+        table.add_row(Text(f"and {len(rest):,} more", style="italic"), *_counts(sums, groups))
     if level["planned"]:
-        table.add_row(*blank, Text(wording.PROJECT_LEVEL, style="italic"), *_counts(level, groups))
+        table.add_row(Text(wording.PROJECT_LEVEL, style="italic"), *_counts(level, groups))
     return table
 
 
@@ -182,11 +181,11 @@ def _shortened(message: str) -> str:
 
 
 def _example(failure: Mapping[str, Any], *, with_account: bool) -> str:
-    owner = f" of account {failure['account']}" if with_account and failure["account"] else ""
+    owner = f"{failure['account']}: " if with_account and failure["account"] else ""
     request = f" (request {failure['request_id']})" if failure["request_id"] else ""
     group = failure["server_group_id"]
     level = " (project level)" if group is None else f"/{group}"
-    return printable(f"{failure['project_id']}{level}{owner}{request}")
+    return printable(f"{owner}{failure['project_id']}{level}{request}")
 
 
 def _facts(document: Mapping[str, Any], exit_code: int) -> Table:

@@ -210,7 +210,8 @@ def test_the_same_project_at_two_endpoints_is_two_projects() -> None:
     assert trial.settled == {("a", "p"): 30, ("b", "p"): 10}
     found = forecast(work, 0.02, [Policy(10)])
     assert [one.groups for one in found.accounts] == [30, 10]
-    assert [round(one.seconds) for one in found.accounts] == [2, 0]
+    first, second = found.accounts
+    assert (first.seconds > 2, second.seconds < 1) == (True, True)
 
 
 def test_a_hidden_limit_that_projects_share_is_found_as_their_users() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -284,6 +286,25 @@ def test_a_report_that_is_finished_stands_still() -> None:
     clock.now += 3
     report.finish()
     assert report.to_dict()["duration_s"] == 3.0
+
+
+@given(_reports("a"), _reports("b"))
+def test_a_report_can_be_pickled(a: Report, b: Report) -> None:
+    """What another process gets says the same, whatever clock a loop here has, and merges."""
+    copies = [pickle.loads(pickle.dumps(one)) for one in (a, b)]
+    assert [copy.to_dict() for copy in copies] == [a.to_dict(), b.to_dict()]
+    assert copies[0].merge(copies[1]).to_dict() == a.merge(b).to_dict()
+
+
+def test_a_live_report_is_pickled_as_it_stands() -> None:
+    """It counts on by itself; the copy stands still."""
+    lock, clock = threading.Lock(), Clock()
+    report = _report(_outcome(), clock=lambda: clock.now + lock.locked())
+    clock.now += 3
+    copy = pickle.loads(pickle.dumps(report))
+    clock.now += 3
+    report.add(_outcome(group="g2"))
+    assert (copy.targets["done"], copy.to_dict()["duration_s"]) == (1, 3.0)
 
 
 def test_every_report_has_an_id_of_its_own() -> None:

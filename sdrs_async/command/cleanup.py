@@ -115,7 +115,7 @@ class Cleanup:
             await self._delete(session, _by_account(spooled, ready), ready, spooled)
 
     async def _find_and_delete(self, session: Session, chosen: Mapping[Account, Selection], ready: Connected) -> None:
-        with Spool() as spooled:
+        with Spool(account.name for account in ready.accounts) as spooled:
             try:
                 finding = await find(session, chosen, spooled, self._interrupts, self._display)
             except SdrsError as error:

@@ -101,7 +101,7 @@ class Planning:
             self._wanted.unite({account.name: account.endpoint for account in accounts})
             return Plan(accounts, self._wanted, Report())
         chosen = {account: self._wanted[account.name] for account in accounts}
-        spooled = stack.enter_context(Spool())
+        spooled = stack.enter_context(Spool(account.name for account in accounts))
         async with session:
             finding = await find(session, chosen, spooled, told, self._display)
         return Plan(accounts, spooled, finding.report, names_of(finding.projects), finding.left_out)

@@ -203,6 +203,10 @@ class Report:
             "latency_buckets": self._tally.latency.buckets(),
         }
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy in another process, which has another clock: what was counted by now."""
+        return {**self.__dict__, "_finished_at": self.finished_at, "_floor": self.floor, "_clock": time.monotonic}
+
     # ---- putting together
 
     def merge(self, other: Report) -> Report:

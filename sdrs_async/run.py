@@ -83,6 +83,11 @@ class Running(Generic[T]):
         """Whether more targets may come than are known by now."""
         return self._engine.reading
 
+    @property
+    def duplicates(self) -> int:
+        """How many targets were given more than once by now; the report counts them at the end."""
+        return self._engine.intake.duplicates
+
     def learned(self) -> list[Learned]:
         """The limits that the server has shown by now."""
         return self._engine.fleet.learned()

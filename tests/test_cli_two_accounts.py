@@ -10,10 +10,17 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from sdrs_async.command.cleanup import Cleanup
+from sdrs_async.command.connecting import Connection
 from sdrs_async.command.finding import Display, find
 from sdrs_async.command.interrupts import interrupts
+from sdrs_async.command.outlook import Watch
+from sdrs_async.command.outputs import Outputs
+from sdrs_async.command.questions import names_of
 from sdrs_async.command.spool import Spool
 from sdrs_async.discovery import Selection
+from sdrs_async.listing import Project
+from sdrs_async.models import RetryPolicy
 from sdrs_async.session import connect
 from sdrs_async.simulator import Fault, Simulator
 from tests.command import Done, report, run, texts, until
@@ -147,6 +154,12 @@ async def test_a_plan_has_every_project_of_every_account(twins: Twins) -> None:
     assert [one["targets"] for one in document["simulation"]["accounts"]] == [6, 10]
     assert document["simulation"]["requests"]["sent"] == 16 + 4
     assert (deleted(twins.prod), deleted(twins.clone)) == ([], [])
+
+
+def test_two_clouds_may_call_the_same_project_differently() -> None:
+    """A name belongs to the id with its account."""
+    found = {"prod": [Project("p", "eu-de")], "clone": [Project("p", "eu-de_copy"), Project("q", "")]}
+    assert names_of(found) == {("prod", "p"): "eu-de", ("clone", "p"): "eu-de_copy", ("clone", "q"): ""}
 
 
 async def test_the_doctor_examines_both(twins: Twins) -> None:
@@ -341,3 +354,14 @@ async def test_what_two_accounts_find_at_one_endpoint_is_kept_once() -> None:
                 finding = await find(session, chosen, spooled, told, Display(quiet=True))
                 assert (spooled.count, spooled.levels) == (4, 1)
                 assert spooled.duplicates + finding.report.targets["duplicates"] == 5
+
+
+async def test_the_display_counts_a_group_of_two_accounts_once() -> None:
+    """Found twice at one endpoint, it settles once: when all is done, nothing is left to do."""
+    async with Simulator(projects=2, groups=4) as sim:
+        both = [account(sim, name="a"), account(sim, name="b")]
+        cleanup = Cleanup(Connection([], RetryPolicy()), {}, Outputs())
+        async with connect(both) as session, session.stream(dict.fromkeys(both, Selection())) as run:
+            assert len([outcome async for outcome in run]) == 8
+            shown = cleanup._snapshot(run, Watch(run), None, None)
+        assert (shown.total, shown.settled) == (8, 8)

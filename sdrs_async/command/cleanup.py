@@ -207,7 +207,9 @@ class Cleanup:
         targets, now, levels = run.report.targets, anyio.current_time(), self._levels
         held = watch.waiting(now)
         clean = targets["done"] + targets["gone"]
-        total = run.report.discovery.groups + levels if spooled is None else spooled.count + spooled.levels
+        # What a second account at an endpoint finds there again settles only once.
+        found = run.report.discovery.groups + levels - run.duplicates
+        total = found if spooled is None else spooled.count + spooled.levels
         noun = "targets" if levels or (spooled is not None and spooled.levels) else "groups"
         least = 0.0 if outlook is None else outlook.seconds(now, run.report.median_latency, run, held)
         failed, skipped = targets["failed"], targets["skipped"]

@@ -318,6 +318,19 @@ def test_of_several_accounts_one_that_waits_may_not_be_the_last() -> None:
             assert round(outlook.seconds(0.0, 0.02, Limited(), Waiting(1, 50.0, kind)), 2) == seconds
 
 
+def test_what_one_account_has_done_is_not_done_by_its_twin() -> None:
+    """The same project id with two accounts: what is left of each is its own."""
+    with Spool() as spool:
+        spool.add([(account, Target("p", f"g{number}")) for account in ("a", "b") for number in range(101)])
+        spool.seal()
+        done = Counter({("a", "p"): 100})
+        floors = Floors([_account("a", user_rate="10/s"), _account("b", user_rate="5/s")], None, spool)
+        outlook = Outlook(floors, lambda *project: done[project], now=0.0)
+        assert round(outlook.seconds(20.0, 0.02, Limited(), Waiting()), 2) == 20.02
+        done["b", "p"] = 96
+        assert round(outlook.seconds(30.0, 0.02, Limited(), Waiting()), 2) == 0.02
+
+
 def test_it_is_worked_out_once_per_second(spooled: Spool) -> None:
     """A display is drawn more often; between, the time just goes on."""
     clock = Clock(spooled, user_rate="200/5min")

@@ -344,8 +344,15 @@ async def test_a_list_for_two_accounts_at_one_endpoint_is_sent_once(
     assert twins.rows() == {("clone", one[0]): 1, ("prod", one[0]): 1}
 
 
-async def test_what_two_accounts_find_at_one_endpoint_is_kept_once() -> None:
-    """Before the question as well: what the second account finds again is a duplicate, and no second target."""
+@pytest.mark.parametrize("window", [65_536, 1])
+async def test_what_two_accounts_find_at_one_endpoint_is_kept_once(
+    window: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before the question as well: what the second account finds again is a duplicate, and no second target.
+
+    However far apart they find it: the disk remembers what the memory has forgotten.
+    """
+    monkeypatch.setattr("sdrs_async.reading.DUPLICATE_WINDOW", window)
     async with Simulator(projects=1, groups=4) as sim:
         first, second = account(sim, name="a"), account(sim, name="b")
         chosen = dict.fromkeys((first, second), Selection(project_level=True))

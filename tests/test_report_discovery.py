@@ -60,6 +60,7 @@ def test_the_project_level_is_a_target_of_its_project_and_counted_apart_too() ->
 def test_a_line_says_which_level_it_is_of() -> None:
     """Lines of failures and results tell a group from the project's own level, which has no group id."""
     assert failure_line(LEVEL_FAILED) == {
+        "account": "",
         "project_id": "p1",
         "server_group_id": None,
         "level": "project",

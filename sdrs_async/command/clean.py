@@ -125,11 +125,10 @@ def clean(
 
 
 def connection_of(context: typer.Context, selected: Wanted) -> tuple[Connection, dict[str, Selection]]:
-    """The accounts that the flags name, and what to look for in each, unless the targets are listed."""
+    """The accounts that the flags name, and what to look for in each where the targets are not listed."""
     given = options.connection(context)
     if selected.fleet is not None:
-        connection, selections = of_fleet(selected.fleet, given, os.environ, project_level=selected.project_level)
-        return connection, selections if selected.targets is None else {}
+        return of_fleet(selected.fleet, given, os.environ, project_level=selected.project_level)
     connection = of_flags(given, os.environ)
     if selected.targets is not None:
         return connection, {}

@@ -37,12 +37,12 @@ class Race:
     rate: Rate | None
     scope: str
     rng: Random
-    finished: dict[str, float] = field(default_factory=dict)
+    finished: dict[tuple[str, str], float] = field(default_factory=dict)
 
     async def send(self, caller: Caller) -> bool:
         """Send one request; whether it was let in."""
         refused = await self.world.ask(caller) is not None
-        self.finished[caller.project] = asyncio.get_running_loop().time()
+        self.finished[caller.user, caller.project] = asyncio.get_running_loop().time()
         return not refused
 
     async def retry(self, caller: Caller, before: Callable[[], Awaitable[Any]] | None = None) -> None:

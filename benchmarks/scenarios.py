@@ -38,7 +38,7 @@ class Scenario:
         if not small:
             return None
         policy, each = self.policies[0], max(sizes[project] or 0 for project in small)
-        return max(trial.finished.get(project, math.inf) for project in small) / (
+        return max(trial.finished.get((self.workload.name, project), math.inf) for project in small) / (
             each * len(sizes) * policy.per / policy.count
         )
 

@@ -16,7 +16,7 @@ from sdrs_async.session import Session, connect
 
 __all__ = ["clean", "stream"]
 
-_NAME = "the account"
+_NAME = ""
 
 
 async def clean(

@@ -109,7 +109,7 @@ class Discovery:
             return False
         self.left_out["its entry in the list cannot be relied on" if project.doubt else reason] += 1
         shown = visible(project.id), visible(project.name)
-        log.info("%s: project %s (%s) is left out: %s", self.account.name, *shown, reason)
+        log.info("%s: project %s (%s) is left out: %s", self._user.called, *shown, reason)
         if is_named or project.doubt:
             self._note(project.id or None, Reply(Verdict.REJECTED, message=f"left out: {reason}"))
         return True

@@ -55,8 +55,9 @@ _NO_SLOTS = _NoSlots()
 class Engine:
     """One run, made in the event loop that it runs in. `emit` is called once per target, as soon as it settles.
 
-    `reading`: more targets may come. `accept`: gets the targets that are read instead of them being sent, where a run
-    only lists. `error`: what stopped the run; `completed`: it ended because nothing was left to do.
+    `reading`: more targets may come. `accept`: gets the targets that are read, each with the name of its account,
+    instead of them being sent, where a run only lists. `error`: what stopped the run; `completed`: it ended because
+    nothing was left to do.
     """
 
     def __init__(
@@ -65,7 +66,7 @@ class Engine:
         emit: Callable[[Outcome], None],
         policy: RetryPolicy,
         *,
-        accept: Callable[[Target | ProjectLevel], None] | None = None,
+        accept: Callable[[Target | ProjectLevel, str], None] | None = None,
         rng: Random | None = None,
     ) -> None:
         self.fleet = fleet
@@ -224,7 +225,7 @@ class Engine:
             return "all targets have been settled"
         lane = self.fleet.startable(self._loop.time()) if self._has_room() else None
         if lane is not None:
-            return f"a target of project {lane.project_id} of {lane.user.name} might have been sent"
+            return f"a target of project {lane.project_id} of {lane.user.called} might have been sent"
         signing = any(user.signing for user in self.fleet.users)
         if self.settlement.open and not (self._given or signing) and self.fleet.earliest() == math.inf:
             return f"{self.settlement.open:,} targets have waited for nothing"
@@ -252,7 +253,7 @@ class Engine:
     def _accept(self, target: Target | ProjectLevel, source: Source) -> None:
         if self._hand_over is not None:
             source.budget.release()
-            self._hand_over(target)
+            self._hand_over(target, source.user.name)
             return
         lane = self.fleet.lane(target.project_id, source.user)
         self._add(Job(target, lane, source.budget))

@@ -84,6 +84,11 @@ class Running(Generic[T]):
         """Whether more targets may come than are known by now."""
         return self._engine.reading
 
+    @property
+    def duplicates(self) -> int:
+        """How many targets were given more than once by now; the report counts them at the end."""
+        return self._engine.intake.duplicates
+
     def learned(self) -> list[Learned]:
         """The limits that the server has shown by now."""
         return self._engine.fleet.learned()
@@ -147,7 +152,7 @@ def carry_report(error: BaseException, report: Report) -> None:
 
 
 def _no_account(users: Iterable[User]) -> AuthenticationError | None:
-    refused = {user.name: user for user in users if user.refused is not None}
+    refused = {user.called: user for user in users if user.refused is not None}
     if not refused or any(user.signed_in for user in users):
         return None
     reasons = "; ".join(f"{name}: {_reason(user)}" for name, user in refused.items())
@@ -180,14 +185,28 @@ class Run(Running[Outcome]):
 class Finding(Running[Target | ProjectLevel]):
     """Targets as they are found; nothing is deleted.
 
-    `projects`: those of each account's name, as far as known by now; `left_out`: how many others it has, by the reason.
-    Comes from `Session.find()`. Its report goes on with the run that deletes them.
+    `account`: the name of the one that the target handed out last was found with. `projects`: those of each account's
+    name, as far as known by now; `left_out`: how many others it has, by the reason. Comes from `Session.find()`. Its
+    report goes on with the run that deletes them.
     """
 
     def __init__(self, engine: Engine, report: Report) -> None:
         super().__init__(engine, report)
+        self.account = ""
         self.projects: dict[str, list[Project]] = {}
         self.left_out: dict[str, Counter[str]] = {}
+        self._accounts: deque[str] = deque()
+
+    async def __anext__(self) -> Target | ProjectLevel:
+        """The next one. Raises what stopped the run, as for every run."""
+        target = await super().__anext__()
+        self.account = self._accounts.popleft()
+        return target
+
+    def hand_out_of(self, account: str, target: Target | ProjectLevel) -> None:
+        """Keep one for the consumer, with the account that it was found with."""
+        self._accounts.append(account)
+        self.hand_out(target)
 
     def _close(self, complete: bool) -> None:
         if self._stopped or not complete:

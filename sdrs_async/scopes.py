@@ -21,7 +21,7 @@ def refused(lane: Lane, reply: Reply, now: float, sent_at: float) -> tuple[Gate,
     user = lane.user
     unnamed = reply.scope == "project" and reply.told is None
     if reply.scope == "user" or (unnamed and user.turns_away(lane, now, sent_at)):
-        return user.gate, f"every project of {user.name}"
+        return user.gate, f"every project of {user.called}"
     if reply.scope == "endpoint":
         return user.endpoint.gate, "the endpoint"
     return lane.gate, f"project {lane.project_id}"

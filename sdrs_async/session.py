@@ -92,11 +92,7 @@ class Session:
         """What bounds the time of a run."""
         limits = {account.name: account.limits for account in self.accounts}
         pairs = zip(self.accounts, self._clients, strict=True)
-        return Scopes(limits, {account.name: client.endpoint for account, client in pairs}, concurrency, self._owner)
-
-    def _owner(self, project_id: str) -> str:
-        owners = (user.name for user in self._users.values() if project_id in user.lanes)
-        return next(owners, self.accounts[0].name)
+        return Scopes(limits, {account.name: client.endpoint for account, client in pairs}, concurrency)
 
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
@@ -147,8 +143,8 @@ class Session:
         """The targets of a selection as they are found, and nothing deleted: `async with ... as f: async for ...`."""
         report = self._report()
 
-        def hand_out(target: Target | ProjectLevel) -> None:
-            finding.hand_out(target)
+        def hand_out(target: Target | ProjectLevel, account: str) -> None:
+            finding.hand_out_of(account, target)
 
         finding = Finding(Engine(self._fleet, report.add, self._retry, accept=hand_out), report)
         async with self._driving(finding, self._readers(targets, finding)):
@@ -208,7 +204,7 @@ class Session:
         if not isinstance(targets, Selection):
             return sources(targets, self._read_ahead, user)
         if targets.ids() is None and account.iam_endpoint is None:
-            raise ConfigError(f"{account.name}: projects are listed by IAM: give its endpoint, or the projects' ids")
+            raise ConfigError(f"{user.called}: projects are listed by IAM: give its endpoint, or the projects' ids")
         discovery = Discovery(
             account, user, targets, ask=partial(run.ask, user), report=run.report, read_ahead=self._read_ahead
         )

@@ -115,7 +115,7 @@ class Settlement:
         user.silent_since = min(user.silent_since, now - reply.elapsed)
         # Twice the time of one project's tries: the hundreds behind it would need hours to learn the same.
         if not user.has_token and now - user.silent_since >= patience:
-            self._stop_user(user, f"no sign-in of {user.name} went well in {patience:.0f} s ({reply.message})", now)
+            self._stop_user(user, f"no sign-in of {user.called} went well in {patience:.0f} s ({reply.message})", now)
 
     def look_ahead(self, lane: Lane, now: float) -> None:
         """Fail those at once that would wait past their time because the lane's window has just filled up."""
@@ -193,7 +193,7 @@ class Settlement:
         hold = user.sign_ins
         until = now + hold_after(self._policy, reply, hold.refuse(now), self._rng)
         if until > hold.until:
-            log.info("throttled: every sign-in of %s waits %.1f s (%s)", user.name, until - now, reply.message)
+            log.info("throttled: every sign-in of %s waits %.1f s (%s)", user.called, until - now, reply.message)
         hold.hold(until)
         for lane in user.lanes.values():
             self._fail_held(lane, now)
@@ -213,7 +213,7 @@ class Settlement:
         if standing.is_of_all(lane.user, reply):
             for user in standing.stopped_with(lane.user):
                 user.refused = user.refused or lane.user.refused
-                self._stop_user(user, f"the credential of {lane.user.name} was refused ({reply.message})", now)
+                self._stop_user(user, f"the credential of {lane.user.called} was refused ({reply.message})", now)
         else:
             self._stop(lane, f"not sent: the credential was refused for this project ({reply.message})", now)
 

@@ -19,10 +19,11 @@ _URL = re.compile(r"https?://(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d+)?(?:/[\w.:/~-]*)
 # The service catalog's URL of the service ends in its version and the project id; both are added to each request. An
 # IAM endpoint is given with its version or without.
 _API_ROOT = re.compile(r"/*(?:/v1(?:/[0-9a-f]{32})?|/v3)?/*$")
+_USUAL_PORTS = {"http": ":80", "https": ":443"}
 
 
 def check_endpoint(endpoint: str, *, allow_http: bool = False) -> str:
-    """The endpoint as `scheme://host[:port][/prefix]`, or `ConfigError`.
+    """The endpoint as `scheme://host[:port][/prefix]`, spelled in one way, or `ConfigError`.
 
     Plain http is for this machine only: elsewhere a credential would cross the network in the clear.
     """
@@ -38,7 +39,8 @@ def check_endpoint(endpoint: str, *, allow_http: bool = False) -> str:
         raise ConfigError(f"endpoint {endpoint!r} is not a URL like https://sdrs.eu-de.otc.t-systems.com")
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise ConfigError(f"endpoint {endpoint!r} would send the credential unencrypted: use https, or --allow-http")
-    return f"{parts.scheme}://{parts.netloc}{_API_ROOT.sub('', parts.path, count=1)}"
+    port = _USUAL_PORTS[parts.scheme]
+    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(port)}{_API_ROOT.sub('', parts.path, count=1)}"
 
 
 def _is_loopback(host: str) -> bool:

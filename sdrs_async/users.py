@@ -167,6 +167,11 @@ class User:
         self.signed_in = False
         self.refused: str | None = None
 
+    @property
+    def called(self) -> str:
+        """What messages call its account: the only one of `clean()` and `stream()` has no name."""
+        return self.name or "the account"
+
     def project_gate(self, shared: Gate | None = None) -> Gate:
         """The gate of one of its projects; `shared`: of another user who reaches the same project."""
         if shared is None:

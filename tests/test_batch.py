@@ -17,6 +17,7 @@ from sdrs_async import (
     Report,
     RetryPolicy,
     Run,
+    Selection,
     StaticToken,
     Target,
     clean,
@@ -63,6 +64,24 @@ async def test_stream_hands_out_each_outcome() -> None:
     assert {(outcome.verdict, outcome.status_code, outcome.attempts) for outcome in outcomes} == {("deleted", 204, 1)}
     assert all(outcome.request_id for outcome in outcomes)
     assert counts(run.report) == {"planned": 12, "done": 12}
+
+
+async def test_the_only_account_of_a_run_has_no_name() -> None:
+    """Nobody gave it one, so that data has none to show; messages call it the account."""
+    faults = [Fault("status", status=405, times=1), Fault("status", status=403, route="list_groups")]
+    async with Simulator(projects=2, groups=1, faults=faults, user_rate="3/s") as sim:
+        async with stream(sim.targets, endpoint=sim.url, auth=StaticToken(sim.token)) as run:
+            assert {outcome.account async for outcome in run} == {""}
+        document = run.report.to_dict()
+        found = await clean(
+            Selection([sim.targets[0][0]]), endpoint=sim.url, auth=StaticToken(sim.token), iam_endpoint=sim.url
+        )
+        with pytest.raises(AuthenticationError, match=r"no account could sign in \(the account: ") as caught:
+            await clean(sim.targets, endpoint=sim.url, auth=StaticToken("wrong"))
+    assert {row["account"] for row in [*document["projects"], *document["failures"]]} == {""}
+    assert [row["account"] for row in found.to_dict()["discovery"]["failed"]] == [""]
+    assert caught.value.report is not None
+    assert [row["account"] for row in caught.value.report.to_dict()["accounts"]["failed"]] == [""]
 
 
 async def test_a_hard_fleet_is_cleaned_to_the_last_task() -> None:

@@ -53,7 +53,7 @@ class Limited:
 def spooled() -> Iterator[Spool]:
     """Ten projects of a hundred groups."""
     with Spool() as spool:
-        spool.fill(Target(f"p{project}", f"g{group}") for project in range(10) for group in range(100))
+        spool.fill(("prod", Target(f"p{project}", f"g{group}")) for project in range(10) for group in range(100))
         yield spool
 
 
@@ -65,11 +65,12 @@ def _account(name: str = "prod", **limits: Any) -> Account:
 # ---- before
 
 
-def test_the_floor_of_a_list_is_that_of_its_only_account(spooled: Spool) -> None:
-    """A list names no account; its targets are counted for the one there is, those of the project level too."""
+def test_the_floor_of_a_list_is_that_of_its_accounts(spooled: Spool) -> None:
+    """Its targets are counted for their accounts, those of the project level too; one that is not ready has none."""
     assert work_of(spooled, [_account()]) == {"prod": {f"p{number}": 100 for number in range(10)}}
+    assert work_of(spooled, [_account("test")]) == {}
     with Spool() as with_levels:
-        with_levels.fill(iter([Target("p", "g")]), project_level=True)
+        with_levels.fill(iter([("prod", Target("p", "g"))]), project_level=True)
         assert work_of(with_levels, [_account()]) == {"prod": {"p": 2}}
     floors = Floors([_account(user_rate="200/5min")], None, spooled)
     assert floors.in_all() == Floor(1200.02, "user rate")
@@ -82,7 +83,7 @@ def test_each_account_has_a_floor_of_its_own() -> None:
     first, second = _account("a", user_rate="10/s"), _account("b", endpoint_rate="5/s")
     with Spool() as spool:
         for account, groups in (("a", 21), ("b", 11)):
-            spool.add([Target(f"of-{account}", f"g{number}") for number in range(groups)], account)
+            spool.add([(account, Target("p", f"g{number}")) for number in range(groups)])
         spool.seal()
         floors = Floors([first, second], None, spool)
         assert (floors.of(first).seconds, floors.of(second).seconds) == (4.02, 2.02)
@@ -254,8 +255,9 @@ class Clock:
 
     def __init__(self, spooled: Spool, **limits: Any) -> None:
         self.done: Counter[str] = Counter()
+        floors = Floors([_account(**limits)], None, spooled)
         self.limited = Limited()
-        self.outlook = Outlook(Floors([_account(**limits)], None, spooled), self.done.__getitem__, now=1000.0)
+        self.outlook = Outlook(floors, lambda _, project_id: self.done[project_id], now=1000.0)
 
     def left(self, at: float, settled: Mapping[str, int] | None = None) -> float:
         """Seconds that are left, so many seconds after the start, when so much of each project is settled."""
@@ -307,13 +309,26 @@ def test_of_several_accounts_one_that_waits_may_not_be_the_last() -> None:
     """The wait counts where the kind of scope that waits is the one that sets the pace."""
     with Spool() as spool:
         for account in ("a", "b"):
-            spool.add([Target(f"of-{account}", f"g{number}") for number in range(101)], account)
+            spool.add([(account, Target("p", f"g{number}")) for number in range(101)])
         spool.seal()
-        done: Counter[str] = Counter()
+        done: Counter[tuple[str, str]] = Counter()
         floors = Floors([_account("a", user_rate="10/s"), _account("b")], None, spool)
         for kind, seconds in (("user", 60.02), ("endpoint", 10.02), ("project", 10.02)):
-            outlook = Outlook(floors, done.__getitem__, now=0.0)
+            outlook = Outlook(floors, lambda *project: done[project], now=0.0)
             assert round(outlook.seconds(0.0, 0.02, Limited(), Waiting(1, 50.0, kind)), 2) == seconds
+
+
+def test_what_one_account_has_done_is_not_done_by_its_twin() -> None:
+    """The same project id with two accounts: what is left of each is its own."""
+    with Spool() as spool:
+        spool.add([(account, Target("p", f"g{number}")) for account in ("a", "b") for number in range(101)])
+        spool.seal()
+        done = Counter({("a", "p"): 100})
+        floors = Floors([_account("a", user_rate="10/s"), _account("b", user_rate="5/s")], None, spool)
+        outlook = Outlook(floors, lambda *project: done[project], now=0.0)
+        assert round(outlook.seconds(20.0, 0.02, Limited(), Waiting()), 2) == 20.02
+        done["b", "p"] = 96
+        assert round(outlook.seconds(30.0, 0.02, Limited(), Waiting()), 2) == 0.02
 
 
 def test_it_is_worked_out_once_per_second(spooled: Spool) -> None:
@@ -329,7 +344,7 @@ def test_it_is_worked_out_once_per_second(spooled: Spool) -> None:
 def test_with_many_projects_it_is_worked_out_once_in_five_seconds() -> None:
     """The work is that of the projects; a hundred thousand of them must not show in the load."""
     with Spool() as spool:
-        spool.fill(Target(f"p{project}", "g") for project in range(10_001))
+        spool.fill(("prod", Target(f"p{project}", "g")) for project in range(10_001))
         clock = Clock(spool, user_rate="1/s")
         for tick in range(100):
             clock.left(tick / 10)

@@ -111,7 +111,7 @@ async def test_failures_that_cannot_be_kept_stop_the_run(
         account = Pending("one", "token", StaticToken(simulator.token), simulator.url)
         connection = Connection([account], RetryPolicy())
         with Spool() as spooled:
-            spooled.fill(Target(*target) for target in simulator.targets)
+            spooled.fill((account.name, Target(*target)) for target in simulator.targets)
             outputs = Outputs(json=str(tmp_path / "report.json"), results=str(tmp_path / "results"))
             ending = await Cleanup(connection, spooled, outputs).run()
     document = report(tmp_path)

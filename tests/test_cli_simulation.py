@@ -128,7 +128,7 @@ async def test_accounts_that_differ_are_limited_only_by_themselves() -> None:
     ]
     with Spool() as spooled:
         for name in ("a", "b"):
-            spooled.add([Target(f"of-{name}", f"g{number}") for number in range(9)], name)
+            spooled.add([(name, Target(f"of-{name}", f"g{number}")) for number in range(9)])
         spooled.seal()
         found = simulation_json(await simulate(accounts, 64, RetryPolicy(), spooled, ()))
     assert found["gateways"] == ["project=5/s", "endpoint=50/s"]

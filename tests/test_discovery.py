@@ -291,6 +291,18 @@ async def test_finding_deletes_nothing_and_its_report_goes_on() -> None:
     assert run.report.exit_code == 0
 
 
+async def test_each_target_that_is_found_is_told_with_its_account() -> None:
+    """Which account brought it, also where several of them are listed at a time."""
+    async with Simulator(projects=2, groups=5) as prod, Simulator(projects=2, groups=5, seed=4) as lab:
+        accounts = {"prod": account(prod), "lab": account(lab, name="lab")}
+        chosen = dict.fromkeys(accounts.values(), Selection())
+        async with connect(accounts.values()) as session, session.find(chosen) as finding:
+            found = [(finding.account, target) async for target in finding]
+    for name, sim in (("prod", prod), ("lab", lab)):
+        own = sorted((one.project_id, one.server_group_id) for owner, one in found if owner == name)
+        assert own == sorted(sim.targets)
+
+
 async def test_lists_that_were_throttled_are_counted_as_such() -> None:
     """The report's numbers and the server's agree for what only reads, too."""
     limits = Limits(None, 4, None, None, 16)

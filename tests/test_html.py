@@ -68,7 +68,7 @@ def _mixed(max_failures: int = 1000) -> Report:
         failure: dict[str, Any] = {"error_code": "SDRS.0013", "message": "busy", "request_id": f"req-{number}"}
         report.add(_outcome(Verdict.TRANSIENT, "p2", f"g{number}", status_code=503, **failure))
     report.add(_outcome(Verdict.UNREACHABLE, "p2", "g9", message="reset"))
-    report.add_unsettled("p3", 2)
+    report.add_unsettled("", "p3", 2)
     return report
 
 
@@ -96,6 +96,19 @@ def test_projects_are_in_order_of_need() -> None:
     assert words.index("p2 4 0 0 4 0 0") < words.index("p3 2 0 0 0 0 2") < words.index("p1 1,200 1,200 0 0 0 0")
 
 
+def test_of_several_accounts_projects_and_failures_name_their_own() -> None:
+    """The same project with two accounts is two rows; with one account alone there is no word of it."""
+    report = Report(Limits(), run_id="run-1", clock=lambda: 0.0)
+    report.add(_outcome(Verdict.DELETED, "p1", "g1", status_code=204, account="prod"))
+    report.add(_outcome(Verdict.REJECTED, "p1", "g2", status_code=400, message="no", account="prod"))
+    assert _page(report).count("span", **{"class": "owner"}) == 0
+    report.add(_outcome(Verdict.DELETED, "p1", "g1", status_code=204, account="clone"))
+    report.add(_outcome(Verdict.REJECTED, "p1", "g2", status_code=400, message="no", account="clone"))
+    page = _page(report)
+    for row in ("clone p1 2 1 0 1 0 0", "prod p1 2 1 0 1 0 0", "clone p1 g2 rejected 400 1 no", "prod p1 g2 rejected"):
+        assert row in page
+
+
 def test_bars_show_the_share_of_each_group() -> None:
     """One bar in all and one per project, with a part for each group that is not empty; not read aloud."""
     page = _page(_mixed())
@@ -105,7 +118,7 @@ def test_bars_show_the_share_of_each_group() -> None:
     assert page.count("div", **{"class": "bar", "aria-hidden": "true"}) == 4
 
 
-@pytest.mark.parametrize("field", ["project", "group", "error_code", "message", "request_id", "run_id"])
+@pytest.mark.parametrize("field", ["project", "group", "error_code", "message", "request_id", "run_id", "account"])
 def test_hostile_text_stays_text(field: str) -> None:
     """Whatever a server or a file put into a field: no tag, no attribute and no template code comes of it."""
     values = dict.fromkeys(("project", "group", "error_code", "message", "request_id", "run_id"), "x") | {
@@ -113,6 +126,7 @@ def test_hostile_text_stays_text(field: str) -> None:
     }
     report = Report(run_id=values.pop("run_id"))
     report.add(_outcome(Verdict.REJECTED, status_code=400, **values))
+    report.add(_outcome(Verdict.DELETED, "p", "g", status_code=204, account="another"))
     source = html.render(report)
     page = Page(source)
     assert not {"script", "img"} & {tag for tag, _ in page.tags}

@@ -171,11 +171,12 @@ def test_the_gateways_count_and_the_engines_outcomes_agree() -> None:
     work = Workload(Limits("20/s", 8), {"a": 60, "b": 15})
     trial = run_trial([work], [Policy(10, told=False)])
     assert trial.verdicts == {"deleted": 75}
-    assert trial.settled == {"a": 60, "b": 15}
+    assert trial.settled == {("user", "a"): 60, ("user", "b"): 15}
     assert trial.refused > 0
     assert trial.requests == 75 + trial.refused
     assert trial.users == {"user": (trial.requests, trial.refused)}
-    assert trial.finished["b"] < trial.finished["a"] == pytest.approx(trial.seconds, abs=0.1)
+    first, second = trial.finished["user", "b"], trial.finished["user", "a"]
+    assert first < second == pytest.approx(trial.seconds, abs=0.1)
 
 
 def test_lost_answers_are_sent_again() -> None:
@@ -197,7 +198,20 @@ def test_an_endless_trial_stops_when_its_time_is_over() -> None:
 def test_groups_are_made_as_they_are_read() -> None:
     """A project of a billion groups costs no more than what is sent of it."""
     trial = run_trial([Workload(Limits("10/s"), {"p": 10**9})], [Policy(10)], seconds=2.0, read_ahead=100)
-    assert 0 < trial.settled["p"] < 30
+    assert 0 < trial.settled["user", "p"] < 30
+
+
+def test_the_same_project_at_two_endpoints_is_two_projects() -> None:
+    """A cloud and its clone: each endpoint counts its own, and each account's end is its own."""
+    work = [
+        Workload(Limits(None, None), {"p": groups}, name, f"https://{name}") for name, groups in (("a", 30), ("b", 10))
+    ]
+    trial = run_trial(work, [Policy(10, told=False)])
+    assert trial.settled == {("a", "p"): 30, ("b", "p"): 10}
+    found = forecast(work, 0.02, [Policy(10)])
+    assert [one.groups for one in found.accounts] == [30, 10]
+    first, second = found.accounts
+    assert (first.seconds > 2, second.seconds < 1) == (True, True)
 
 
 def test_a_hidden_limit_that_projects_share_is_found_as_their_users() -> None:

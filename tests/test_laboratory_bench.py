@@ -46,6 +46,6 @@ def test_every_scenario_has_a_name_of_its_own() -> None:
 def test_fairness_is_the_last_small_project_by_its_fair_share() -> None:
     """Eleven projects of one user at 50/s: 50 groups each are due after 11 seconds."""
     scenario = next(fairness())
-    done = {f"small-{number}": 5.5 + 0.55 * number for number in range(10)}
+    done = {(scenario.workload.name, f"small-{number}"): 5.5 + 0.55 * number for number in range(10)}
     assert scenario.fair(Trial(60.0, 0, 0, finished=done)) == pytest.approx(10.45 / 11)
     assert scenario.fair(Trial(60.0, 0, 0)) == math.inf

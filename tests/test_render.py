@@ -51,7 +51,7 @@ def _mixed() -> Report:
     _add(report, Verdict.UNREACHABLE, 1, 200, message="reset by peer", request_id="e" * 32, latency=None)
     _add(report, Verdict.SKIPPED, 2, 201, message="not sent: the credential was refused", attempts=0, latency=None)
     report.signed_in = True
-    report.add_unsettled(_project(3), 7)
+    report.add_unsettled("", _project(3), 7)
     report.add_duplicate(2)
     return report
 
@@ -99,6 +99,38 @@ def test_columns_of_zeros_are_left_out_and_times_need_room() -> None:
     assert "skipped" not in _shown(report)
     assert "1 min 23 s" not in _shown(report)
     assert "1 min 23 s" in _shown(report, 100)
+
+
+def _of_accounts(*accounts: str) -> Report:
+    """The same two projects with each account, one of whose groups failed."""
+    report = Report(clock=lambda: 0.0)
+    report.signed_in = True
+    for account in accounts:
+        _add(report, Verdict.REJECTED, 1, 1, status_code=400, account=account)
+        _add(report, Verdict.DELETED, 2, 1, status_code=204, account=account)
+    return report
+
+
+@pytest.mark.parametrize("account", ["prod", "a cloud with a name that is longer than most, and has blanks"])
+@pytest.mark.parametrize("width", [80, 99])
+def test_of_several_accounts_projects_and_failures_name_their_own(account: str, width: int) -> None:
+    """The same id with two accounts is two rows, whose ids stay whole at 80 columns; a nameless account has none."""
+    text = _shown(_of_accounts(account, "clone"), width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "account and project" in text
+    assert text.count(_project(1)) == 4
+    words = " ".join(text.split())
+    for name in (account, "clone"):
+        assert f"{name}: {_project(1)}/{_group(1)}" in words
+        assert next(line.split()[-4:] for line in text.splitlines() if line.startswith(f"  {name[:12]}")) == [*"1001"]
+    assert f"  {_project(1)}   " in _shown(_of_accounts("", "clone"))
+
+
+def test_one_account_is_not_named() -> None:
+    """There is nobody to tell it from: the summary is that of a run without a name."""
+    named, nameless = (_shown(_of_accounts(account)).rsplit("\nRun ", 1)[0] for account in ("prod", ""))
+    assert "prod" not in named
+    assert named == nameless
 
 
 @pytest.mark.parametrize("width", [30, 50, 80, 140])
@@ -281,9 +313,7 @@ def test_what_was_not_listed_is_shown_with_what_to_do(width: int) -> None:
     _add(report, Verdict.DELETED, status_code=204)
     report.add_unlisted(_unlisted(2))
     report.add_unlisted(_unlisted(3))
-    report.add_unlisted(
-        Unlisted(_project(4), "the account", Verdict.INCOMPLETE, 200, message="no new id after 999 groups")
-    )
+    report.add_unlisted(Unlisted(_project(4), "", Verdict.INCOMPLETE, 200, message="no new id after 999 groups"))
     report.add_unlisted(Unlisted(None, "test", Verdict.TRANSIENT, 503))
     report.add_unlisted(Unlisted(None, "", Verdict.UNREACHABLE, message="no such host"))
     text = _shown(report, width)
@@ -291,10 +321,10 @@ def test_what_was_not_listed_is_shown_with_what_to_do(width: int) -> None:
     text = " ".join(text.split())
     for expected in (
         "Not (wholly) listed unreachable: no such host Check --iam-endpoint",
-        "then run again. the account forbidden SDRS.0004: no permission Give",
+        f"delete the rest by hand with --targets. project {_project(4)} forbidden SDRS.0004: no permission Give",
         f"then run again. project {_project(2)} of account prod project {_project(3)} of account prod transient 503",
-        "name the request ids. account test incomplete: no new id after 999 groups",
-        f"delete the rest by hand with --targets. project {_project(4)} Requests",
+        "then run again. the account incomplete: no new id after 999 groups",
+        "name the request ids. account test Requests",
         "Result what was seen is clean, but 3 projects and 2 accounts were not (wholly) listed (exit code 1)",
     ):
         assert expected in text

@@ -43,7 +43,7 @@ def test_a_limit_that_the_server_named_is_told_apart_from_one_that_was_found() -
 @pytest.mark.parametrize(
     ("learned", "sentence"),
     [
-        (Learned("user", "the account", FIVE_MINUTES, told=True), "User rate: 200/5min, as its 429 says"),
+        (Learned("user", "", FIVE_MINUTES, told=True), "User rate: 200/5min, as its 429 says"),
         (Learned("project", "", PER_SECOND, told=True, projects=1), "Project rate, seen in 1 project: 17/s, as its"),
         (Learned("project", "a", PER_SECOND, told=True), "Project rate of a: 17/s, as its 429 says"),
         (Learned("endpoint", "https://h", PER_SECOND, told=True), "Rate of the endpoint https://h: 17/s, as its"),

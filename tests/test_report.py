@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import pickle
+import threading
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -56,6 +58,9 @@ def _reread(report: Report) -> Report:
     return Report.from_dict(json.loads(json.dumps(report.to_dict())))
 
 
+ACCOUNTS = st.sampled_from(["", "prod", "test", "ü\u202e\ud800"])
+
+
 @st.composite
 def _outcomes(draw: st.DrawFn) -> Outcome:
     verdict = draw(st.sampled_from(OF_TARGETS))
@@ -63,6 +68,7 @@ def _outcomes(draw: st.DrawFn) -> Outcome:
     answered = verdict in ANSWERED or (verdict not in UNSENT and draw(st.booleans()))
     attempts = draw(st.integers(1 if answered else 0, 1 if verdict in UNSENT else 6))
     return Outcome(
+        account=draw(ACCOUNTS),
         target=ProjectLevel(project) if group is None else Target(project, group),
         verdict=verdict,
         status_code=draw(st.sampled_from([204, 400, 404, 429, 503])) if answered else None,
@@ -116,7 +122,8 @@ def _reports(draw: st.DrawFn, run_id: str) -> Report:
         clock.now += draw(st.floats(0, 10))
         report.add(outcome)
     unsettled = draw(st.integers(0, 3))
-    report.add_unsettled(draw(st.sampled_from(["p1", "p9"])), unsettled, project_level=draw(st.booleans()))
+    project = draw(st.sampled_from(["p1", "p9"]))
+    report.add_unsettled(draw(ACCOUNTS), project, unsettled, project_level=draw(st.booleans()))
     _discover(draw, report)
     report.add_duplicate(draw(st.integers(0, 3)))
     clean = report.targets["done"] + report.targets["gone"]
@@ -170,7 +177,7 @@ def test_the_document_is_that_of_the_contract() -> None:
     failure: dict[str, Any] = {"status_code": 503, "error_code": "SDRS.0013", "message": "busy"}
     failure |= {"request_id": "q", "attempts": 4}
     report.add(_outcome(Verdict.TRANSIENT, group="g8", throttled=2, elapsed=1.0, **failure))
-    report.add_unsettled("p1", 1)
+    report.add_unsettled("", "p1", 1)
     report.finish(2)
     expected = {
         "schema": "sdrs-async/report/1",
@@ -182,7 +189,10 @@ def test_the_document_is_that_of_the_contract() -> None:
         "status_codes": {"204": 7, "404": 1, "503": 1},
         "verdicts": {"deleted": 7, "gone": 1, "transient": 1, "unsettled": 1},
         "requests": {"sent": 12, "retries": 3, "throttled": 2, "reads": 0, "reads_throttled": 0},
-        "failures": [{"project_id": "p1", "server_group_id": "g8", "level": "group", "verdict": "transient"} | failure],
+        "failures": [
+            {"account": "", "project_id": "p1", "server_group_id": "g8", "level": "group", "verdict": "transient"}
+            | failure
+        ],
         "discovery": {"projects": 0, "groups": 0, "failed": []},
         "project_level": dict.fromkeys(("planned", *GROUPS), 0),
         "accounts": {"signed_in": False, "refused": False, "failed": []},
@@ -195,7 +205,13 @@ def test_the_document_is_that_of_the_contract() -> None:
     targets = {"planned": 10, "done": 7, "gone": 1, "failed": 1, "skipped": 0, "unsettled": 1}
     assert found["targets"] == targets | {"duplicates": 0}
     assert found["projects"] == [
-        {"project_id": "p1", "targets": targets, "status_codes": expected["status_codes"], "duration_s": 2.0}
+        {
+            "account": "",
+            "project_id": "p1",
+            "targets": targets,
+            "status_codes": expected["status_codes"],
+            "duration_s": 2.0,
+        }
     ]
     assert found["causes"] == [
         {
@@ -270,6 +286,25 @@ def test_a_report_that_is_finished_stands_still() -> None:
     clock.now += 3
     report.finish()
     assert report.to_dict()["duration_s"] == 3.0
+
+
+@given(_reports("a"), _reports("b"))
+def test_a_report_can_be_pickled(a: Report, b: Report) -> None:
+    """What another process gets says the same, whatever clock a loop here has, and merges."""
+    copies = [pickle.loads(pickle.dumps(one)) for one in (a, b)]
+    assert [copy.to_dict() for copy in copies] == [a.to_dict(), b.to_dict()]
+    assert copies[0].merge(copies[1]).to_dict() == a.merge(b).to_dict()
+
+
+def test_a_live_report_is_pickled_as_it_stands() -> None:
+    """It counts on by itself; the copy stands still."""
+    lock, clock = threading.Lock(), Clock()
+    report = _report(_outcome(), clock=lambda: clock.now + lock.locked())
+    clock.now += 3
+    copy = pickle.loads(pickle.dumps(report))
+    clock.now += 3
+    report.add(_outcome(group="g2"))
+    assert (copy.targets["done"], copy.to_dict()["duration_s"]) == (1, 3.0)
 
 
 def test_every_report_has_an_id_of_its_own() -> None:
@@ -524,6 +559,8 @@ MISSING = [(key,) for key in _document()] + [
     ("projects", 0, "project_id"),
     ("projects", 0, "targets", "done"),
     ("failures", 0, "verdict"),
+    ("projects", 0, "account"),
+    ("failures", 0, "account"),
     ("causes", 0, "count"),
 ]
 # What is worked out anew when a report is read, and what the contract does not ask for.
@@ -537,6 +574,8 @@ EXTRA = {
         ("requests", "reads_throttled"),
         ("limits",),
         ("limits", "learned"),
+        ("projects", 0, "account"),
+        ("failures", 0, "account"),
     ),  # older reports lack them
 }
 
@@ -607,6 +646,8 @@ def test_a_missing_key_is_named(path: tuple[str | int, ...]) -> None:
         (("speed", "floor_s"), -1),
         (("projects",), {}),
         (("projects", 0), "p1"),
+        (("projects", 0, "account"), 1),
+        (("failures", 0, "account"), ["prod"]),
         (("projects", 0, "targets", "planned"), 1),
         (("project_level", "planned"), 1),
         (("project_level",), {**dict.fromkeys(GROUPS, 0), "planned": 1, "done": 1}),
@@ -694,7 +735,7 @@ def test_the_document_of_the_contract_can_be_read() -> None:
     document = report.to_dict()
     assert document["targets"] == CONTRACT["targets"]
     assert document["requests"] == CONTRACT["requests"] | {"reads": 0, "reads_throttled": 0}
-    assert document["failures"] == [CONTRACT["failures"][0] | {"level": "group"}]
+    assert document["failures"] == [CONTRACT["failures"][0] | {"level": "group", "account": ""}]
     assert (document["runs"], document["interrupted_by"], document["error"], report.exit_code) == (
         ["run"], None, None, 130
     )  # fmt: skip
@@ -727,8 +768,49 @@ def test_a_project_that_is_there_twice_is_refused() -> None:
     """It would count twice."""
     document = _document()
     document["projects"] *= 2
-    with pytest.raises(ConfigError, match="there twice"):
+    with pytest.raises(ConfigError, match=r"there twice$"):
         Report.from_dict(document)
+    for project in document["projects"]:
+        project["account"] = "prod"
+    with pytest.raises(ConfigError, match="there twice with account 'prod'"):
+        Report.from_dict(document)
+
+
+# ---- several accounts
+
+
+def _of_two_accounts() -> Report:
+    """Two clouds that know the same project id, and the same group in it."""
+    report = _report(
+        _outcome(account="prod"),
+        _outcome(account="clone"),
+        _outcome(Verdict.REJECTED, group="g2", status_code=400, message="no", account="clone"),
+        run_id="two",
+    )
+    report.signed_in = True
+    return report
+
+
+def test_the_same_project_with_two_accounts_is_two_projects() -> None:
+    """Each account has a row of its own with its own numbers, and a failure names the account; so it is read back."""
+    report = _of_two_accounts()
+    report.add_unsettled("prod", "p1", 3)
+    for one in (report, _reread(report), Report(run_id="other").merge(report)):
+        document = one.to_dict()
+        rows = [(row["account"], row["project_id"], row["targets"]["planned"]) for row in document["projects"]]
+        assert rows == [("clone", "p1", 2), ("prod", "p1", 4)]
+        assert [(row["account"], row["server_group_id"]) for row in document["failures"]] == [("clone", "g2")]
+        assert document["targets"]["planned"] == 6
+    assert failure_line(_outcome(account="prod"))["account"] == "prod"
+
+
+def test_a_report_from_before_accounts_is_merged_and_written_back() -> None:
+    """Without the key the account has no name: whose it was is not known, so it adds to nobody's project."""
+    merged = Report.from_dict(CONTRACT).merge(_of_two_accounts()).to_dict()
+    rows = [(row["account"], row["project_id"]) for row in merged["projects"]]
+    assert rows == [("", "p"), ("clone", "p1"), ("prod", "p1")]
+    assert [row["account"] for row in merged["failures"]] == ["", "clone"]
+    assert Report.from_dict(merged).to_dict() == merged
 
 
 def test_unknown_keys_are_left_alone() -> None:

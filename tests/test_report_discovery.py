@@ -45,8 +45,8 @@ def _counts(**counts: int) -> dict[str, int]:
 def test_the_project_level_is_a_target_of_its_project_and_counted_apart_too() -> None:
     """It is among the planned ones of its project, and the section of its own says how many of those it is."""
     report = _report(DONE, LEVEL_DONE, LEVEL_FAILED)
-    report.add_unsettled("p1", 2, project_level=True)
-    report.add_unsettled("p2", 3)
+    report.add_unsettled("", "p1", 2, project_level=True)
+    report.add_unsettled("", "p2", 3)
     for one in (report, _reread(report)):
         document = one.to_dict()
         assert document["targets"] == _counts(done=2, failed=1, unsettled=5) | {"duplicates": 0}
@@ -60,6 +60,7 @@ def test_the_project_level_is_a_target_of_its_project_and_counted_apart_too() ->
 def test_a_line_says_which_level_it_is_of() -> None:
     """Lines of failures and results tell a group from the project's own level, which has no group id."""
     assert failure_line(LEVEL_FAILED) == {
+        "account": "",
         "project_id": "p1",
         "server_group_id": None,
         "level": "project",

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
 import json
-import weakref
 
 from sdrs_async.models import Learned, Limits, Outcome, Rate, Target, Verdict
 from sdrs_async.report import Report
@@ -16,13 +14,19 @@ TOLD = Learned("user", "prod", Rate(200, 300), told=True)
 FOUND = Learned("project", "prod", Rate(17), told=False, projects=3)
 
 
-def _report(groups: int, seconds: float, *learned: Learned, limits: Limits | Scopes = NONE) -> Report:
-    """A run that has cleaned so many groups of two projects, half of them each, in so many seconds."""
+def _report(
+    groups: int, seconds: float, *learned: Learned, limits: Limits | Scopes = NONE, accounts: str = "aa"
+) -> Report:
+    """A run that has cleaned so many groups of two projects, half of them each, in so many seconds.
+
+    `accounts`: those of the two projects, whose ids are the same where they differ.
+    """
     now = [0.0]
     report = Report(limits, clock=lambda: now[0])
     for number in range(groups):
-        target = Target(f"p{number % 2}", f"g{number}")
-        report.add(Outcome(target, Verdict.DELETED, 204, attempts=1, elapsed=0.5, latency=0.5))
+        account, project = accounts[number % 2], number % 2 if accounts == "aa" else 0
+        target = Target(f"p{project}", f"g{number}")
+        report.add(Outcome(target, Verdict.DELETED, 204, attempts=1, elapsed=0.5, latency=0.5, account=account))
     now[0] = seconds
     report.learned, report.signed_in = learned, True
     return report
@@ -67,28 +71,10 @@ def test_the_floor_is_not_above_the_time_that_a_run_took() -> None:
 
 
 def test_several_accounts_have_a_floor_of_their_own_limits() -> None:
-    """The slower account sets it, for its own projects alone."""
+    """The slower account sets it, for its own projects alone, though their ids be those of the other."""
     limits = {"a": Limits(user_rate="2/s"), "b": Limits(user_rate="5/s")}
-    scopes = Scopes(limits, owner=lambda project_id: "a" if project_id == "p0" else "b")
-    assert _report(20, 5.0, limits=scopes).floor.seconds == 4.5
-    assert _report(20, 5.0, limits=scopes).floor.bottleneck == "user rate"
-
-
-def test_a_finished_report_holds_on_to_nothing_of_its_run() -> None:
-    """Who knows the owners of all projects may be large: its floor is worked out at the end, and that is let go."""
-
-    class Owners:
-        def of(self, project_id: str) -> str:
-            return "a"
-
-    owners = Owners()
-    report = _report(20, 5.0, limits=Scopes({"a": Limits(user_rate="5/s")}, owner=owners.of))
-    report.finish()
-    gone = weakref.ref(owners)
-    del owners
-    gc.collect()
-    assert gone() is None
-    assert report.floor.seconds == 3.5
+    floor = _report(20, 5.0, limits=Scopes(limits), accounts="ab").floor
+    assert (floor.seconds, floor.bottleneck) == (4.5, "user rate")
 
 
 def test_of_rates_that_differ_between_projects_the_highest_bounds_the_floor() -> None:

@@ -125,10 +125,11 @@ def test_accounts_without_an_endpoint_share_none() -> None:
     assert Scopes({"a": limits, "b": limits}).floor({"a": [10], "b": [10]}, 0.5) == Floor(1.5, "endpoint rate")
 
 
-def test_the_owner_says_which_account_a_project_is_of() -> None:
-    """The targets of each project count for the account that it belongs to."""
-    scopes = Scopes({"a": FAST, "b": FAST}, owner=lambda project_id: project_id[0])
-    assert scopes.loads([("a1", 3), ("b1", 4), ("a2", 5)]) == {"a": [3, 5], "b": [4]}
+def test_what_there_is_to_do_is_of_the_accounts_that_have_limits() -> None:
+    """Of several accounts each has its own; where only one has limits, without a name perhaps, all is of that one."""
+    work = {"a": [3, 5], "b": [4]}
+    assert Scopes({"a": FAST, "b": FAST}).loads(work) == work
+    assert Scopes.of_one(FAST).loads(work) == {"": [3, 5, 4]}
 
 
 # ---- limits that the server showed

@@ -9,14 +9,22 @@ from pathlib import Path
 
 import pytest
 
-from sdrs_async.command.spool import Spool
-from sdrs_async.command.targets import spool
+from sdrs_async.command.spool import Owned, Spool
+from sdrs_async.command.targets import Owners
+from sdrs_async.command.targets import spool as spool_of
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import ProjectLevel, Target
 
 P1, P2, P3 = "1" * 32, "2" * 32, "3" * 32
 G1, G2, G3 = (f"decf224d-87fe-403a-8721-037a1a45c28{n}" for n in (1, 2, 3))
 EXPECTED = {P1: [G1, G2], P2: [G3]}
+ONE = Owners(("OS_TOKEN",))
+FLEET = Owners(("prod", "the clone"), fleet=True)
+
+
+def spool(source: str, owners: Owners = ONE, *, project_level: bool = False) -> Spool:
+    """Read a list of a run with one account."""
+    return spool_of(source, owners, project_level=project_level)
 
 
 def _write(folder: Path, content: str | bytes) -> str:
@@ -25,8 +33,8 @@ def _write(folder: Path, content: str | bytes) -> str:
     return str(path)
 
 
-def _content(spooled: Spool) -> dict[str, list[str | ProjectLevel]]:
-    return {project: list(groups) for project, groups in spooled.per_project().items()}
+def _content(spooled: Spool, account: str = "OS_TOKEN") -> dict[str, list[str | ProjectLevel]]:
+    return {project: list(groups) for project, groups in spooled.per_project(account).items()}
 
 
 @pytest.mark.parametrize(
@@ -177,8 +185,8 @@ def test_projects_are_read_side_by_side(tmp_path: Path) -> None:
     """However the file is ordered, each project has a source of its own that does not wait for another's."""
     order = [f"{project}/{number:03}" for project in (P2, P1) for number in range(250)]
     with spool(_write(tmp_path, "\n".join(order))) as spooled:
-        assert list(spooled.counts()) == [(P1, 250), (P2, 250)]
-        sources = spooled.per_project()
+        assert [(one.project_id, one.groups) for one in spooled.extents()] == [(P1, 250), (P2, 250)]
+        sources = spooled.per_project("OS_TOKEN")
         first, second = sources[P1], sources[P2]
         mixed = [next(source) for _ in range(250) for source in (first, second)]
         assert mixed == [f"{number:03}" for number in range(250) for _ in range(2)]
@@ -189,29 +197,136 @@ def test_projects_are_read_side_by_side(tmp_path: Path) -> None:
 def test_a_project_level_comes_before_the_groups_of_its_project(tmp_path: Path) -> None:
     """With the project level, each project of a list has one more target, which counts apart."""
     with spool(_write(tmp_path, f"{P1}/{G1}\n{P2}/{G3}\n{P1}/{G2}"), project_level=True) as spooled:
-        assert (spooled.count, spooled.levels, spooled.projects, spooled.first()) == (3, 2, 2, [P1])
+        assert (spooled.count, spooled.levels, spooled.projects) == (3, 2, 2)
+        assert spooled.first_projects() == {"OS_TOKEN": [P1]}
         assert _content(spooled) == {P1: [ProjectLevel(P1), G1, G2], P2: [ProjectLevel(P2), G3]}
 
 
-def test_each_project_is_of_the_account_that_brought_it(tmp_path: Path) -> None:
-    """Targets of several accounts are kept apart; what two of them bring is one target, of the first, and counted."""
-    with Spool() as spooled:
-        spooled.add([ProjectLevel(P1), Target(P1, G1)], "b")
-        spooled.add([Target(P1, G1), ProjectLevel(P1), Target(P1, G2), Target(P2, G3)], "a")
-        spooled.add([ProjectLevel(P3)], "a")
-        spooled.add([], "c")
-        spooled.seal()
-        assert (spooled.count, spooled.levels, spooled.projects, spooled.duplicates) == (3, 2, 3, 2)
-        assert list(spooled.extents()) == [("a", P2, 1, False), ("a", P3, 0, True), ("b", P1, 2, True)]
-        assert list(spooled.per_project("a")) == [P2, P3]
-        assert list(spooled.per_project("b")[P1]) == [ProjectLevel(P1), G1, G2]
-        assert list(spooled.per_project("c")) == []
+# ---- several accounts
+
+
+def _owned(account: str, *targets: Target | ProjectLevel) -> list[Owned]:
+    return [(account, target) for target in targets]
+
+
+def _several(*bring: list[Owned]) -> Spool:
+    spooled = Spool(["a", "b", "c"])
+    for targets in bring:
+        spooled.add(targets)
+    spooled.seal()
+    return spooled
+
+
+def test_the_same_project_with_two_accounts_is_kept_apart() -> None:
+    """Each account has its own groups of it, each once; accounts come in the order of the run, then projects."""
+    with _several(
+        _owned("b", ProjectLevel(P1), Target(P1, G1), Target(P1, G1)),
+        _owned("a", Target(P1, G1), Target(P1, G2), Target(P2, G3)) + _owned("d", ProjectLevel(P3)),
+        [],
+    ) as spooled:
+        assert (spooled.count, spooled.levels, spooled.projects, spooled.duplicates) == (4, 2, 4, 1)
+        extents = [("a", P1, 2, False), ("a", P2, 1, False), ("b", P1, 1, True), ("d", P3, 0, True)]
+        assert list(spooled.extents()) == extents
+        assert list(spooled.extents("b")) == extents[2:3]
+        assert (spooled.accounts(), spooled.first_projects()) == (["a", "b", "d"], {"a": [P1], "b": [P1], "d": [P3]})
+        assert _content(spooled, "a") == {P1: [G1, G2], P2: [G3]}
+        assert _content(spooled, "b") == {P1: [ProjectLevel(P1), G1]}
+        assert _content(spooled, "c") == {}
+
+
+def test_of_accounts_at_one_endpoint_the_first_keeps_what_they_share() -> None:
+    """It is one project there, and each of its groups is one target: the others' count as duplicates."""
+    shared: list[Target | ProjectLevel] = [Target(P1, G1), Target(P1, G2), ProjectLevel(P1)]
+    with _several(_owned("c", *shared), _owned("b", *shared, Target(P1, G3)), _owned("a", shared[0])) as spooled:
+        spooled.unite(dict.fromkeys("cab", "https://one"))
+        assert (spooled.count, spooled.levels, spooled.projects, spooled.duplicates) == (3, 1, 2, 4)
+        assert [_content(spooled, name) for name in "abc"] == [{P1: [G1]}, {P1: [ProjectLevel(P1), G2, G3]}, {}]
+
+
+def test_accounts_at_different_endpoints_share_nothing() -> None:
+    """A cloud and its clone know the same ids, and each is to be cleaned; so does one that nobody could sign in to."""
+    shared: list[Target | ProjectLevel] = [Target(P1, G1), ProjectLevel(P1)]
+    with _several(_owned("a", *shared), _owned("b", *shared), _owned("c", *shared)) as spooled:
+        spooled.unite({"a": "https://one", "b": "https://two", "nobody": "https://one"})
+        assert (spooled.count, spooled.levels, spooled.projects, spooled.duplicates) == (3, 3, 3, 0)
+
+
+def test_every_id_that_may_be_sent_can_be_kept() -> None:
+    """Whatever script it is written in, and however close it is to another one, it comes back as it was."""
+    ids = ["\U0001f9f9", "e\u0301", "\u00e9", "\u00df", "SS", "ss", "007", "7", "a'b", "x" * 256]
+    with _several(_owned("a", *(Target(id_, other) for id_ in ids for other in ids))) as spooled:
+        assert (spooled.count, spooled.projects) == (100, 10)
+        assert {project: set(groups) for project, groups in _content(spooled, "a").items()} == {
+            one: set(ids) for one in ids
+        }
+
+
+LINES_OF_TWO = (
+    f'{{"account": "prod", "project_id": "{P1}", "server_group_id": "{G1}", "verdict": "deleted"}}\n'
+    f'{{"account": "the clone", "project_id": "{P1}", "server_group_id": "{G1}", "verdict": "transient"}}\n'
+)
+CSV_OF_TWO = f"project_id,account,server_group_id\n{P1},prod,{G1}\n{P1}, the clone ,{G1}\n"
+
+
+@pytest.mark.parametrize("content", [LINES_OF_TWO, CSV_OF_TWO], ids=["results", "csv"])
+def test_a_line_goes_back_to_the_account_that_it_names(tmp_path: Path, content: str) -> None:
+    """Also where both accounts know the same ids; the fleet's accounts are the ones that there are."""
+    with spool(_write(tmp_path, content), FLEET) as spooled:
+        assert list(spooled.extents()) == [("prod", P1, 1, False), ("the clone", P1, 1, False)]
+        assert spooled.duplicates == 0
+
+
+@pytest.mark.parametrize("account", ["", '"account": "", ', '"account": null, ', '"account": "OS_TOKEN", '])
+def test_with_one_account_a_line_may_name_it_or_none(tmp_path: Path, account: str) -> None:
+    """A run of one account needs no name; an empty one is none; in a fleet of one account it is that one."""
+    line = f'{{{account}"project_id": "{P1}", "server_group_id": "{G1}"}}'
+    for owners in (ONE, ONE._replace(fleet=True)):
+        with spool(_write(tmp_path, line), owners) as spooled:
+            assert _content(spooled) == {P1: [G1]}
+
+
+def test_a_csv_cell_of_an_account_may_be_empty(tmp_path: Path) -> None:
+    """As in JSON, an empty name is none."""
+    with spool(_write(tmp_path, f"account,project_id,server_group_id\n,{P1},{G1}\nOS_TOKEN,{P1},{G2}\n")) as spooled:
+        assert _content(spooled) == {P1: [G1, G2]}
+
+
+LINE = f'{{"account": %s, "project_id": "{P1}", "server_group_id": "{G1}"}}'
+WRONG_OWNERS = [
+    (ONE, LINE % '"prod"', 1, "of account 'prod', and this run is of OS_TOKEN, with which the same ids may be others"),
+    (ONE, LINE % '"OS_TOKEN"' + "\n" + LINE % '"os_token"', 2, "(--fleet), or remove account from it"),
+    (ONE, f"account,project_id,server_group_id\n\nprod,{P1},{G1}\n", 3, "of account 'prod'"),
+    (ONE, LINE % '["prod"]', 1, 'account has to be a text, not ["prod"]'),
+    (ONE, LINE % "7", 1, "account has to be a text, not 7"),
+    (ONE, LINE % "0", 1, "account has to be a text, not 0"),
+    (ONE, LINE % '"a\\u001bb"', 1, "of account 'a\\x1bb'"),
+    (ONE, LINE % '"\\ud800"', 1, "account has to be a text"),
+    (FLEET, LINE % '"test"', 1, "account 'test' is not one of the fleet (prod, the clone)"),
+    (FLEET, LINE % '""', 1, "names no account, and the fleet has several: add the key account (prod, the clone)"),
+    (FLEET, f"{P1}/{G1}", 1, "names no account, and the fleet has several"),
+    (FLEET, f"project_id,server_group_id\n{P1},{G1}", 2, "names no account, and the fleet has several"),
+    (FLEET, f"account,project_id,server_group_id,account\nprod,{P1},{G1},prod", 1, "name account once at most"),
+    (Owners(tuple(f"a{n}" for n in range(9)), fleet=True), LINE % '"x"', 1, "fleet (a0, a1, a2, a3, a4 and 4 more)"),
+]
+
+
+@pytest.mark.parametrize(("owners", "content", "line", "message"), WRONG_OWNERS)
+def test_a_line_of_another_account_is_refused(
+    tmp_path: Path, owners: Owners, content: str, line: int, message: str
+) -> None:
+    """With its place, and what to do: the same ids may exist at the endpoint of this run, and be somebody else's."""
+    source = _write(tmp_path, content)
+    with pytest.raises(ConfigError) as caught:
+        spool(source, owners)
+    assert str(caught.value).startswith(f"{source}, line {line}: ")
+    assert message in str(caught.value)
+    assert str(caught.value).isprintable()
 
 
 def test_the_sources_are_a_mapping(tmp_path: Path) -> None:
     """What `per_project` returns is a mapping of project id to group ids, as `clean()` takes it."""
     with spool(_write(tmp_path, f"{P1}/{G1}")) as spooled:
-        sources = spooled.per_project()
+        sources = spooled.per_project("OS_TOKEN")
         assert isinstance(sources, Mapping)
         assert (list(sources), len(sources), P2 in sources) == ([P1], 1, False)
         with pytest.raises(KeyError):
@@ -232,7 +347,7 @@ def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_a_failing_disk_is_a_clear_error(tmp_path: Path) -> None:
     """When the temporary storage fails, the error says that and how to choose another place."""
     spooled = spool(_write(tmp_path, f"{P1}/{G1}"))
-    groups = spooled.per_project()[P1]
+    groups = spooled.per_project("OS_TOKEN")[P1]
     spooled.close()
     with pytest.raises(ConfigError, match=r"cannot be kept in a temporary file.*TMPDIR"):
         next(groups)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import replace
 from urllib.parse import urlsplit
 
 import anyio
@@ -14,7 +14,7 @@ import typer
 from sdrs_async.command import flags, options
 from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.connecting import Connection
+from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import reported
 from sdrs_async.command.floors import LATENCY, floor_words
 from sdrs_async.command.outputs import STDOUT, Outputs
@@ -22,13 +22,13 @@ from sdrs_async.command.planning import Planning
 from sdrs_async.command.questions import extent
 from sdrs_async.command.selecting import Wanted
 from sdrs_async.command.spool import Spool
-from sdrs_async.command.targets import spool
+from sdrs_async.command.targets import Owners, spool
 from sdrs_async.command.terminal import is_interactive, say, to_stdout
 from sdrs_async.discovery import Selection
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Limits, RetryPolicy
 from sdrs_async.render.wording import printable
-from sdrs_async.report import Scopes
+from sdrs_async.report import Floor, Scopes
 
 __all__ = ["CLEAN_NOTES", "clean"]
 
@@ -107,7 +107,9 @@ def clean(
         _check_can_ask(selected, asking=not (yes or dry_run))
         if dry_run:
             _warn_of_no_files(outputs)
-        spooled = stack.enter_context(listed(selected)) if selected.targets is not None else None
+        spooled = stack.enter_context(listed(selected, connection)) if selected.targets is not None else None
+        if spooled is not None:
+            connection = of_list(connection, spooled)
         if dry_run and spooled is not None:
             with to_stdout():
                 _show_list(spooled, connection)
@@ -123,7 +125,7 @@ def clean(
 
 
 def connection_of(context: typer.Context, selected: Wanted) -> tuple[Connection, dict[str, Selection]]:
-    """The accounts that the flags name, and what to look for in each, unless the targets are listed."""
+    """The accounts that the flags name, and what to look for in each where the targets are not listed."""
     given = options.connection(context)
     if selected.fleet is not None:
         return of_fleet(selected.fleet, given, os.environ, project_level=selected.project_level)
@@ -133,13 +135,22 @@ def connection_of(context: typer.Context, selected: Wanted) -> tuple[Connection,
     return connection, {account.name: selected.selection() for account in connection.pending}
 
 
-def listed(selected: Wanted) -> Spool:
-    """The targets of the list, read to its end; a word when there are none. Raises `ConfigError`."""
+def listed(selected: Wanted, connection: Connection) -> Spool:
+    """The targets of the list, each of an account of the connection; a word when there are none.
+
+    Read to its end, and nothing is sent. Raises `ConfigError`.
+    """
     source = selected.targets or ""
-    spooled = spool(source, project_level=selected.project_level)
+    owners = Owners(tuple(one.name for one in connection.pending), connection.fleet_file)
+    spooled = spool(source, owners, project_level=selected.project_level)
     if not spooled.count:
         say(f"warning: {'stdin' if source == STDOUT else source} names no protection group: nothing to do")
     return spooled
+
+
+def of_list(connection: Connection, spooled: Spool) -> Connection:
+    """The connection with the accounts alone that have targets in the list, or one where none has."""
+    return connection.of(spooled.accounts() or [connection.pending[0].name])
 
 
 def _check_can_ask(selected: Wanted, *, asking: bool) -> None:
@@ -156,18 +167,33 @@ def _need_terminal() -> None:
 
 def _show_list(spooled: Spool, connection: Connection) -> None:
     write = sys.stdout.write
-    (account,) = connection.pending
-    place = urlsplit(account.endpoint).netloc if account.endpoint else f"the endpoint that {account.iam_endpoint} names"
-    write(f"Dry run: would delete the failed tasks of {extent(spooled)} at {printable(place)}; nothing was sent.\n")
-    counts = [one.groups + one.project_level for one in spooled.extents()]
-    limits = replace(account.limits, concurrency=connection.concurrency)
-    if words := floor_words(Scopes.of_one(limits).floor({"": counts}, LATENCY)):
+    accounts, endpoints = connection.pending, connection.endpoints()
+    spooled.unite(endpoints)
+    several = len(accounts) > 1
+    where = f"with {len(accounts):,} accounts" if several else f"at {_place(accounts[0], endpoints)}"
+    write(f"Dry run: would delete the failed tasks of {extent(spooled)} {where}; nothing was sent.\n")
+    if words := floor_words(_floor_of_list(spooled, connection, endpoints)):
         write(f"Takes {words}.\n")
     if spooled.duplicates:
         write(f"Left out: {spooled.duplicates:,} duplicates.\n")
-    for number, (project_id, count) in enumerate(spooled.counts()):
-        write("" if number else f"\n{'groups':>8}  project\n")
-        write(f"{count:>8,}  {printable(project_id)}\n")
+    for account in accounts:
+        if several:
+            write(f"\n{printable(account.name)} at {_place(account, endpoints)}")
+        for number, one in enumerate(spooled.extents(account.name)):
+            write("" if number else f"\n{'groups':>8}  project\n")
+            write(f"{one.groups:>8,}  {printable(one.project_id)}\n")
+
+
+def _place(account: Pending, endpoints: Mapping[str, str]) -> str:
+    """The host that it is sent to, as far as it is known before anything is asked."""
+    endpoint = endpoints.get(account.name)
+    return printable(urlsplit(endpoint).netloc if endpoint else f"the endpoint that {account.iam_endpoint} names")
+
+
+def _floor_of_list(spooled: Spool, connection: Connection, endpoints: Mapping[str, str]) -> Floor:
+    scopes = Scopes({one.name: one.limits for one in connection.pending}, endpoints, connection.concurrency)
+    loads = {one.name: [x.groups + x.project_level for x in spooled.extents(one.name)] for one in connection.pending}
+    return scopes.floor(loads, LATENCY)
 
 
 def _warn_of_no_files(outputs: Outputs) -> None:

@@ -25,9 +25,10 @@ from sdrs_async.command.spool import Spool
 from sdrs_async.command.terminal import say, to_stdout
 from sdrs_async.discovery import Selection
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
-from sdrs_async.models import Outcome, ProjectLevel
+from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.render import html
 from sdrs_async.render.text import write_json
+from sdrs_async.render.wording import without_owner
 from sdrs_async.report import Report
 from sdrs_async.run import Run
 from sdrs_async.session import Selected, Session
@@ -60,7 +61,7 @@ class Cleanup:
         # The lines of results would run into a bar.
         shared = outputs.results == STDOUT and sys.stdout.isatty()
         self._display = Display(quiet, interval, bar=not shared)
-        self._seen: Counter[tuple[str, bool]] = Counter()
+        self._seen: Counter[tuple[str, str, bool]] = Counter()
         self._levels = 0
         self._results: ResultsFile | None = None
         self._failures: FailureFile | None = None
@@ -85,7 +86,8 @@ class Cleanup:
     # ---- before anything is deleted
 
     async def _connect(self) -> None:
-        selections, listed = ({}, self._wanted.first()) if isinstance(self._wanted, Spool) else (self._wanted, ())
+        wanted = self._wanted
+        selections, listed = ({}, wanted.first_projects()) if isinstance(wanted, Spool) else (wanted, {})
         ready = await connected(self._connection, selections, self._interrupts, self._display, listed)
         if ready is None:
             return
@@ -102,17 +104,18 @@ class Cleanup:
                 self._warn_of_nothing()
 
     async def _delete_list(self, session: Session, spooled: Spool, ready: Connected) -> None:
+        spooled.unite({account.name: account.endpoint for account in ready.accounts})
         floor = self._floors(spooled, ready).in_all()
-        question = about_list(spooled, ready.accounts[0], floor)
+        question = about_list(spooled, ready.accounts, floor)
         if self._asking and not await self._is_confirmed(question, "nothing was sent"):
             return
         if not self._asking and (words := floor_words(floor)):
             self._display.note(f"{extent(spooled)}: {words}")
         async with session:
-            await self._delete(session, {ready.accounts[0]: spooled.per_project()}, ready, spooled)
+            await self._delete(session, _by_account(spooled, ready), ready, spooled)
 
     async def _find_and_delete(self, session: Session, chosen: Mapping[Account, Selection], ready: Connected) -> None:
-        with Spool() as spooled:
+        with Spool(account.name for account in ready.accounts) as spooled:
             try:
                 finding = await find(session, chosen, spooled, self._interrupts, self._display)
             except SdrsError as error:
@@ -124,8 +127,7 @@ class Cleanup:
                 question = about_found(spooled, finding, ready.accounts, floor)
                 if await self._is_confirmed(question, "nothing was deleted"):
                     finding.report.restart()
-                    found = {account: spooled.per_project(account.name) for account in ready.accounts}
-                    await self._delete(session, found, ready, spooled, finding.report)
+                    await self._delete(session, _by_account(spooled, ready), ready, spooled, finding.report)
                     return
             self._close(finding.report, ready.lost)
             self._warn_of_nothing()
@@ -183,6 +185,8 @@ class Cleanup:
                         with stopping(run, self._interrupts, self._wait_no_more):
                             async for outcome in run:
                                 await self._take(outcome, run)
+                            if spooled is not None and self._interrupts.first is None:
+                                await self._leave_out(spooled, ready.lost, run)
                 except SdrsError as error:
                     self._ending.error = error
                     self._note(error)
@@ -196,14 +200,16 @@ class Cleanup:
     def _outlook(self, floors: Floors) -> Outlook:
         return Outlook(floors, self._settled, anyio.current_time())
 
-    def _settled(self, project_id: str) -> int:
-        return self._seen[project_id, False] + self._seen[project_id, True]
+    def _settled(self, account: str, project_id: str) -> int:
+        return self._seen[account, project_id, False] + self._seen[account, project_id, True]
 
     def _snapshot(self, run: Run, watch: Watch, spooled: Spool | None, outlook: Outlook | None) -> Snapshot:
         targets, now, levels = run.report.targets, anyio.current_time(), self._levels
         held = watch.waiting(now)
         clean = targets["done"] + targets["gone"]
-        total = run.report.discovery.groups + levels if spooled is None else spooled.count + spooled.levels
+        # What a second account at an endpoint finds there again settles only once.
+        found = run.report.discovery.groups + levels - run.duplicates
+        total = found if spooled is None else spooled.count + spooled.levels
         noun = "targets" if levels or (spooled is not None and spooled.levels) else "groups"
         least = 0.0 if outlook is None else outlook.seconds(now, run.report.median_latency, run, held)
         failed, skipped = targets["failed"], targets["skipped"]
@@ -217,7 +223,7 @@ class Cleanup:
 
     async def _take(self, outcome: Outcome, run: Run) -> None:
         of_project = isinstance(outcome.target, ProjectLevel)
-        self._seen[outcome.target.project_id, of_project] += 1
+        self._seen[outcome.account, outcome.target.project_id, of_project] += 1
         self._levels += of_project
         try:
             if self._failures is not None:
@@ -231,6 +237,13 @@ class Cleanup:
         except ConfigError as error:
             self._results = None
             self._stop(error, run)
+
+    async def _leave_out(self, spooled: Spool, lost: Mapping[str, AuthenticationError], run: Run) -> None:
+        """The targets of accounts that could not be signed in to are skipped, each with the reason."""
+        for name, error in lost.items():
+            for outcome in _skipped(spooled, name, f"not sent: {without_owner(name, str(error))}"):
+                run.report.add(outcome)
+                await self._take(outcome, run)
 
     def _stop(self, mishap: ConfigError, run: Run) -> None:
         self._ending.mishaps.append(mishap)
@@ -266,9 +279,9 @@ class Cleanup:
         """Targets that were never read are planned all the same: the spool knows how many there are."""
         report.add_duplicate(spooled.duplicates)
         for one in spooled.extents():
-            report.add_unsettled(one.project_id, one.groups - self._seen[one.project_id, False])
-            levels = one.project_level - self._seen[one.project_id, True]
-            report.add_unsettled(one.project_id, levels, project_level=True)
+            project = one.account, one.project_id
+            report.add_unsettled(*project, one.groups - self._seen[*project, False])
+            report.add_unsettled(*project, one.project_level - self._seen[*project, True], project_level=True)
 
     def _write_one(self, path: str, write: Callable[[Report, TextIO], None], report: Report) -> None:
         try:
@@ -285,3 +298,15 @@ class Cleanup:
 
     def _write_html(self, report: Report, file: TextIO) -> None:
         file.write(html.render(report, fleet_file=self._connection.fleet_file))
+
+
+def _by_account(spooled: Spool, ready: Connected) -> Selected:
+    return {account: spooled.per_project(account.name) for account in ready.accounts}
+
+
+def _skipped(spooled: Spool, account: str, message: str) -> Iterator[Outcome]:
+    """All targets of an account, none of which was sent."""
+    for project_id, items in spooled.per_project(account).items():
+        for item in items:
+            target = item if isinstance(item, ProjectLevel) else Target(project_id, item)
+            yield Outcome(target, Verdict.SKIPPED, message=message, account=account)

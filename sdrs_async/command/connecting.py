@@ -6,9 +6,9 @@ names, else that of the region's pattern: this only where nothing says that the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import SystemRandom
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -227,6 +227,14 @@ class Connection:
             note_lost(report, lost)
             raise AuthenticationError(_lost_words(lost), report=report)
         return Connected(tuple(ready[one.name] for one in self.pending if one.name in ready), lost)
+
+    def of(self, names: Collection[str]) -> Connection:
+        """The same with these of its accounts alone: nobody else is signed in to."""
+        return replace(self, pending=[one for one in self.pending if one.name in names])
+
+    def endpoints(self) -> dict[str, str]:
+        """Those that are known before anything is asked, by the accounts' names. Raises `ConfigError`."""
+        return {one.name: one.at(one.endpoint).endpoint for one in self.pending if one.endpoint is not None}
 
     def session(self, accounts: Sequence[Account]) -> Session:
         """A session of these accounts. Raises `ConfigError` for what cannot be used."""

@@ -44,7 +44,7 @@ async def run_demo(outputs: Outputs, quiet: bool) -> int:
         account = Pending("the simulator", "token", auth, simulator.url, limits=limits)
         connection = Connection([account], RetryPolicy(timeout=2.0))
         with Spool() as spooled:
-            spooled.fill(_targets(simulator.targets))
+            spooled.fill((account.name, target) for target in _targets(simulator.targets))
             ending = await Cleanup(connection, spooled, outputs, quiet=quiet, interval=2.0).run()
         if ending.report is None or ending.exit_code not in (0, 1, 5):
             return ending.exit_code

@@ -16,12 +16,11 @@ from sdrs_async.command.connecting import Connected, Connection
 from sdrs_async.command.interrupts import Interrupts
 from sdrs_async.command.outlook import Watch
 from sdrs_async.command.progress import Found, Snapshot, show_bar, show_lines
-from sdrs_async.command.spool import BATCH, Spool
+from sdrs_async.command.spool import BATCH, Owned, Spool
 from sdrs_async.command.terminal import Screen, say
 from sdrs_async.discovery import Selection
 from sdrs_async.engine import GRACE
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import ProjectLevel, Target
 from sdrs_async.render.wording import without_owner
 from sdrs_async.run import Finding, Running
 from sdrs_async.session import Session
@@ -66,21 +65,20 @@ async def connected(
     selections: Mapping[str, Selection],
     interrupts: Interrupts,
     display: Display,
-    projects: Sequence[str] = (),
+    projects: Mapping[str, Sequence[str]],
 ) -> Connected | None:
     """The accounts, each shown with its host before anything is sent there; `None` after a signal.
 
-    `selections`: what is to be looked for; `projects`: where nothing is, ids of the account's projects. Raises
-    `AuthenticationError`, `ConfigError`.
+    Both by the account's name, `selections`: what is to be looked for; `projects`: where nothing is, ids of some of its
+    projects. Raises `AuthenticationError`, `ConfigError`.
     """
     for note in connection.notes:
         display.note(note)
     for one in connection.pending:
         if one.endpoint is None:
             display.note(f"{one.name}: {one.kind} at {one.iam_endpoint}, to learn the service's endpoint")
-    known = {one.name: projects for one in connection.pending}
-    known |= {name: selection.ids() or () for name, selection in selections.items()}
-    ready = await interrupts.unless(connection.resolve(known))
+    known = {name: selection.ids() or () for name, selection in selections.items()}
+    ready = await interrupts.unless(connection.resolve({**projects, **known}))
     if ready is None:
         return None
     for account in ready.accounts:
@@ -136,20 +134,15 @@ async def find(
             await _store(finding, spooled)
         tasks.cancel_scope.cancel()
     spooled.seal()
+    spooled.unite({account.name: account.endpoint for account in selections})
     return finding
 
 
 async def _store(finding: Finding, spooled: Spool) -> None:
-    owners: dict[str, str] = {}
-    batches: dict[str, list[Target | ProjectLevel]] = {}
+    batch: list[Owned] = []
     async for target in finding:
-        if target.project_id not in owners:
-            for name in reversed(finding.projects):
-                owners.update({project.id: name for project in finding.projects[name]})
-        owner = owners[target.project_id]
-        batch = batches.setdefault(owner, [])
-        batch.append(target)
+        batch.append((finding.account, target))
         if len(batch) >= BATCH:
-            spooled.add(batches.pop(owner), owner)
-    for owner, batch in batches.items():
-        spooled.add(batch, owner)
+            spooled.add(batch)
+            batch = []
+    spooled.add(batch)

@@ -62,7 +62,8 @@ Targets = Annotated[
         "--targets",
         "FILE|-",
         "The protection groups: CSV with a project_id,server_group_id header, JSON Lines with these keys, or "
-        "lines of project/group; - reads stdin. Checked to its end before anything is sent.",
+        "lines of project/group; - reads stdin. Checked to its end before anything is sent. With --fleet each line "
+        "goes to the account that it names (account), as those of a results file do.",
     ),
 ]
 Project = Annotated[
@@ -90,7 +91,7 @@ Fleet = Annotated[
         "--fleet",
         "FILE",
         "Several clouds and accounts, each with its projects, from a TOML file; flags of the connection do not go with "
-        "it, and limits given as flags win over those of the file.",
+        "it, and limits given as flags win over those of the file. With --targets only the groups of that list.",
     ),
 ]
 ProjectLevel = Annotated[

@@ -58,11 +58,12 @@ class Floors:
 
 
 def work_of(spooled: Spool, accounts: Sequence[Account]) -> dict[str, dict[str, int]]:
-    """How many targets each project has, by account. Those of a list name no account: they are of the only one."""
-    work: dict[str, dict[str, int]] = {}
-    for one in spooled.extents():
-        work.setdefault(one.account or accounts[0].name, {})[one.project_id] = one.groups + one.project_level
-    return work
+    """How many targets each project has, by the names of those of these accounts that have any."""
+    work = {
+        account.name: {one.project_id: one.groups + one.project_level for one in spooled.extents(account.name)}
+        for account in accounts
+    }
+    return {name: projects for name, projects in work.items() if projects}
 
 
 def floor_words(floor: Floor) -> str:

@@ -10,7 +10,7 @@ import typer
 
 from sdrs_async.command import flags, options
 from sdrs_async.command.accounts import of_flags, of_fleet
-from sdrs_async.command.clean import connection_of, listed
+from sdrs_async.command.clean import connection_of, listed, of_list
 from sdrs_async.command.connecting import Connection
 from sdrs_async.command.doctor import run_doctor
 from sdrs_async.command.endings import reported
@@ -88,7 +88,9 @@ def plan(
         check_gateways(gateway or ())
         connection, selections = connection_of(context, selected)
         Outputs(json=json_file).check(source=targets)
-        spooled = stack.enter_context(listed(selected)) if selected.targets is not None else None
+        spooled = stack.enter_context(listed(selected, connection)) if selected.targets is not None else None
+        if spooled is not None:
+            connection = of_list(connection, spooled)
         wanted = selections if spooled is None else spooled
         gateways = (gateway or ()) if simulate else None
         planning = Planning(connection, wanted, title="Plan:", json_file=json_file, quiet=quiet, gateways=gateways)
@@ -123,7 +125,8 @@ def doctor(
 
 async def _examine(connection: Connection, project: str | None, quiet: bool) -> int:
     async with interrupts() as told:
-        ready = await connected(connection, {}, told, Display(quiet), [project] if project else [])
+        listed = {one.name: [project] for one in connection.pending} if project else {}
+        ready = await connected(connection, {}, told, Display(quiet), listed)
         code = await told.unless(run_doctor(ready.accounts, project_id=project)) if ready is not None else None
         if ready is None or code is None:
             return 128 + (told.first or 0)

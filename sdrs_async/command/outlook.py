@@ -65,11 +65,11 @@ class Watch:
 class Outlook:
     """The least time that what is left takes, under the limits in force: the configured ones and the learned ones.
 
-    `floors`: of all there is to do from `now` on; `settled`: how many of a project's targets are done with. Worked out
-    once per second at most, with more than 10,000 projects once in five.
+    `floors`: of all there is to do from `now` on; `settled`: how many targets of an account's project are done with.
+    Worked out once per second at most, with more than 10,000 projects once in five.
     """
 
-    def __init__(self, floors: Floors, settled: Callable[[str], int], now: float) -> None:
+    def __init__(self, floors: Floors, settled: Callable[[str, str], int], now: float) -> None:
         self._scopes = floors.scopes
         self._work = floors.work
         self._settled = settled
@@ -99,7 +99,7 @@ class Outlook:
 
     def _floor(self, latency: float, learned: Iterable[Learned] = ()) -> Floor:
         left = {
-            account: [count - self._settled(project_id) for project_id, count in projects.items()]
+            account: [count - self._settled(account, project_id) for project_id, count in projects.items()]
             for account, projects in self._work.items()
         }
         return self._scopes.floor(left, latency, learned)

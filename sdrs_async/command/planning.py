@@ -39,7 +39,8 @@ SCHEMA = "sdrs-async/plan/1"
 
 @dataclass(slots=True)
 class Plan:
-    """What there is. `left_out`: by the account's name, how many projects are, and why; `names`: of projects.
+    """What there is. `left_out`: by the account's name, how many projects are, and why; `names`: of projects, by
+    account and id.
 
     `simulation`: where one was asked for.
     """
@@ -47,7 +48,7 @@ class Plan:
     accounts: tuple[Account, ...]
     spooled: Spool
     report: Report
-    names: Mapping[str, str] = field(default_factory=dict)
+    names: Mapping[tuple[str, str], str] = field(default_factory=dict)
     left_out: Mapping[str, Counter[str]] = field(default_factory=dict)
     simulation: Simulation | None = None
 
@@ -81,7 +82,8 @@ class Planning:
 
         Raises `AuthenticationError` when no account could sign in, and `ConfigError`.
         """
-        selections, listed = ({}, self._wanted.first()) if isinstance(self._wanted, Spool) else (self._wanted, ())
+        wanted = self._wanted
+        selections, listed = ({}, wanted.first_projects()) if isinstance(wanted, Spool) else (wanted, {})
         async with interrupts() as told:
             ready = await connected(self._connection, selections, told, self._display, listed)
             if ready is None:
@@ -96,9 +98,10 @@ class Planning:
     async def _plan(self, accounts: tuple[Account, ...], told: Interrupts, stack: ExitStack) -> Plan:
         session = self._connection.session(accounts)
         if isinstance(self._wanted, Spool):
+            self._wanted.unite({account.name: account.endpoint for account in accounts})
             return Plan(accounts, self._wanted, Report())
         chosen = {account: self._wanted[account.name] for account in accounts}
-        spooled = stack.enter_context(Spool())
+        spooled = stack.enter_context(Spool(account.name for account in accounts))
         async with session:
             finding = await find(session, chosen, spooled, told, self._display)
         return Plan(accounts, spooled, finding.report, names_of(finding.projects), finding.left_out)
@@ -204,9 +207,9 @@ class Planning:
             },
             "projects": [
                 {
-                    "account": one.account or plan.accounts[0].name,
+                    "account": one.account,
                     "project_id": one.project_id,
-                    "name": plan.names.get(one.project_id) or None,
+                    "name": plan.names.get((one.account, one.project_id)) or None,
                     "groups": one.groups,
                     "project_level": one.project_level,
                 }
@@ -221,18 +224,17 @@ def _floor_words(floor: Floor, *, listing: bool) -> str:
 
 
 def _projects(account: Account, plan: Plan) -> Table:
-    """The account's projects. Those of a list, which has no accounts, are all of the one there is."""
+    """The account's projects."""
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("groups", justify="right", no_wrap=True)
     if plan.spooled.levels:
         table.add_column("project level", no_wrap=True)
     table.add_column("project", overflow="fold")
     table.add_column("name", overflow="fold")
-    for one in plan.spooled.extents():
-        if one.account in ("", account.name):
-            level = ["yes" if one.project_level else ""] if plan.spooled.levels else []
-            name = Text(printable(plan.names.get(one.project_id, "")))
-            table.add_row(f"{one.groups:,}", *level, Text(printable(one.project_id)), name)
+    for one in plan.spooled.extents(account.name):
+        level = ["yes" if one.project_level else ""] if plan.spooled.levels else []
+        name = Text(printable(plan.names.get((account.name, one.project_id), "")))
+        table.add_row(f"{one.groups:,}", *level, Text(printable(one.project_id)), name)
     return table
 
 

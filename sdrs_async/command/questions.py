@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from heapq import nlargest
 from urllib.parse import urlsplit
 
@@ -30,28 +30,37 @@ async def confirmed(lines: Sequence[str]) -> bool:
     return await ask(question)
 
 
-def about_list(spooled: Spool, account: Account, floor: Floor) -> list[str]:
-    """The question about a list of targets, and the least time that it takes, before."""
-    host = urlsplit(account.endpoint).netloc
+def about_list(spooled: Spool, accounts: Sequence[Account], floor: Floor) -> list[str]:
+    """The question about a list of targets; before it: what each of several accounts has, and the least time."""
+    if len(accounts) > 1:
+        return [*_of_accounts(accounts, spooled, {}), *_takes(floor), _question(spooled, accounts)]
+    host = urlsplit(accounts[0].endpoint).netloc
     return [*_takes(floor), f"Delete the failed tasks of {extent(spooled)} at {host}? {_FOR_GOOD}"]
 
 
 def about_found(spooled: Spool, finding: Finding, accounts: Sequence[Account], floor: Floor) -> list[str]:
     """The question about what was found; before it: the largest projects of each account, what is missing, the time."""
-    lines: list[str] = []
-    names = names_of(finding.projects)
-    for account in accounts:
-        own = [one for one in spooled.extents() if one.account == account.name]
-        lines.append(f"{account.name} at {urlsplit(account.endpoint).netloc}: {_sum(own)}")
-        largest = nlargest(_SHOWN, own, key=lambda one: one.groups)
-        lines += [f"{one.groups:>8,}  {one.project_id}  {names.get(one.project_id, '')}".rstrip() for one in largest]
-        if len(own) > _SHOWN:
-            lines.append(f"{'':>8}  and {many(len(own) - _SHOWN, 'more project')}")
+    lines = list(_of_accounts(accounts, spooled, names_of(finding.projects)))
     gaps, more = wording.unlisted(finding.report.to_dict())
     lines += [f"warning: not (wholly) listed: {name} ({gap.happened})" for gap in gaps for name in gap.names]
     lines += [f"warning: not (wholly) listed: {more}"] * bool(more)
+    return [*lines, *_takes(floor), _question(spooled, accounts)]
+
+
+def _of_accounts(accounts: Sequence[Account], spooled: Spool, names: Mapping[tuple[str, str], str]) -> Iterator[str]:
+    """How much each account has, and its largest projects."""
+    for account in accounts:
+        own = list(spooled.extents(account.name))
+        yield f"{account.name} at {urlsplit(account.endpoint).netloc}: {_sum(own)}"
+        for one in nlargest(_SHOWN, own, key=lambda one: one.groups):
+            yield f"{one.groups:>8,}  {one.project_id}  {names.get((account.name, one.project_id), '')}".rstrip()
+        if len(own) > _SHOWN:
+            yield f"{'':>8}  and {many(len(own) - _SHOWN, 'more project')}"
+
+
+def _question(spooled: Spool, accounts: Sequence[Account]) -> str:
     of = f"with {accounts[0].name}" if len(accounts) == 1 else f"of {len(accounts):,} accounts"
-    return [*lines, *_takes(floor), f"Delete the failed tasks of {extent(spooled)} {of}? {_FOR_GOOD}"]
+    return f"Delete the failed tasks of {extent(spooled)} {of}? {_FOR_GOOD}"
 
 
 def _takes(floor: Floor) -> list[str]:
@@ -59,9 +68,9 @@ def _takes(floor: Floor) -> list[str]:
     return [f"This takes {words}."] if words else []
 
 
-def names_of(found: Mapping[str, Sequence[Project]]) -> dict[str, str]:
-    """The names of projects by their ids, where they are known."""
-    return {project.id: project.name for projects in found.values() for project in projects}
+def names_of(found: Mapping[str, Sequence[Project]]) -> dict[tuple[str, str], str]:
+    """The names of projects, where they are known, by account and id: two clouds may call one id differently."""
+    return {(account, project.id): project.name for account, projects in found.items() for project in projects}
 
 
 def extent(spooled: Spool) -> str:

@@ -1,4 +1,4 @@
-"""What is to be cleaned: a list of targets, projects to look into, or what a fleet file names."""
+"""What is to be cleaned: a list of targets, projects to look into, or what a fleet file names, all of it or a list."""
 
 from __future__ import annotations
 
@@ -12,7 +12,11 @@ __all__ = ["Wanted"]
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One of the ways to select. `projects`: what `--project` was given; `targets`, `fleet`: paths."""
+    """One of the ways to select. `projects`: what `--project` was given; `targets`, `fleet`: paths.
+
+    With both of these, the targets of the list are those of the fleet's accounts, and what the fleet file selects is
+    left alone.
+    """
 
     targets: str | None = None
     projects: tuple[str, ...] = ()
@@ -31,7 +35,7 @@ class Wanted:
         chosen = [flag for flag, taken in ways.items() if taken]
         if not chosen:
             raise ConfigError(f"nothing is selected: use one of {', '.join(ways)}")
-        if len(chosen) > 1:
+        if len(chosen) > 1 and chosen != ["--targets", "--fleet"]:
             raise ConfigError(f"{' and '.join(chosen)} do not go together: use one of {', '.join(ways)}")
         if "" in self.projects:
             raise ConfigError("--project: the project is empty")

@@ -1,7 +1,8 @@
 """Target files: read to their end and checked before anything is sent, and kept on disk, not in memory.
 
 Three forms, told apart by the first line that is neither empty nor a comment: CSV with a header that names
-`project_id` and `server_group_id`, JSON Lines with these two keys, or plain lines of `project/group`.
+`project_id` and `server_group_id`, JSON Lines with these two keys, or plain lines of `project/group`. The first two may
+name the account of each target, as a results file does: the same id may be another project with another account.
 """
 
 from __future__ import annotations
@@ -13,32 +14,64 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import chain
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
-from sdrs_async.command.spool import Spool
+from sdrs_async.command.spool import Owned, Spool
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Target
+from sdrs_async.render.wording import printable
 from sdrs_async.wire import check_target
 
-__all__ = ["spool"]
+__all__ = ["Owners", "spool"]
 
 _MAX_LINE = 128 * 1024
+_SHOWN = 5
 _COLUMNS = ("project_id", "server_group_id")
 _FORMS = "a CSV header with project_id and server_group_id, JSON Lines with these keys, or lines of project/group"
 
+_ACCOUNT = "account"
+
 Line = tuple[int, str]
-Pair = tuple[int, object, object]
+Row = tuple[int, object, object, object]
+"""The number of a line, and what it says of account, project and group."""
 
 
-def spool(source: str, account: str = "", *, project_level: bool = False) -> Spool:
-    """Read the targets of a file, `-` for stdin, to the end, all of one account. The caller closes the `Spool`.
+class Owners(NamedTuple):
+    """Whose targets a list may hold: the `names` of the accounts of a run. `fleet`: they come from a fleet file."""
+
+    names: tuple[str, ...]
+    fleet: bool = False
+
+    def of(self, account: object) -> str:
+        """The account that a line names, the only one where it names none. Raises `ConfigError` for any other."""
+        if account in (None, ""):
+            if len(self.names) > 1:
+                raise ConfigError(f"names no account, and the fleet has several: add the key {_ACCOUNT} ({self})")
+            return self.names[0]
+        name = _text(_ACCOUNT, account)
+        if name in self.names:
+            return name
+        if self.fleet:
+            raise ConfigError(f"account {name!r:.80} is not one of the fleet ({self})")
+        raise ConfigError(
+            f"is a target of account {name!r:.80}, and this run is of {self}, with which the same ids may be others: "
+            f"use the fleet file that the list came from (--fleet), or remove {_ACCOUNT} from it"
+        )
+
+    def __str__(self) -> str:
+        shown = ", ".join(printable(name) for name in self.names[:_SHOWN])
+        return f"{shown} and {len(self.names) - _SHOWN} more" if len(self.names) > _SHOWN else shown
+
+
+def spool(source: str, owners: Owners, *, project_level: bool = False) -> Spool:
+    """Read the targets of a file, `-` for stdin, to the end. The caller closes the `Spool`.
 
     Raises `ConfigError` with the file's name, and the line where one is to blame.
     """
-    result = Spool()
+    result = Spool(owners.names)
     try:
         with _opened(source) as (name, file):
-            result.fill(_read(name, file), account, project_level=project_level)
+            result.fill(_read(name, file, owners), project_level=project_level)
     except BaseException:
         result.close()
         raise
@@ -65,21 +98,22 @@ def _opened(source: str) -> Iterator[tuple[str, BinaryIO]]:
 # ---- lines
 
 
-def _read(name: str, file: BinaryIO) -> Iterator[Target]:
-    """Every target of the file, checked. Raises `ConfigError` with the place."""
+def _read(name: str, file: BinaryIO, owners: Owners) -> Iterator[Owned]:
+    """Every target of the file with its account, checked. Raises `ConfigError` with the place."""
     lines = _lines(name, file)
     first = next((line for line in lines if not _is_skipped(line[1])), None)
     if first is None:
         return
     number, text = first
-    pairs = _form_of(name, number, text)(name, chain([first], lines))
-    for number, project_id, group_id in pairs:
+    rows = _form_of(name, number, text)(name, chain([first], lines))
+    for number, account, project_id, group_id in rows:
         try:
             target = Target(_text("project_id", project_id), _text("server_group_id", group_id))
             check_target(target)
+            owner = owners.of(account)
         except ConfigError as error:
             raise _wrong(name, number, str(error)) from None
-        yield target
+        yield owner, target
 
 
 def _lines(name: str, file: BinaryIO) -> Iterator[Line]:
@@ -119,7 +153,7 @@ def _is_skipped(text: str) -> bool:
     return not line or line.startswith("#")
 
 
-def _form_of(name: str, number: int, text: str) -> Callable[[str, Iterator[Line]], Iterator[Pair]]:
+def _form_of(name: str, number: int, text: str) -> Callable[[str, Iterator[Line]], Iterator[Row]]:
     line = text.strip()
     if line.startswith("{"):
         return _json_lines
@@ -130,16 +164,16 @@ def _form_of(name: str, number: int, text: str) -> Callable[[str, Iterator[Line]
     raise _wrong(name, number, f"{ascii(line)[:80]} is none of the forms of a target list: {_FORMS}")
 
 
-def _plain(name: str, lines: Iterator[Line]) -> Iterator[Pair]:
+def _plain(name: str, lines: Iterator[Line]) -> Iterator[Row]:
     for number, text in lines:
         if not _is_skipped(text):
             project_id, slash, group_id = text.strip().partition("/")
             if not slash:
                 raise _wrong(name, number, f"{ascii(project_id)[:80]} is not project/group")
-            yield number, project_id, group_id
+            yield number, None, project_id, group_id
 
 
-def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Pair]:
+def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Row]:
     for number, text in lines:
         if _is_skipped(text):
             continue
@@ -152,10 +186,10 @@ def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Pair]:
             raise _wrong(name, number, f"is not a JSON object: {error}") from None
         if not isinstance(entry, dict) or any(column not in entry for column in _COLUMNS):
             raise _wrong(name, number, f"has to be a JSON object with {' and '.join(_COLUMNS)}")
-        yield number, entry["project_id"], entry["server_group_id"]
+        yield number, entry.get(_ACCOUNT), entry["project_id"], entry["server_group_id"]
 
 
-def _csv(name: str, lines: Iterator[Line]) -> Iterator[Pair]:
+def _csv(name: str, lines: Iterator[Line]) -> Iterator[Row]:
     rows = _csv_rows(name, lines)
     number, header = next(rows)
     columns = [cell.strip() for cell in header]
@@ -163,11 +197,15 @@ def _csv(name: str, lines: Iterator[Line]) -> Iterator[Pair]:
         raise _wrong(
             name, number, f"the CSV header has to name {' and '.join(_COLUMNS)} once each, it is {ascii(columns)[:200]}"
         )
+    if columns.count(_ACCOUNT) > 1:
+        raise _wrong(name, number, f"the CSV header has to name {_ACCOUNT} once at most, it is {ascii(columns)[:200]}")
     project, group = (columns.index(column) for column in _COLUMNS)
+    owner = columns.index(_ACCOUNT) if _ACCOUNT in columns else None
     for number, row in rows:
         if len(row) != len(columns):
             raise _wrong(name, number, f"the number of columns is {len(row)}, in the header it is {len(columns)}")
-        yield number, row[project].strip(), row[group].strip()
+        account = None if owner is None else row[owner].strip()
+        yield number, account, row[project].strip(), row[group].strip()
 
 
 def _csv_rows(name: str, lines: Iterator[Line]) -> Iterator[tuple[int, list[str]]]:

@@ -81,7 +81,7 @@ def forecast(
 
 
 def _account(account: Workload, trial: Trial) -> AccountForecast:
-    sizes = {project: groups or 0 for project, groups in account.projects().items()}
+    sizes = {(account.name, project): groups or 0 for project, groups in account.projects().items()}
     groups = sum(sizes.values())
     settled = sum(trial.settled.get(project, 0) for project in sizes)
     requests, refused = trial.users.get(account.name, (0, 0))

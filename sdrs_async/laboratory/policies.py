@@ -27,9 +27,11 @@ class Caller:
     endpoint: str = "endpoint"
 
     def key(self, scope: str) -> str:
-        """Whose limit it is in this scope. All of a run comes from one address, and is of one API per endpoint."""
+        """Whose limit it is in this scope. All of a run comes from one address, and is of one API per endpoint; the
+        same project id at two endpoints is two projects.
+        """
         if scope == "project":
-            return self.project
+            return f"{self.endpoint} {self.project}"
         return self.user if scope == "user" else self.endpoint
 
 

@@ -25,9 +25,9 @@ class Trial:
     project that had most, in all, in the first 60 s, and in the 60 s after each change; `refused_later`: outside of
     these, and `pause` the shortest time between two of one project there; `followed` and `found`: seconds until each
     cut and each rise of the limit was met, by the slowest; `silence`: from the first 429 to the next request that was
-    let in, of the slowest; `configured`: like `window`, by the rates of the account itself; `finished`: when each
-    project's last target settled, `settled`: how many did; `users`: requests and refusals of each account; `verdicts`:
-    outcomes; `latency`: the median of their last answers, NaN without one.
+    let in, of the slowest; `configured`: like `window`, by the rates of the account itself; `finished`: when the last
+    target of each project settled, by account and project, `settled`: how many did; `users`: requests and refusals of
+    each account; `verdicts`: outcomes; `latency`: the median of their last answers, NaN without one.
     """
 
     seconds: float
@@ -44,8 +44,8 @@ class Trial:
     found: tuple[float, ...] = ()
     silence: float = 0.0
     configured: float = 0.0
-    finished: Mapping[str, float] = field(default_factory=dict)
-    settled: Mapping[str, int] = field(default_factory=dict)
+    finished: Mapping[tuple[str, str], float] = field(default_factory=dict)
+    settled: Mapping[tuple[str, str], int] = field(default_factory=dict)
     users: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     verdicts: Mapping[str, int] = field(default_factory=dict)
     learned: tuple[Learned, ...] = ()
@@ -63,7 +63,7 @@ def trial_of(
     *,
     until: float | None,
     cap: int | None = None,
-    finished: Mapping[str, float] | None = None,
+    finished: Mapping[tuple[str, str], float] | None = None,
 ) -> Trial:
     """The figures of a run that took so many seconds. `until` and `cap`: see `figures.share`."""
     refused = len(gateway.accepted) - sum(gateway.accepted)

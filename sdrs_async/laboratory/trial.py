@@ -72,8 +72,8 @@ def _ids(count: int | None) -> Iterator[str]:
 class _Books:
     """What the engine says of its outcomes."""
 
-    finished: dict[str, float] = field(default_factory=dict)
-    settled: dict[str, int] = field(default_factory=dict)
+    finished: dict[tuple[str, str], float] = field(default_factory=dict)
+    settled: dict[tuple[str, str], int] = field(default_factory=dict)
     verdicts: dict[str, int] = field(default_factory=dict)
     learned: tuple[Learned, ...] = ()
     latencies: array[float] = field(default_factory=lambda: array("d"))
@@ -84,7 +84,7 @@ class _Books:
         if outcome.latency is not None:
             self.latencies.append(outcome.latency)
         if outcome.verdict is not Verdict.UNSETTLED:
-            project = outcome.target.project_id
+            project = outcome.account, outcome.target.project_id
             self.finished[project] = asyncio.get_running_loop().time()
             self.settled[project] = self.settled.get(project, 0) + 1
 

@@ -41,6 +41,7 @@ def _view(report: Report, fleet_file: bool) -> dict[str, Any]:
         **document,
         "groups": GROUPS,
         "projects": wording.worst_first(document),
+        "several_accounts": wording.has_several_accounts(document),
         "project_level_name": wording.PROJECT_LEVEL,
         "gaps": {
             "Refused accounts": wording.refused_accounts(document),

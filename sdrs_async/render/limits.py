@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import NamedTuple
 
 from sdrs_async.models import Learned, Rate
-from sdrs_async.render.wording import NAMELESS, many
+from sdrs_async.render.wording import many
 from sdrs_async.report.learned import union
 
 __all__ = ["HEADING", "Shown", "legible", "shown"]
@@ -74,7 +74,7 @@ def _sentences(limits: Iterable[Learned]) -> Iterator[str]:
 def _whose(scope: str, account: str, projects: int) -> str:
     if scope == "endpoint":
         return f"Rate of the endpoint {account}".rstrip()
-    owner = f" of {account}" if account not in NAMELESS else ""
+    owner = f" of {account}" if account else ""
     if scope == "user":
         return f"User rate{owner}"
     return f"Project rate, seen in {many(projects, 'project')}{owner}" if projects else f"Project rate{owner}"

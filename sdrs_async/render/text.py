@@ -98,10 +98,10 @@ def _status_table(document: Mapping[str, Any]) -> Table:
 
 def _project_table(document: Mapping[str, Any], width: int) -> Table:
     """The projects with their groups; the project level of all of them is a row of its own."""
-    level, wide = document["project_level"], width >= _WIDE
+    level, wide, several = document["project_level"], width >= _WIDE, wording.has_several_accounts(document)
     groups = ["planned", *(group for group in _COLOR if group in _ALWAYS or document["targets"][group])]
     table = _table()
-    table.add_column("project", overflow="fold")
+    table.add_column("account and project" if several else "project", overflow="fold")
     for group in groups:
         table.add_column("groups" if group == "planned" else group, justify="right", no_wrap=True)
     if wide:
@@ -109,7 +109,9 @@ def _project_table(document: Mapping[str, Any], width: int) -> Table:
     order = wording.worst_first(document)
     for project in order[:_MAX_PROJECTS]:
         times = [wording.duration(project["duration_s"])] if wide else []
-        name = Text(printable(project["project_id"]))
+        # A line for each: beside a long name, an id would be cut into pieces.
+        names = [project["account"]] * several + [project["project_id"]]
+        name = Text("\n".join(printable(name) for name in names if name))
         table.add_row(name, *_counts(project["targets"], groups), *times)
     if rest := order[_MAX_PROJECTS:]:
         sums = {group: sum(project["targets"][group] for project in rest) for group in groups}
@@ -125,7 +127,7 @@ def _counts(targets: Mapping[str, int], groups: Iterable[str]) -> list[Text]:
 
 def _causes(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     for number, cause in enumerate(document["causes"][:_MAX_CAUSES]):
-        head, *rest = _cause(cause, document["failures"])
+        head, *rest = _cause(cause, document)
         yield Padding(head, (1 if number else 0, 0, 0, 0), expand=False)
         yield from rest
     if others := document["causes"][_MAX_CAUSES:]:
@@ -134,16 +136,16 @@ def _causes(document: Mapping[str, Any]) -> Iterator[RenderableType]:
         yield Padding(more, (1, 0, 0, 0), expand=False)
 
 
-def _cause(cause: Mapping[str, Any], failures: list[dict[str, Any]]) -> Iterator[RenderableType]:
+def _cause(cause: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[RenderableType]:
     color = "yellow" if cause["verdict"] == "skipped" else "red"
     name = " ".join(printable(part) for part in (cause["verdict"], cause["error_code"]) if part)
     message = f": {_shortened(printable(cause['message']))}" if cause["message"] else ""
     yield Text.assemble((f"{cause['count']:,} x {name}", color), message, overflow="fold")
     yield _indented(Text(cause["remedy"], style="bold"))
-    same = (one for one in failures if _is_of(one, cause))
-    examples = list(islice(same, _MAX_EXAMPLES))
+    same = (one for one in document["failures"] if _is_of(one, cause))
+    examples, several = list(islice(same, _MAX_EXAMPLES)), wording.has_several_accounts(document)
     for failure in examples:
-        yield _indented(Text(_example(failure), overflow="fold"))
+        yield _indented(Text(_example(failure, with_account=several), overflow="fold"))
     if examples and (more := cause["count"] - len(examples)):
         yield _indented(Text(f"and {more:,} more", style="italic"))
 
@@ -178,10 +180,12 @@ def _shortened(message: str) -> str:
     return message if len(message) <= _MAX_MESSAGE else f"{message[: _MAX_MESSAGE - 3]}..."
 
 
-def _example(failure: Mapping[str, Any]) -> str:
+def _example(failure: Mapping[str, Any], *, with_account: bool) -> str:
+    owner = f"{failure['account']}: " if with_account and failure["account"] else ""
     request = f" (request {failure['request_id']})" if failure["request_id"] else ""
     group = failure["server_group_id"]
-    return printable(f"{failure['project_id']}{' (project level)' if group is None else f'/{group}'}{request}")
+    level = " (project level)" if group is None else f"/{group}"
+    return printable(f"{owner}{failure['project_id']}{level}{request}")
 
 
 def _facts(document: Mapping[str, Any], exit_code: int) -> Table:

@@ -11,12 +11,12 @@ from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import ACCOUNT_REMEDY, listing_remedy
 
 __all__ = [
-    "NAMELESS",
     "PROJECT_LEVEL",
     "Gap",
     "duration",
     "exit_meaning",
     "facts",
+    "has_several_accounts",
     "many",
     "moment",
     "of_groups",
@@ -34,8 +34,6 @@ PROJECT_LEVEL = "project level: failed creations and deletions of groups themsel
 """What a project-level deletion is called: it leaves alone the failed tasks inside the groups."""
 
 _MAX_GAPS = 15
-NAMELESS = ("", "the account")
-"""Accounts that nobody named: the second is what the only one of `clean()` and `stream()` is called."""
 _STATUS = {
     "400": "bad request (with code SDRS.1013: the group is gone)",
     "401": "not signed in: the credential was refused",
@@ -207,15 +205,20 @@ def _latency_sentence(document: Mapping[str, Any]) -> str:
 def worst_first(document: Mapping[str, Any]) -> list[dict[str, Any]]:
     """The projects that have groups, with these alone for `targets`, by what is not clean in them.
 
-    Failed ones come before skipped and unsettled ones; then the id decides.
+    Failed ones come before skipped and unsettled ones; then the id decides, and the account.
     """
 
-    def badness(project: dict[str, Any]) -> tuple[int, int, str]:
-        targets = project["targets"]
-        return -targets["failed"], -targets["skipped"] - targets["unsettled"], project["project_id"]
+    def badness(project: dict[str, Any]) -> tuple[int, int, str, str]:
+        targets, name = project["targets"], (project["project_id"], project["account"])
+        return -targets["failed"], -targets["skipped"] - targets["unsettled"], *name
 
     projects = [{**project, "targets": of_groups(project)} for project in document["projects"]]
     return sorted((project for project in projects if project["targets"]["planned"]), key=badness)
+
+
+def has_several_accounts(document: Mapping[str, Any]) -> bool:
+    """Whether projects and failures have to name their account: one alone is no news."""
+    return len({project["account"] for project in document["projects"]}) > 1
 
 
 class Gap(NamedTuple):
@@ -277,12 +280,12 @@ def _remedy(line: Mapping[str, Any]) -> str:
 def _name(line: Mapping[str, Any]) -> str:
     if line["project_id"] is None:
         return _account(line)
-    owner = "" if line["account"] in NAMELESS else f" of {_account(line)}"
+    owner = f" of {_account(line)}" if line["account"] else ""
     return f"project {line['project_id']}{owner}"
 
 
 def _account(line: Mapping[str, Any]) -> str:
-    return "the account" if line["account"] in NAMELESS else f"account {line['account']}"
+    return f"account {line['account']}" if line["account"] else "the account"
 
 
 def many(count: int, noun: str) -> str:

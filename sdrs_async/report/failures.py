@@ -16,9 +16,11 @@ _SLACK = 64
 class Failure(NamedTuple):
     """One failed target, in the order of its fields; -1 and "" stand for what JSON spells null.
 
-    A project's own level has no `server_group_id`, and so comes before the groups of its project.
+    A project's own level has no `server_group_id`, and so comes before the groups of its project. `account`: the name
+    of the one whose target it is, "" where it has none.
     """
 
+    account: str
     project_id: str
     server_group_id: str
     verdict: str
@@ -33,6 +35,7 @@ class Failure(NamedTuple):
         """The part of an outcome that a report keeps."""
         target = outcome.target
         return cls(
+            outcome.account,
             target.project_id,
             target.server_group_id or "",
             str(outcome.verdict),
@@ -51,6 +54,7 @@ class Failure(NamedTuple):
             raise fields.wrong("level", f"must be {_level(group_id)!r} with this server_group_id")
         status_code = fields.optional_integer("status_code")
         return cls(
+            fields.text_if_there("account") or "",
             fields.text("project_id"),
             group_id,
             fields.text("verdict"),
@@ -64,6 +68,7 @@ class Failure(NamedTuple):
     def line(self) -> dict[str, Any]:
         """The failure fields of the report (contract, section 6)."""
         return {
+            "account": self.account,
             "project_id": self.project_id,
             "server_group_id": self.server_group_id or None,
             "level": _level(self.server_group_id),

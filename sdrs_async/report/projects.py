@@ -1,4 +1,4 @@
-"""The counts of one project: what became of its targets, its status codes, its time."""
+"""The counts of one project of one account: what became of its targets, its status codes, its time."""
 
 from __future__ import annotations
 
@@ -78,10 +78,11 @@ class ProjectTally:
         add_counts(self.project_level, other.project_level)
         add_counts(self.status_codes, other.status_codes)
 
-    def to_dict(self, project_id: str) -> dict[str, Any]:
+    def to_dict(self, account: str, project_id: str) -> dict[str, Any]:
         """Its row of the report; `project_level` is there where it has any such target."""
         level = {"project_level": level_dict(self.project_level)} if self.project_level else {}
         return {
+            "account": account,
             "project_id": project_id,
             "targets": targets_dict(self.targets),
             **level,

@@ -10,7 +10,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -20,7 +20,7 @@ from sdrs_async.report.discovery import Discovery, Unlisted
 from sdrs_async.report.failures import failure_line
 from sdrs_async.report.fields import Fields
 from sdrs_async.report.learned import learned_list, proven, read_learned, union
-from sdrs_async.report.projects import targets_dict
+from sdrs_async.report.projects import ProjectTally, targets_dict
 from sdrs_async.report.speed import Floor, Scopes
 from sdrs_async.report.tally import Tally, read_tally
 
@@ -77,9 +77,9 @@ class Report:
         """Count one settled target, at the moment it settles."""
         self._tally.add(outcome, self._clock())
 
-    def add_unsettled(self, project_id: str, count: int, *, project_level: bool = False) -> None:
+    def add_unsettled(self, account: str, project_id: str, count: int, *, project_level: bool = False) -> None:
         """Count targets that were known, and not sent because the run was interrupted: groups, or `project_level`."""
-        self._tally.add_unsettled(project_id, count, project_level)
+        self._tally.add_unsettled(account, project_id, count, project_level)
 
     def add_duplicate(self, count: int = 1) -> None:
         """Count targets that were given more than once; they are not among the planned ones."""
@@ -103,8 +103,7 @@ class Report:
         """The run has ended: by the signal `interrupted_by`, `stopped` without one, or by itself. Once is enough."""
         self._finished_at = self.finished_at
         self.learned = self._scopes.news(self.learned)
-        # What knows the owners of projects is not needed beyond the end, and may be large.
-        self._floor, self._scopes = self.floor, _UNLIMITED
+        self._floor = self.floor
         self.interrupted = self.interrupted or stopped or interrupted_by is not None
         self.signal = interrupted_by if self.signal is None else self.signal
 
@@ -155,15 +154,12 @@ class Report:
         """The shortest time its limits permit for what was done; for merged reports the longest of theirs."""
         if self._floor is not None:
             return self._floor
-        projects = self._tally.projects
-        if not any(project.answered for project in projects.values()):
+        if not any(project.answered for project in self._tally.projects()):
             return Floor()
-        # What is throttled to its end was never let in.
-        sent = {name: project.sent - project.status_codes.get(429, 0) for name, project in projects.items()}
-        sent = {name: count for name, count in sent.items() if count}
+        sent = {account: list(_let_in(projects.values())) for account, projects in self._tally.accounts.items()}
         # Where projects were found in that time, each took the request of a list at least, under the same limits.
-        listed = self.discovery.projects - self._listed_before >= len(sent)
-        loads = self._scopes.loads((name, count + listed) for name, count in sent.items())
+        listed = self.discovery.projects - self._listed_before >= sum(map(len, sent.values()))
+        loads = self._scopes.loads({account: [count + listed for count in counts] for account, counts in sent.items()})
         latency = self.median_latency or 0.0
         bound = self._scopes.floor(loads, latency)
         if self.learned:
@@ -206,6 +202,10 @@ class Report:
             "latency_ms": self._tally.latency.to_dict(),
             "latency_buckets": self._tally.latency.buckets(),
         }
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy in another process, which has another clock: what was counted by now."""
+        return {**self.__dict__, "_finished_at": self.finished_at, "_floor": self.floor, "_clock": time.monotonic}
 
     # ---- putting together
 
@@ -277,7 +277,7 @@ class Report:
 
     def _read_accounts(self, fields: Fields) -> None:
         unauthorized = self._tally.verdicts.get(Verdict.UNAUTHORIZED, 0)
-        answered = sum(project.answered for project in self._tally.projects.values())
+        answered = sum(project.answered for project in self._tally.projects())
         # Without the key: an answer other than that the credential is refused shows that it was let in.
         self.signed_in, self.refused = answered > unauthorized, unauthorized > 0
         if "accounts" in fields:
@@ -290,6 +290,13 @@ class Report:
 
     def _add_refused(self, account: str, message: str) -> None:
         self.refused_accounts[account] = min(self.refused_accounts.get(account, message), message)
+
+
+def _let_in(projects: Iterable[ProjectTally]) -> Iterator[int]:
+    """How many targets of each project a limit let in: not what was throttled to its end, nor projects without any."""
+    for project in projects:
+        if count := project.sent - project.status_codes.get(429, 0):
+            yield count
 
 
 def _merged_id(runs: tuple[str, ...]) -> str:

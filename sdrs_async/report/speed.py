@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -42,35 +42,28 @@ class Floor:
         return cls(fields.optional_number("floor_s") or 0.0, fields.optional_text("bottleneck"))
 
 
-def _nobody(project_id: str) -> str:
-    return ""
-
-
 @dataclass(frozen=True, slots=True)
 class Scopes:
     """What bounds the time of a run. `limits`: of each account, by its name; `endpoints`: the URL of each.
 
     Accounts of one endpoint share the lowest rate that any of them names for it; one without a URL has an endpoint of
-    its own. `concurrency`: requests at a time over all; that of an account's `limits` bounds nothing. `owner`: which
-    account a project, by its id, is of.
+    its own. `concurrency`: requests at a time over all; that of an account's `limits` bounds nothing.
     """
 
     limits: Mapping[str, Limits]
     endpoints: Mapping[str, str] = field(default_factory=dict)
     concurrency: int | None = None
-    owner: Callable[[str], str] = _nobody
 
     @classmethod
     def of_one(cls, limits: Limits) -> Self:
         """Those of a run with a single account, without a name."""
         return cls({"": limits}, concurrency=limits.concurrency)
 
-    def loads(self, targets: Iterable[tuple[str, int]]) -> dict[str, list[int]]:
-        """What there is to do, from project ids with their targets."""
-        loads: dict[str, list[int]] = {}
-        for project_id, count in targets:
-            loads.setdefault(self.owner(project_id), []).append(count)
-        return loads
+    def loads(self, work: Loads) -> Loads:
+        """What there is to do, by the names that stand here: where there is one account, all of it is of that one."""
+        if len(self.limits) > 1:
+            return work
+        return {account: [count for counts in work.values() for count in counts] for account in self.limits}
 
     def floor(self, loads: Loads, latency: float, learned: Iterable[Learned] = ()) -> Floor:
         """The floor for this work, one request for each target or list: retries are not work, but waste.

@@ -1,4 +1,4 @@
-"""The counts of a run: by project, verdict, status code and cause. Adding is the hot path, merging adds counts.
+"""The counts of a run: by account and project, verdict, status code and cause. Adding is the hot path, merging adds.
 
 Bounded by the numbers of projects, of distinct status and error codes, and of failures to keep; not by the targets.
 """
@@ -6,7 +6,7 @@ Bounded by the numbers of projects, of distinct status and error codes, and of f
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sdrs_async.models import Outcome, ProjectLevel, Verdict
@@ -51,14 +51,17 @@ class Cause:
 
 
 class Tally:
-    """All counts of one run, or of several."""
+    """All counts of one run, or of several. `accounts`: those of each project by the names of their accounts.
+
+    The same project id with two accounts is two projects: their endpoints may be two clouds.
+    """
 
     __slots__ = (
-        "causes", "duplicates", "failures", "latency", "projects", "retries", "sent", "throttled", "verdicts",
+        "accounts", "causes", "duplicates", "failures", "latency", "retries", "sent", "throttled", "verdicts",
     )  # fmt: skip
 
     def __init__(self, max_failures: int | None) -> None:
-        self.projects: dict[str, ProjectTally] = {}
+        self.accounts: dict[str, dict[str, ProjectTally]] = {}
         self.verdicts: dict[str, int] = {}
         self.causes: dict[_CauseKey, Cause] = {}
         self.failures = Failures(max_failures)
@@ -68,7 +71,7 @@ class Tally:
     def add(self, outcome: Outcome, now: float) -> None:
         """Count one settled target; `now` is the clock's time of its settlement."""
         target, verdict = outcome.target, outcome.verdict
-        project = self.project(target.project_id)
+        project = self.project(outcome.account, target.project_id)
         group = GROUP_OF.get(verdict, "failed")
         project.targets[group] += 1
         if isinstance(target, ProjectLevel):
@@ -89,12 +92,20 @@ class Tally:
             if group == "failed":
                 self.failures.add(Failure.of(outcome))
 
-    def project(self, project_id: str) -> ProjectTally:
-        """The counts of a project, empty ones for a new one."""
-        project = self.projects.get(project_id)
+    def project(self, account: str, project_id: str) -> ProjectTally:
+        """The counts of an account's project, empty ones for a new one."""
+        projects = self.accounts.get(account)
+        if projects is None:
+            projects = self.accounts[account] = {}
+        project = projects.get(project_id)
         if project is None:
-            project = self.projects[project_id] = ProjectTally()
+            project = projects[project_id] = ProjectTally()
         return project
+
+    def projects(self) -> Iterator[ProjectTally]:
+        """The counts of every project of every account."""
+        for projects in self.accounts.values():
+            yield from projects.values()
 
     def add_cause(self, verdict: str, error_code: str | None, count: int, message: str) -> None:
         """Count targets of one cause. A certificate that is not trusted is a cause apart: another thing mends it."""
@@ -105,10 +116,10 @@ class Tally:
         else:
             cause.add(count, message)
 
-    def add_unsettled(self, project_id: str, count: int, project_level: bool) -> None:
+    def add_unsettled(self, account: str, project_id: str, count: int, project_level: bool) -> None:
         """Count targets that were planned and never sent; `project_level`: they are no groups."""
         if count:
-            project = self.project(project_id)
+            project = self.project(account, project_id)
             project.targets["unsettled"] += count
             if project_level:
                 add_counts(project.project_level, {"unsettled": count})
@@ -116,8 +127,9 @@ class Tally:
 
     def absorb(self, other: Tally) -> None:
         """Add another one's counts to this one's."""
-        for project_id, project in other.projects.items():
-            self.project(project_id).absorb(project)
+        for account, projects in other.accounts.items():
+            for project_id, project in projects.items():
+                self.project(account, project_id).absorb(project)
         add_counts(self.verdicts, other.verdicts)
         for (verdict, code, _), cause in other.causes.items():
             self.add_cause(verdict, code, cause.count, cause.message)
@@ -146,7 +158,7 @@ class Tally:
         targets = self.targets()
         status_codes: dict[int | None, int] = {}
         project_level: dict[str, int] = {}
-        for project in self.projects.values():
+        for project in self.projects():
             add_counts(status_codes, project.status_codes)
             add_counts(project_level, project.project_level)
         failures = [failure.line() for failure in self.failures.ordered()]
@@ -156,7 +168,11 @@ class Tally:
             "status_codes": status_codes_dict(status_codes),
             "verdicts": {str(verdict): self.verdicts[verdict] for verdict in sorted(self.verdicts)},
             "requests": {"sent": self.sent, "retries": self.retries, "throttled": self.throttled},
-            "projects": [self.projects[name].to_dict(name) for name in sorted(self.projects)],
+            "projects": [
+                projects[project_id].to_dict(account, project_id)
+                for account, projects in sorted(self.accounts.items())
+                for project_id in sorted(projects)
+            ],
             "failures": failures,
             "failures_omitted": targets["failed"] - len(failures),
             "causes": _causes_list(self.causes),
@@ -184,11 +200,8 @@ def _causes_list(causes: Mapping[_CauseKey, Cause]) -> list[dict[str, Any]]:
 def read_tally(fields: Fields) -> Tally:
     """Read back what `Tally.to_dict` made; `ConfigError` naming the key that is at odds with the others."""
     tally = Tally(None)
-    for project in fields.each("projects"):
-        project_id = project.text("project_id")
-        if project_id in tally.projects:
-            raise project.wrong("project_id", f"{project_id!r} is there twice")
-        tally.projects[project_id] = ProjectTally.from_fields(project)
+    for row in fields.each("projects"):
+        _read_project(row, tally)
     tally.verdicts = fields.counts("verdicts")
     for cause in fields.each("causes"):
         key = cause.text("verdict"), cause.optional_text("error_code")
@@ -206,16 +219,25 @@ def read_tally(fields: Fields) -> Tally:
     return tally
 
 
+def _read_project(fields: Fields, tally: Tally) -> None:
+    account, project_id = fields.text_if_there("account") or "", fields.text("project_id")
+    projects = tally.accounts.setdefault(account, {})
+    if project_id in projects:
+        owner = f" with account {account!r}" if account else ""
+        raise fields.wrong("project_id", f"{project_id!r} is there twice{owner}")
+    projects[project_id] = ProjectTally.from_fields(fields)
+
+
 def _check_sums(fields: Fields, tally: Tally) -> None:
     groups, codes = read_targets(fields, "targets"), Counter[str]()
     by_project, by_level = Counter[str](), Counter[str]()
-    for project in tally.projects.values():
+    for project in tally.projects():
         by_project.update(project.targets)
         by_level.update(project.project_level)
         codes.update({status_key(code): count for code, count in project.status_codes.items()})
     level = read_targets(fields, "project_level") if "project_level" in fields else {}
     failures = tally.failures.ordered()
-    answered = sum(project.answered for project in tally.projects.values())
+    answered = sum(project.answered for project in tally.projects())
     kept, caused = len(failures), sum(cause.count for cause in tally.causes.values())
     wrong = {
         "targets": any(groups[group] != by_project[group] for group in GROUPS),

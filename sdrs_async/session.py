@@ -29,7 +29,7 @@ from sdrs_async.report import Report, Scopes
 from sdrs_async.run import Finding, Run, Running, carry_report
 from sdrs_async.users import User
 
-__all__ = ["Lists", "Selected", "Session", "connect", "single_error"]
+__all__ = ["Lists", "Selected", "Session", "connect", "driving", "single_error"]
 
 # Seconds: connections are closed even by who is cancelled.
 _CLOSING = 3.0
@@ -133,7 +133,7 @@ class Session:
             run.hand_out(outcome)
 
         run = Run(Engine(self._fleet, deliver, self._retry), counted)
-        async with self._driving(run, self._readers(targets, run)):
+        async with driving(run, self._readers(targets, run)):
             yield run
 
     # ---- reading
@@ -147,7 +147,7 @@ class Session:
             finding.hand_out_of(account, target)
 
         finding = Finding(Engine(self._fleet, report.add, self._retry, accept=hand_out), report)
-        async with self._driving(finding, self._readers(targets, finding)):
+        async with driving(finding, self._readers(targets, finding)):
             yield finding
 
     @asynccontextmanager
@@ -155,33 +155,13 @@ class Session:
         """The lists of the service one by one, within the limits of this session."""
         report = self._report()
         run = Run(Engine(self._fleet, report.add, self._retry), report)
-        async with self._driving(run, [_Open()]):
+        async with driving(run, [_Open()]):
             yield Lists(run, self._users)
 
     # ---- putting a run together
 
     def _report(self) -> Report:
         return Report(self._scopes, clock=asyncio.get_running_loop().time)
-
-    @asynccontextmanager
-    async def _driving(self, run: Running[Any], readers: Iterable[Reader]) -> AsyncIterator[None]:
-        """Let a run go on beside the block, and not a moment longer. What the block raises leaves as it is."""
-        error: BaseException | None = None
-        run.open()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(run.drive, readers)
-            try:
-                yield
-            except (asyncio.CancelledError, GeneratorExit) as ending:
-                carry_report(ending, run.report)
-                raise
-            except BaseException as raised:  # the group of tasks would make a group of it, `sys.exit()` included
-                error = raised
-            finally:
-                run.shut()
-            tasks.cancel_scope.cancel()
-        if error is not None:
-            raise error
 
     def _readers(self, targets: Selected, run: Running[Any]) -> list[Reader]:
         return [
@@ -246,6 +226,27 @@ class Lists:
 
     def _ask(self, account: Account) -> Ask:
         return partial(self._run.ask, self._users[account.name])
+
+
+@asynccontextmanager
+async def driving(run: Running[Any], readers: Iterable[Reader]) -> AsyncIterator[None]:
+    """Let a run go on beside the block, and not a moment longer. What the block raises leaves as it is."""
+    error: BaseException | None = None
+    run.open()
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run.drive, readers)
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit) as ending:
+            carry_report(ending, run.report)
+            raise
+        except BaseException as raised:  # the group of tasks would make a group of it, `sys.exit()` included
+            error = raised
+        finally:
+            run.shut()
+        tasks.cancel_scope.cancel()
+    if error is not None:
+        raise error
 
 
 def _client(account: Account, concurrency: int | None, retry: RetryPolicy) -> Client:

@@ -24,7 +24,12 @@ from sdrs_async import (
     stream,
 )
 from sdrs_async.accounts import Account
+from sdrs_async.models import Call, Reply, Target
+from sdrs_async.reading import sources
+from sdrs_async.session import driving
 from sdrs_async.simulator import Simulator
+from tests.engine_runs import DELETED, engine_of
+from tests.virtual_time import run_virtual
 
 FREE = Limits(None, None, None, None, 64)
 
@@ -196,3 +201,25 @@ def test_a_stop_after_the_end_changes_nothing() -> None:
     run = asyncio.run(main())
     run.stop()
     assert not run.report.interrupted
+
+
+def test_an_answer_at_the_moment_at_which_a_stream_is_left_starts_nothing() -> None:
+    """The worker that gets it is awake by then, and sends nothing more."""
+
+    async def main() -> None:
+        wire: dict[Call, asyncio.Future[Reply]] = {}
+
+        async def send(call: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
+            wire[call] = asyncio.get_running_loop().create_future()
+            return await wire[call]
+
+        report = Report(clock=asyncio.get_running_loop().time)
+        engine, user = engine_of(send, report.add, Limits(None, 1, None, None, 8))
+        run = Run(engine, report)
+        async with driving(run, sources([("p", f"g{number}") for number in range(3)], 10, user)):
+            await asyncio.sleep(1)
+            wire[Target("p", "g0")].set_result(DELETED)
+        assert list(wire) == [Target("p", "g0")]
+        assert report.targets["done"] + report.targets["unsettled"] == 3
+
+    run_virtual(main())

@@ -260,8 +260,8 @@ class Engine:
 
     def _add(self, job: Job) -> None:
         self.settlement.add(job, self._loop.time())
-        if self._has_room():
-            self._wake()
+        if self._idle or self._workers < self._cap:
+            self._news.set()
 
     def ask(self, user: User, page: Listing) -> asyncio.Future[Reply]:
         """The reply to one page of a list, which takes its turn in the lane of its project as a target does.
@@ -324,14 +324,18 @@ class Engine:
         self._next_start.set(due if due > now else now + _SOON)
 
     async def _work(self, job: Job) -> None:
+        """Send one request after the other and give back the places of each; what ends the run leaves that to `_end`."""
         while True:
-            await self._serve(job)
+            late = await self._try(job)
             now = self._loop.time()
+            self.fleet.leave(job.lane, now, late)
+            self._given.discard(job)
+            self.settlement.look_ahead(job.lane, now)
             next_job = self._take(now)
             if next_job is None:
                 next_job = await self._next_job(now)
-            elif self._has_room():
-                self._wake()
+            elif self._idle or self._workers < self._cap:
+                self._news.set()
             job = next_job
 
     async def _next_job(self, now: float) -> Job:
@@ -341,14 +345,6 @@ class Engine:
             self._wake()
         self._arm(now)
         return await turn
-
-    async def _serve(self, job: Job) -> None:
-        """Send one request, settle what it means, and give its places back; what ends the run leaves that to `end`."""
-        late = await self._try(job)
-        now = self._loop.time()
-        self.fleet.leave(job.lane, now, late)
-        self._given.discard(job)
-        self.settlement.look_ahead(job.lane, now)
 
     async def _try(self, job: Job) -> float:
         """Send one request and settle what it means; the seconds for which the server may still count it."""

@@ -324,7 +324,7 @@ class Engine:
         self._next_start.set(due if due > now else now + _SOON)
 
     async def _work(self, job: Job) -> None:
-        """Send one request after the other and give back the places of each; what ends the run leaves that to `_end`."""
+        """Send one request after the other, and give back the places of each; at the end of the run `_end` does."""
         while True:
             late = await self._try(job)
             now = self._loop.time()

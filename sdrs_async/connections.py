@@ -98,7 +98,7 @@ class Incoming(ResponseHandler):
 
     def spoke_first(self) -> bool:
         """Whether a connection that was never used has got, or lost, something already."""
-        return self.should_close or not self.is_connected()
+        return bool(self.should_close or not self.is_connected() or self.has_unread())
 
     def close(self) -> None:
         """Cut the connection off: nothing that is buffered goes out any more, neither does TLS take its leave.

@@ -118,8 +118,9 @@ async def test_an_answer_too_many_is_credited_to_nobody() -> None:
 
 @pytest.mark.parametrize("extra", [NO_CONTENT, NO_CONTENT[:9], b"0\r\n\r\n", b"\r\n", REFUSED, b"x"])
 @pytest.mark.parametrize("over", ["plain", "tls"])
+@pytest.mark.parametrize("read", [False, True], ids=["unread", "read"])
 async def test_a_connection_with_unread_bytes_is_not_used_again(
-    extra: bytes, over: str, parser: str, tls: tuple[ssl.SSLContext, str]
+    extra: bytes, read: bool, over: str, parser: str, tls: tuple[ssl.SSLContext, str]
 ) -> None:
     """Whatever came after the answer, and whether the loop has read it yet: the next request has another connection."""
     go, gone = asyncio.Event(), asyncio.Event()
@@ -143,6 +144,8 @@ async def test_a_connection_with_unread_bytes_is_not_used_again(
             go.set()
             await gone.wait()
             await until(lambda: idle.has_unread() or not idle.is_connected())
+            if read:
+                await until(lambda: not idle.has_unread() or not idle.is_connected())
             reply = await client.send(TARGET, LONG)
             assert (reply.verdict, reply.status_code) == (Verdict.FORBIDDEN, 500)
             assert server.connections == 2

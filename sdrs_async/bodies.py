@@ -11,10 +11,10 @@ import aiohttp
 
 __all__ = ["parse_page", "read_whole", "unpacked"]
 
-# What 999 items of a list reach a third of; each mark begins or divides values. More of them, or longer numbers, could
+# 999 items of a list hold half of that; each mark begins or divides values. More of them, or longer numbers, could
 # hold the event loop for longer than 50 ms, since parsing keeps the interpreter's lock.
-_MOST_MARKS = 80_000
-_MOST_ESCAPES = 1_000_000
+_MOST_MARKS = 50_000
+_MOST_ESCAPES = 300_000
 _LONGEST_NUMBER = 20
 _STEP = 1 << 20  # bytes that are unpacked before the event loop has its turn
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})

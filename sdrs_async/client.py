@@ -203,7 +203,8 @@ class Client:
         elapsed = time.perf_counter() - started
         response.release()
         date = parse_date(response.headers.get("Date"))
-        return Reply(Verdict.READ, response.status, request_id=request_id(response), elapsed=elapsed, date=date)
+        reply = Reply(Verdict.READ, response.status, request_id=request_id(response), elapsed=elapsed, date=date)
+        return _without_credentials(reply, {}, site)
 
     async def _reply(self, response: aiohttp.ClientResponse, elapsed: float, seconds: float) -> Reply:
         try:

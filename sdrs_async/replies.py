@@ -17,10 +17,8 @@ from sdrs_async.wire import classify, one_line, parse_date, parse_error, parse_r
 
 __all__ = ["read_page", "read_reply", "request_id", "sign_in_reply", "unreachable", "without_secrets"]
 
-# `user:password@` before a host, its marks as they are or percent-encoded, and `user@` behind `//`.
-_USER_INFO = re.compile(
-    r"(?:(?<=//)|(?<=%2F%2F))[^\s/?#]*(?:@|%40)|[^\s/?#@'\"<>()]+(?::|%3A)[^\s/?#]*(?:@|%40)", re.IGNORECASE
-)
+_PERCENT = re.compile("%(40|3a|2f)", re.IGNORECASE)  # @ : /
+_OPENING = re.compile("/(?:  )?/")
 _REQUEST_IDS = ("X-Request-Id", "X-IAM-Trace-Id")
 
 
@@ -131,4 +129,17 @@ def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, elapsed: float) -> Re
 
 def _shown(text: str) -> str:
     """What an exception says, on one line, without the user and password that a URL in it may hold."""
-    return one_line(_USER_INFO.sub("***@", text))
+    return one_line(" ".join(map(_without_user_info, text.split())))
+
+
+def _without_user_info(word: str) -> str:
+    """`user:password@`, and whatever stands between `//` and a later `@`, percent-encoded or not, becomes `***@`.
+
+    Sooner too much than too little: a password may hold any mark. An address of mail has no colon.
+    """
+    marks = _PERCENT.sub(lambda found: f"  {chr(int(found[1], 16))}", word)  # each is as long as before
+    end = marks.rfind("@")
+    opening = _OPENING.search(marks, 0, max(end, 0))
+    if opening is None and ":" not in marks[: max(end, 0)]:
+        return word
+    return f"{word[: opening.end() if opening else 0]}***@{word[end + 1 :]}"

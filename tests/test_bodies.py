@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import math
 import subprocess
 import sys
 import time
@@ -247,6 +248,15 @@ def test_no_honest_page_comes_near_the_bounds() -> None:
     page = parse_page(HONEST)
     assert isinstance(page, dict)
     assert (len(page["server_groups"]), page["count"]) == (999, 999)
+
+
+def test_a_fraction_is_not_a_number() -> None:
+    """No field of a list is one, and to convert the worst of them takes long: an id that is one is none."""
+    page = parse_page(b'{"id":2.5,"n":-12,"big":1e3,"none":null}')
+    assert isinstance(page, dict)
+    assert math.isnan(page["id"])
+    assert math.isnan(page["big"])
+    assert (page["n"], page["none"]) == (-12, None)
 
 
 @pytest.mark.parametrize("body", [b"", b"\xff", b"<html>", b'{"a":1', b'{"a":NaNN}', b"\xef\xbb\xbf{"])

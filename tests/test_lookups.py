@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -148,3 +150,37 @@ def test_a_silent_name_server_delays_no_exit() -> None:
     """A run that is cancelled ends with its process, though the look-up never does."""
     done = subprocess.run([sys.executable, "-c", CHILD], capture_output=True, text=True, check=True, timeout=30)
     assert (done.stdout, done.stderr) == ("cancelled\n", "")
+
+
+COMMAND = """
+import runpy, socket, sys, threading
+
+def getaddrinfo(*_, **__):
+    print("asked", flush=True)
+    threading.Event().wait()
+socket.getaddrinfo = getaddrinfo
+sys.argv[0] = "sdrs-async"
+runpy.run_module("sdrs_async", run_name="__main__")
+"""
+
+
+def test_a_silent_name_server_delays_no_second_ctrl_c(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command ends at the second SIGINT, with its report."""
+    monkeypatch.setenv("OS_TOKEN", "t")
+    targets = tmp_path / "targets.csv"
+    targets.write_text(f"project_id,server_group_id\n{'0' * 32},decf224d-87fe-403a-8721-037a1a45c287\n")
+    files = ["--targets", str(targets), "--json", str(tmp_path / "report.json")]
+    command = [sys.executable, "-c", COMMAND, "clean", *files, "--endpoint", "https://sdrs.test", "--yes"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "asked\n"
+        process.send_signal(signal.SIGINT)
+        while "interrupted" not in (line := process.stderr.readline()):
+            assert line
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(30) == 130
+        finally:
+            process.kill()
+    assert (tmp_path / "report.json").exists()

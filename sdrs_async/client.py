@@ -17,8 +17,11 @@ import anyio
 from yarl import URL
 
 from sdrs_async.auth import Auth, SignInFailed
+from sdrs_async.bodies import read_whole, unpacked
+from sdrs_async.connections import Connections
 from sdrs_async.deadlines import Deadlines
 from sdrs_async.errors import AuthenticationError, ConfigError
+from sdrs_async.lookups import Lookups
 from sdrs_async.models import Call, Limits, Listing, Reply, Request, RetryPolicy, Verdict
 from sdrs_async.replies import read_page, read_reply, request_id, sign_in_reply, unreachable, without_secrets
 from sdrs_async.sites import Site, tls_context
@@ -29,7 +32,7 @@ __all__ = ["Client"]
 log = logging.getLogger("sdrs_async")
 
 _MAX_ERROR_BODY = 64 * 1024
-_MAX_PAGE = 64 * 1024 * 1024
+_MAX_PAGE = 8 * 1024 * 1024
 _CONNECT_TIMEOUT = 10.0
 # Headers of a credential that are worth nothing to anybody else.
 _HARMLESS = frozenset({"x-sdk-date", "x-project-id", "x-domain-id", "host", "content-type"})
@@ -84,12 +87,15 @@ class Client:
 
     async def __aenter__(self) -> Self:
         self._deadlines = Deadlines()
-        connector = aiohttp.TCPConnector(limit=self._pool, ssl=self._tls)
+        seconds = self._timeout.sock_connect or _CONNECT_TIMEOUT
+        connector = Connections(limit=self._pool, ssl=self._tls, resolver=Lookups(seconds))
         self._session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=self._timeout,
-            headers={"User-Agent": "sdrs-async"},
+            # Nothing packed is asked for, and what comes packed all the same is unpacked within bounds (`bodies`).
+            headers={"User-Agent": "sdrs-async", "Accept-Encoding": "identity"},
+            auto_decompress=False,
             # aiohttp's own reading of the environment (trust_env) would also send what ~/.netrc holds.
             trust_env=False,
         )
@@ -111,15 +117,13 @@ class Client:
         `timeout` is in seconds, signing included. What a server or network does is data; `ConfigError` only for an id
         that is refused, and for a list of IAM where no `iam_endpoint` was given.
         """
-        request, url, proxy = self._request(call)
+        request, url, site = self._request(call)
         started = time.perf_counter()
         headers: Mapping[str, str] | None = None
         try:
             with self._deadlines.after(timeout):
                 headers = await self._auth.sign(request, call.project_id)
-                response = await self._session.request(
-                    request.method, url, headers=headers, allow_redirects=False, proxy=proxy
-                )
+                response = await self._ask(request.method, url, site, headers)
                 elapsed = time.perf_counter() - started
                 page = await self._read_page(response) if request.method == "GET" else None
         except AuthenticationError as error:
@@ -130,8 +134,7 @@ class Client:
             reply = (
                 await self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
             )
-        if headers and (reply.message or reply.error_code or _may_echo(reply.request_id, headers)):
-            reply = without_secrets(reply, [value for name, value in headers.items() if name.lower() not in _HARMLESS])
+        reply = _without_credentials(reply, headers or {}, site)
         if reply.verdict is Verdict.UNAUTHORIZED and not self._auth.invalidate(call.project_id, headers or {}):
             reply = replace(reply, retryable=False)
         if log.isEnabledFor(logging.DEBUG):
@@ -143,17 +146,25 @@ class Client:
             )  # fmt: skip
         return reply
 
-    def _request(self, call: Call) -> tuple[Request, URL, URL | None]:
-        """What to sign, the same URL as aiohttp takes it (not parsed again: that costs 2 microseconds), the proxy."""
+    def _ask(self, method: str, url: URL, site: Site, headers: Mapping[str, str]) -> Awaitable[aiohttp.ClientResponse]:
+        """The request, with the proxy's credential for the proxy: beside it in plain http, else in its CONNECT."""
+        if site.proxy_headers and not site.is_https:
+            headers = {**headers, **site.proxy_headers}
+        return self._session.request(
+            method, url, headers=headers, allow_redirects=False, proxy=site.proxy, proxy_headers=site.proxy_headers
+        )
+
+    def _request(self, call: Call) -> tuple[Request, URL, Site]:
+        """What to sign, the same URL as aiohttp takes it (not parsed again: that costs 2 microseconds), and where."""
         path = path_of(call)
         if not isinstance(call, Listing):
             site = self._site
             request = Request("DELETE", site.endpoint + path, {}, site.host, site.root + path)
-            return request, site.base.with_path(request.path, encoded=True), site.proxy
+            return request, site.base.with_path(request.path, encoded=True), site
         site = self._iam_site() if call.at_iam else self._site
         url = f"{site.endpoint}{path}{'?' if call.query else ''}{call.query}"
         request = Request("GET", url, host=site.host, path=site.root + path, query=call.query)
-        return request, URL(url, encoded=True), site.proxy
+        return request, URL(url, encoded=True), site
 
     def _iam_site(self) -> Site:
         if self._iam is None:
@@ -186,15 +197,14 @@ class Client:
         started = time.perf_counter()
         try:
             with self._deadlines.after(timeout):
-                response = await self._session.get(
-                    URL(f"{site.endpoint}/", encoded=True), allow_redirects=False, proxy=site.proxy
-                )
+                response = await self._ask("GET", URL(f"{site.endpoint}/", encoded=True), site, {})
         except (aiohttp.ClientError, OSError) as error:
-            return unreachable(error, time.perf_counter() - started)
+            return _without_credentials(unreachable(error, time.perf_counter() - started), {}, site)
         elapsed = time.perf_counter() - started
         response.release()
         date = parse_date(response.headers.get("Date"))
-        return Reply(Verdict.READ, response.status, request_id=request_id(response), elapsed=elapsed, date=date)
+        reply = Reply(Verdict.READ, response.status, request_id=request_id(response), elapsed=elapsed, date=date)
+        return _without_credentials(reply, {}, site)
 
     async def _reply(self, response: aiohttp.ClientResponse, elapsed: float, seconds: float) -> Reply:
         try:
@@ -209,25 +219,30 @@ class Client:
         """The whole body of a page, if it is one."""
         if not 200 <= response.status < 300:
             return None
-        body = bytearray()
         try:
-            while chunk := await response.content.readany():
-                body += chunk
-                if len(body) > _MAX_PAGE:
-                    raise aiohttp.ClientPayloadError(f"a page of more than {_MAX_PAGE >> 20} MiB")
+            return await read_whole(response, _MAX_PAGE)
         finally:
             if not response.closed:
                 response.close()
-        return bytes(body)
 
     async def _read_some(self, response: aiohttp.ClientResponse, seconds: float) -> bytes:
         """The first 64 KiB of an error body, or what of it came within the time."""
-        body = bytearray()
+        body, most = bytearray(), _MAX_ERROR_BODY
         # The status line came, and it decides: a body cut off or too slow is not worth losing it for.
         with suppress(aiohttp.ClientError, OSError), self._deadlines.after(seconds):
-            while len(body) < _MAX_ERROR_BODY and (chunk := await response.content.read(_MAX_ERROR_BODY - len(body))):
+            while len(body) < most and (chunk := await response.content.read(most - len(body))):
                 body += chunk
-        return bytes(body)
+        with suppress(aiohttp.ClientError):
+            return (await unpacked(bytes(body), response.headers.get("Content-Encoding", ""), most))[:most]
+        return b""
+
+
+def _without_credentials(reply: Reply, headers: Mapping[str, str], site: Site) -> Reply:
+    """A reply without the credential that the request had, or the proxy's."""
+    if not (reply.message or reply.error_code or site.proxy_secrets or _may_echo(reply.request_id, headers)):
+        return reply
+    own = [value for name, value in headers.items() if name.lower() not in _HARMLESS]
+    return without_secrets(reply, [*own, *site.proxy_secrets])
 
 
 def _may_echo(text: str | None, headers: Mapping[str, str]) -> bool:

@@ -18,6 +18,7 @@ from sdrs_async import diagnosis, listing
 from sdrs_async.accounts import Account
 from sdrs_async.diagnosis import Found, State, failed, passed, skipped
 from sdrs_async.errors import ConfigError, ListingError
+from sdrs_async.lookups import Lookups
 from sdrs_async.models import Listing, Reply, Verdict
 from sdrs_async.paced import PacedClient
 from sdrs_async.pacing import Gate
@@ -161,12 +162,10 @@ class _Examination:
 
     async def _has_address(self, site: Site) -> bool:
         url = site.proxy or site.base
-        with anyio.move_on_after(self._seconds):
-            try:
-                await anyio.getaddrinfo(url.host or "", url.port)
-            except OSError:
-                return False
-        return True
+        try:
+            return bool(await Lookups(self._seconds).resolve(url.host or "", url.port or 0))
+        except OSError:
+            return False
 
     def _tls(self, reply: Reply, site: Site) -> Found:
         ca_file = self._account.ca_file

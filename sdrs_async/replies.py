@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 
 import aiohttp
 
 from sdrs_async.auth import SignInFailed
+from sdrs_async.bodies import parse_page
+from sdrs_async.connections import NOTHING_SENT
 from sdrs_async.errors import AuthenticationError
 from sdrs_async.models import Reply, Verdict
 from sdrs_async.wire import classify, one_line, parse_date, parse_error, parse_retry_after, parse_throttle
 
 __all__ = ["read_page", "read_reply", "request_id", "sign_in_reply", "unreachable", "without_secrets"]
 
+_PERCENT = re.compile("%(40|3a|2f)", re.IGNORECASE)  # @ : /
+_OPENING = re.compile("/(?:  )?/")
 _REQUEST_IDS = ("X-Request-Id", "X-IAM-Trace-Id")
 
 
@@ -27,13 +31,14 @@ def sign_in_reply(error: AuthenticationError) -> Reply:
 
 def read_page(response: aiohttp.ClientResponse, body: bytes, elapsed: float) -> Reply:
     """One page of a list, or what is none: as a fault of the service, which another try may mend."""
+    verdict, message, data = Verdict.TRANSIENT, "the answer is no JSON object", None
     try:
-        data = json.loads(body)
-    except (ValueError, RecursionError):
-        data = None
-    verdict, message = (
-        (Verdict.READ, "") if isinstance(data, dict) else (Verdict.TRANSIENT, "the answer is no JSON object")
-    )
+        value = parse_page(body)
+    except ValueError as error:
+        message = str(error)
+    else:
+        if isinstance(value, dict):
+            verdict, message, data = Verdict.READ, "", value
     return Reply(
         verdict, response.status, message=message, request_id=request_id(response), elapsed=elapsed, data=data,
         date=parse_date(response.headers.get("Date")),
@@ -99,17 +104,42 @@ def unreachable(error: Exception, elapsed: float, *, sent: bool = True) -> Reply
         return _refused_by_proxy(error, elapsed)
     bad_certificate = isinstance(error, aiohttp.ClientConnectorCertificateError)
     timed_out = isinstance(error, TimeoutError)
-    text = f"no answer within {elapsed:.1f} s" if timed_out else one_line(str(error)) or type(error).__name__
-    never_sent = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    text = f"no answer within {elapsed:.1f} s" if timed_out else _shown(str(error)) or type(error).__name__
     return Reply(
         Verdict.UNREACHABLE, message=text, retryable=not bad_certificate, timed_out=timed_out,
-        lost=sent and not never_sent, sent=sent, elapsed=elapsed,
+        lost=sent and not _never_sent(error), sent=sent, elapsed=elapsed,
     )  # fmt: skip
+
+
+def _never_sent(error: BaseException) -> bool:
+    """Whether not a byte of the request can have reached the server."""
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        return True
+    # A time-out is raised from the cancellation that ended the request.
+    return any(NOTHING_SENT in getattr(each, "__notes__", ()) for each in (error, error.__cause__))
 
 
 def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, elapsed: float) -> Reply:
     """The proxy opened no tunnel. Only its 407 is an answer: its 404 says nothing of a protection group."""
-    text = one_line(f"the proxy answered {error.status} {error.message}")
+    text = _shown(f"the proxy answered {error.status} {error.message}")
     if error.status == 407:
         return Reply(Verdict.REJECTED, 407, message=text, elapsed=elapsed)
     return Reply(Verdict.UNREACHABLE, message=text, elapsed=elapsed)
+
+
+def _shown(text: str) -> str:
+    """What an exception says, on one line, without the user and password that a URL in it may hold."""
+    return one_line(" ".join(map(_without_user_info, text.split())))
+
+
+def _without_user_info(word: str) -> str:
+    """`user:password@`, and whatever stands between `//` and a later `@`, percent-encoded or not, becomes `***@`.
+
+    Sooner too much than too little: a password may hold any mark. An address of mail has no colon.
+    """
+    marks = _PERCENT.sub(lambda found: f"  {chr(int(found[1], 16))}", word)  # each is as long as before
+    end = marks.rfind("@")
+    opening = _OPENING.search(marks, 0, max(end, 0))
+    if opening is None and ":" not in marks[: max(end, 0)]:
+        return word
+    return f"{word[: opening.end() if opening else 0]}***@{word[end + 1 :]}"

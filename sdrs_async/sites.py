@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import ssl
+from base64 import b64encode
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -53,10 +54,13 @@ def _is_loopback(host: str) -> bool:
 class Site:
     """One endpoint, checked and taken apart once. `host` goes out as it is here, with the port if it needs one.
 
+    `proxy` is without user and password, since aiohttp shows URLs in its errors: `proxy_headers` hold them, and are for
+    the proxy alone; `proxy_secrets` is what must not be shown of them.
+
     Raises `ConfigError` like `check_endpoint`, and for a proxy in the environment that is none.
     """
 
-    __slots__ = ("base", "endpoint", "host", "is_https", "proxy", "root")
+    __slots__ = ("base", "endpoint", "host", "is_https", "proxy", "proxy_headers", "proxy_secrets", "root")
 
     def __init__(self, endpoint: str, *, allow_http: bool = False) -> None:
         self.endpoint = check_endpoint(endpoint, allow_http=allow_http)
@@ -65,7 +69,8 @@ class Site:
         self.host = self.base.host_port_subcomponent or ""
         self.is_https = self.base.scheme == "https"
         proxy = _proxy_of(self.endpoint)
-        self.proxy = URL(proxy) if proxy else None
+        self.proxy = proxy.origin() if proxy else None
+        self.proxy_headers, self.proxy_secrets = _credential(proxy) if proxy else ({}, ())
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -76,7 +81,7 @@ def tls_context(ca_file: str | None) -> ssl.SSLContext:
         raise ConfigError(f"the CA file {ca_file!r} cannot be used: {error}") from None
 
 
-def _proxy_of(endpoint: str) -> str | None:
+def _proxy_of(endpoint: str) -> URL | None:
     """The proxy that HTTPS_PROXY, HTTP_PROXY and NO_PROXY name for this endpoint; never one for this machine itself.
 
     Plain http is allowed on loopback because it stays here: through a proxy it would not. Raises `ConfigError`.
@@ -84,14 +89,24 @@ def _proxy_of(endpoint: str) -> str | None:
     parts = urlsplit(endpoint)
     if _is_loopback(parts.hostname or "") or proxy_bypass(parts.netloc):
         return None
-    proxy = getproxies().get(parts.scheme)
-    if proxy is None:
+    named = getproxies().get(parts.scheme)
+    if named is None:
         return None
-    proxy = proxy if "://" in proxy else f"http://{proxy}"
     try:
-        usable = URL(proxy).scheme in ("http", "https") and URL(proxy).host
+        proxy = URL(named if "://" in named else f"http://{named}")
+        # A password with a bare / or # in it would be cut there, and its first half taken for a host or port.
+        usable = proxy.scheme in ("http", "https") and proxy.host and "@" not in f"{proxy.path_qs}{proxy.fragment}"
     except ValueError:
         usable = None
     if not usable:  # not shown: a password may be in it
         raise ConfigError(f"{parts.scheme.upper()}_PROXY is not the URL of a proxy, like http://proxy.example.com:3128")
     return proxy
+
+
+def _credential(proxy: URL) -> tuple[dict[str, str], tuple[str, ...]]:
+    """The headers that give a proxy its user and password, and each spelling of them that could be shown."""
+    if proxy.user is None and proxy.password is None:
+        return {}, ()
+    user, password = proxy.user or "", proxy.password or ""
+    packed = b64encode(f"{user}:{password}".encode()).decode()
+    return {"Proxy-Authorization": f"Basic {packed}"}, (packed, password, proxy.raw_password or "")

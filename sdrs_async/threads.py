@@ -12,12 +12,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar, TypeVarTuple
 
-__all__ = ["in_daemon_thread", "room"]
+__all__ = ["NoRoom", "in_daemon_thread", "room"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 _MOST = 16
+
+
+class NoRoom(TimeoutError):
+    """As many threads as there is room for have not come to an end."""
 
 
 def room() -> threading.Semaphore:
@@ -29,10 +33,10 @@ async def in_daemon_thread(room: threading.Semaphore, function: Callable[[*Ts], 
     """What `function(*args)` returns or raises, from a daemon thread of its own.
 
     Cancelling ends the wait at once and abandons the thread: it runs on, and its outcome is dropped. Raises
-    `TimeoutError` when the room is full: a server that never comes to an end would fill the machine with threads.
+    `NoRoom` when the room is full: a server that never comes to an end would fill the machine with threads.
     """
     if not room.acquire(blocking=False):
-        raise TimeoutError
+        raise NoRoom
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[Callable[[], T]] = loop.create_future()
 

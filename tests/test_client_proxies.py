@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
+from base64 import b64encode
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from urllib.parse import unquote
 
+import aiohttp
 import anyio
 import pytest
 import trustme
@@ -16,6 +20,7 @@ from sdrs_async.auth import StaticToken
 from sdrs_async.client import Client
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Limits, Reply, RetryPolicy, Target, Verdict
+from sdrs_async.replies import unreachable
 from tests.raw_server import Connection, RawServer, answer, serving
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
@@ -210,6 +215,123 @@ async def test_a_tunnel_that_is_refused_is_no_answer_of_the_service(
         assert (reply.verdict, reply.status_code, reply.retryable) == (Verdict.UNREACHABLE, None, True)
         assert f"the proxy answered {status}" in reply.message
         assert len(proxy.arrivals) == 1
+
+
+# ---- the proxy's password
+
+PASSWORD = "pa55/wo:rd@1"
+QUOTED = "pa55%2Fwo%3Ard%401"
+BASIC = b64encode(f"user:{PASSWORD}".encode()).decode()
+SPELLINGS = (PASSWORD, QUOTED, BASIC, PASSWORD.replace("/", "\\/"), "pa55")
+ECHO = f"user:{PASSWORD} {QUOTED} {BASIC} http://user:{QUOTED}@proxy.test"
+ANSWERS = {
+    "ssh": b"SSH-2.0-OpenSSH_9.2\r\n",
+    "tls": b"\x15\x03\x01\x00\x02\x02\x46",
+    "socks": b"\x05\xff",
+    "garbage": bytes(range(256)),
+    "closes": b"",
+    "half": b"HTTP/1.1 2",
+    **{
+        f"{status} {where}": answer(status, ECHO.encode()).replace(
+            b"Reason", ECHO.encode() if where == "head" else b"No"
+        )
+        for status in (403, 407, 502)
+        for where in ("head", "body")
+    },
+    "json": answer(403, b'{"error":{"code":"X.1","message":"Basic %s, user:pa55\\/wo:rd@1"}}' % BASIC.encode()),
+    "header": answer(502, b"", f"X-Request-Id: {BASIC}"),
+}
+
+
+@pytest.mark.parametrize("what", ANSWERS)
+@pytest.mark.parametrize("scheme", ["http", "https"])
+@pytest.mark.parametrize("call", ["send", "greet"])
+async def test_no_text_holds_the_proxys_password(
+    what: str, scheme: str, call: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever the proxy's port speaks, and whatever it echoes: not in the reply, not in a log, in no spelling."""
+    caplog.set_level(logging.DEBUG)
+
+    async def handler(connection: Connection, head: bytes) -> None:
+        await connection.send(ANSWERS[what])
+
+    async with serving(handler) as proxy:
+        monkeypatch.setenv(f"{scheme.upper()}_PROXY", f"http://user:{QUOTED}@127.0.0.1:{proxy.port}")
+        site = f"{scheme}://sdrs.test"
+        async with Client(site, StaticToken("t0ken"), limits=Limits(), retry=RetryPolicy(), allow_http=True) as client:
+            reply = await (client.send(TARGET, LONG) if call == "send" else client.greet(LONG))
+            assert proxy.header("Proxy-Authorization") == f"Basic {BASIC}"
+            shown = f"{reply!r} {client!r} {vars(client)!r} {caplog.text}"
+    assert [spelled for spelled in SPELLINGS if spelled in shown] == []
+
+
+async def test_the_proxys_password_goes_to_the_proxy_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once, decoded, whether it is for plain http or a tunnel."""
+    tls, ca_file = _certificate("sdrs.test", tmp_path)
+    async with serving(_no_content, tls) as server, _tunnels(server.port) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{QUOTED}@127.0.0.1:{proxy.port}")
+        assert (await _send("https://sdrs.test", ca_file)).verdict is Verdict.DELETED
+        assert proxy.header("Proxy-Authorization") == f"Basic {BASIC}"
+        assert server.header("Proxy-Authorization") is None
+
+
+async def test_two_sends_share_a_tunnel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password apart from the URL does not part the connections."""
+    tls, ca_file = _certificate("sdrs.test", tmp_path)
+    async with serving(_no_content, tls) as server, _tunnels(server.port) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:{QUOTED}@127.0.0.1:{proxy.port}")
+        async with Client(
+            "https://sdrs.test", StaticToken("t"), limits=Limits(), retry=RetryPolicy(), ca_file=ca_file
+        ) as client:
+            for _ in range(3):
+                assert (await client.send(TARGET, LONG)).verdict is Verdict.DELETED
+        assert (proxy.connections, server.connections) == (1, 1)
+
+
+@pytest.mark.parametrize("user_info", ["user", "user:", ":pw", "\u00fc:\u4e2d", "u%20r:%e4%b8%ad"])
+async def test_any_user_and_password_go_out(user_info: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Either may be missing, and neither need be ASCII."""
+    user, _, password = unquote(user_info).partition(":")
+    async with _proxy() as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://{user_info}@127.0.0.1:{proxy.port}")
+        assert (await _send("http://sdrs.test")).verdict is Verdict.DELETED
+        basic = b64encode(f"{user}:{password}".encode()).decode()
+        assert proxy.header("Proxy-Authorization") == f"Basic {basic}"
+
+
+@pytest.mark.parametrize("mark", ["/", "#", "?"])
+async def test_a_password_that_breaks_its_url_is_refused_unseen(mark: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`user:12/34@host` would make a host `user` of it and show the first half."""
+    monkeypatch.setenv("HTTPS_PROXY", f"http://user:12{mark}34@proxy.test:3128")
+    with pytest.raises(ConfigError, match="is not the URL of a proxy") as caught:
+        Client("https://sdrs.test", StaticToken("t"), limits=Limits(), retry=RetryPolicy())
+    assert "12" not in str(caught.value).replace("3128", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("400, message='x', url='http://user:pw@sdrs.test:443'", "400, message='x', url='http://***@sdrs.test:443'"),
+        ("https://user@h/p", "https://***@h/p"),
+        ("http://u:p%40w@h", "http://***@h"),
+        ("http%3A%2F%2Fuser%3Apw%40host", "http%3A%2F%2F***@host"),
+        ("via user:pw@proxy:3128 failed", "via ***@proxy:3128 failed"),
+        ("via (user%3apw%40proxy)", "via ***@proxy)"),
+        ("http://u:a@b@h", "http://***@h"),
+        ("Cannot connect to host sdrs.test:443 ssl:default [refused]", None),
+        ("no route: ask admin@example.com", None),
+        ("the password=a/b:c@d of http://h", "the ***@d of http://h"),
+    ],
+)
+def test_user_info_is_struck_from_what_an_exception_says(text: str, shown: str | None) -> None:
+    """As it is, or percent-encoded; an address of mail is none."""
+    assert unreachable(aiohttp.ClientError(text), 0).message == (shown or text)
+
+
+def test_striking_takes_little_time() -> None:
+    """A long text that nearly matches is no trap."""
+    for text in ("a:" * 50_000, "//" * 50_000, "a:b" + "%4" * 50_000, ":" * 100_000, "a" * 100_000):
+        assert len(unreachable(aiohttp.ClientError(text), 0).message) <= 500
 
 
 # ---- netrc

@@ -1,0 +1,266 @@
+"""Bodies of answers: bounded as they come, as they are unpacked, and as they are parsed."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import math
+import subprocess
+import sys
+import time
+import zlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from sdrs_async.auth import StaticToken
+from sdrs_async.bodies import parse_page, unpacked
+from sdrs_async.client import Client
+from sdrs_async.models import Limits, Listing, Reply, RetryPolicy, Target, Verdict
+from tests.raw_server import Connection, RawServer, answer, serving
+
+pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
+
+LONG = 60.0
+MIB = 1 << 20
+PAGE = b'{"server_groups":[{"id":"a"}],"count":1}'
+CALLS: dict[str, Listing | Target] = {
+    "page": Listing("/v1/p1/server-groups", "", "p1"),
+    "delete": Target("p1", "g1"),
+}
+ERROR = b'{"error":{"code":"SDRS.1013","message":"no such group"}}'
+
+
+def _deflated(data: bytes, wbits: int) -> bytes:
+    stream = zlib.compressobj(wbits=wbits)
+    return stream.compress(data) + stream.flush()
+
+
+@asynccontextmanager
+async def _answering(reply: bytes) -> AsyncIterator[tuple[RawServer, Client]]:
+    async def handler(connection: Connection, head: bytes) -> bytes:
+        return reply
+
+    async with (
+        serving(handler) as server,
+        Client(server.url, StaticToken("a-token"), limits=Limits(), retry=RetryPolicy()) as client,
+    ):
+        yield server, client
+
+
+async def _reply(status: int, body: bytes, *headers: str) -> Reply:
+    async with _answering(answer(status, body, *headers)) as (server, client):
+        reply = await client.send(CALLS["page" if status == 200 else "delete"], LONG)
+        assert len(server.arrivals) == 1
+        return reply
+
+
+@pytest.mark.parametrize("call", ["page", "delete"])
+async def test_nothing_packed_is_asked_for(call: str) -> None:
+    """Neither for a list nor for a delete."""
+    async with _answering(answer(200, PAGE)) as (server, client):
+        await client.send(CALLS[call], LONG)
+        assert server.header("Accept-Encoding") == "identity"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pack"),
+    [
+        ("gzip", gzip.compress),
+        ("GZIP", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("deflate", zlib.compress),
+        ("deflate", lambda data: _deflated(data, -15)),
+        ("identity", bytes),
+        ("", bytes),
+    ],
+)
+async def test_what_comes_packed_all_the_same_is_read(encoding: str, pack: type[bytes]) -> None:
+    """A gateway that packs whatever it is asked is no reason to fail."""
+    reply = await _reply(200, pack(PAGE), f"Content-Encoding: {encoding}")
+    assert (reply.verdict, reply.data) == (Verdict.READ, json.loads(PAGE))
+    refused = await _reply(400, pack(ERROR), f"Content-Encoding: {encoding}")
+    assert (refused.verdict, refused.error_code, refused.message) == (Verdict.GONE, "SDRS.1013", "no such group")
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "compress", "x\u00e9", "gzip"])
+async def test_what_cannot_be_unpacked_keeps_its_status(encoding: str) -> None:
+    """An error has its status whatever its body is; a page is no answer, and worth another try."""
+    refused = await _reply(403, b"\x1b\x06 nothing that anybody could unpack", f"Content-Encoding: {encoding}")
+    assert (refused.verdict, refused.status_code) == (Verdict.FORBIDDEN, 403)
+    page = await _reply(200, b"\x1b\x06 nothing that anybody could unpack", f"Content-Encoding: {encoding}")
+    assert (page.verdict, page.retryable) == (Verdict.UNREACHABLE, True)
+    assert "packed" in page.message
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
+@pytest.mark.parametrize("status", [204, 404])
+async def test_an_empty_body_is_not_unpacked(encoding: str, status: int) -> None:
+    """A head may name a packing where there is no body."""
+    reply = await _reply(status, b"", f"Content-Encoding: {encoding}")
+    assert reply.status_code == status
+
+
+@pytest.mark.parametrize(("size", "verdict"), [(8 * MIB, Verdict.READ), (8 * MIB + 1, Verdict.UNREACHABLE)])
+@pytest.mark.parametrize("packed", [False, True])
+async def test_a_page_is_at_most_8_mib_unpacked(size: int, verdict: Verdict, packed: bool) -> None:
+    """One byte more is refused, and named."""
+    body = b'{"a":"' + b"x" * (size - 8) + b'"}'
+    reply = await _reply(200, gzip.compress(body) if packed else body, *["Content-Encoding: gzip"] * packed)
+    assert reply.verdict is verdict
+    assert reply.message == ("" if verdict is Verdict.READ else "the answer is longer than 8 MiB")
+
+
+async def test_an_error_body_is_64_kib_unpacked() -> None:
+    """What stands behind that is not read, packed or not."""
+    body = b'{"pad":"' + b" " * (64 << 10) + b'","code":"SDRS.1013"}'
+    assert (await _reply(400, body)).error_code is None
+    assert (await _reply(400, gzip.compress(body), "Content-Encoding: gzip")).error_code is None
+    assert len(await unpacked(gzip.compress(b"a" * 50 * MIB), "gzip", 64 << 10)) < 3 * MIB
+
+
+BOMBS = """
+import asyncio, resource, sys, zlib
+from sdrs_async.auth import StaticToken
+from sdrs_async.client import Client
+from sdrs_async.models import Limits, Listing, RetryPolicy, Target
+from tests.raw_server import answer, serving
+
+def bomb(header):
+    stream = zlib.compressobj(9, wbits=-15)
+    mebibyte = stream.compress(bytes(1 << 20)) + stream.flush(zlib.Z_FULL_FLUSH)  # repeatable
+    return header + mebibyte * 1024
+
+BOMBS = [
+    ("gzip", bomb(b"\\x1f\\x8b\\x08" + bytes(6) + b"\\x03")),
+    ("deflate", bomb(b"\\x78\\x9c")),
+    ("deflate", bomb(b"")),
+]
+
+async def main():
+    async def handler(connection, head):
+        name, body = BOMBS[len(server.arrivals) % 3]
+        return answer(200 if head.startswith(b"GET") else 500, body, f"Content-Encoding: {name}")
+    async with serving(handler) as server:
+        async with Client(server.url, StaticToken("t"), limits=Limits(), retry=RetryPolicy()) as client:
+            await client.send(Target("p1", "g1"), 60)
+            before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+            for _ in range(3):
+                print((await client.send(Listing("/v1/p1/server-groups", "", "p1"), 60)).message)
+                await client.send(Target("p1", "g1"), 60)
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+
+asyncio.run(main())
+"""
+
+
+def test_a_bomb_takes_little_memory() -> None:
+    """A gibibyte of zeros in a mebibyte, packed in each way: refused, in memory of a few pages."""
+    done = subprocess.run([sys.executable, "-c", BOMBS], capture_output=True, text=True, check=True, timeout=110)
+    *messages, mebibytes = done.stdout.split("\n")[:-1]
+    assert messages == ["the answer is longer than 8 MiB"] * 3
+    assert int(mebibytes) < 100
+
+
+async def test_unpacking_lets_the_loop_go_on() -> None:
+    """Between one mebibyte and the next others have their turn."""
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    assert len(await unpacked(gzip.compress(bytes(8 * MIB)), "gzip", 8 * MIB)) == 8 * MIB
+    counting.cancel()
+    await asyncio.wait([counting])
+    assert turns >= 8
+
+
+# ---- parsing
+
+
+def _listed(item: bytes, most: int) -> bytes:
+    """A page that holds an item as often as it may, in at most 8 MiB."""
+    return b'{"a":[' + b",".join([item] * min(most, (8 * MIB - 9) // (len(item) + 1))) + b"]}"
+
+
+HOSTILE = {
+    "a million empty objects": _listed(b"{}", 10**6),
+    "four million numbers": _listed(b"1", 4 * 10**6),
+    "lists in lists": _listed(b"[" * 400 + b"]" * 400, 10**6),
+    "nothing but opening": b"[" * 8 * MIB,
+    "objects in objects": b'{"a":' * (MIB + MIB // 2),
+    "digits": b'{"a":' + b"9" * (8 * MIB - 6) + b"}",
+    "numbers of 4300 digits": _listed(b"9" * 4300, 10**6),
+    "numbers of 21 digits": _listed(b"9" * 21, 10**6),
+    "escapes": b'{"a":"' + b"a\\n" * (2 * MIB + MIB // 2) + b'"}',
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_would_hold_the_loop_is_no_page(name: str) -> None:
+    """It is refused before, or where, it would take long."""
+    with pytest.raises(ValueError, match="the answer "):
+        parse_page(HOSTILE[name])
+
+
+def _item(number: int) -> dict[str, object]:
+    """30 fields, four of them with fields of their own."""
+    nested = {"name": "eu-de\\01", "n": number, "share": 0.5}
+    return {f"field_{n}": nested if n % 10 == 0 else "x" * 40 for n in range(30)}
+
+
+HONEST = json.dumps({"server_groups": [_item(number) for number in range(999)], "count": 999}).encode()
+SLOWEST = {
+    "fractions": _listed(b"2.4703282292062327e-324", 49_990),
+    "numbers": _listed(b"9" * 20, 49_990),
+    "keys": b'{"a":{' + b",".join(b'"%d\\u4e2d":"\\u4e2d%s"' % (n, b"x" * 130) for n in range(49_990)) + b"}}",
+    "escapes": b'{"a":"' + b"a\\n" * 299_000 + b"\xf0\x9f\x98\x80a" * MIB + b'"}',
+    "one string": b'{"a":"' + b"\xf0\x9f\x98\x80a" * (MIB + MIB // 2) + b'"}',
+    "small objects": _listed(b'{"a":1}', 24_990),
+}
+
+
+def _seconds(body: bytes) -> float:
+    """The processor's time for parsing it, the best of five."""
+    times = []
+    for _ in range(5):
+        started = time.thread_time()
+        assert isinstance(parse_page(body), dict)
+        times.append(time.thread_time() - started)
+    return min(times)
+
+
+@pytest.mark.parametrize("name", SLOWEST)
+def test_the_worst_that_passes_is_a_few_honest_pages(name: str) -> None:
+    """A full page of 999 items takes about 10 ms; nothing that is let through takes eight times that."""
+    assert len(SLOWEST[name]) <= 8 * MIB
+    assert _seconds(SLOWEST[name]) < 8 * _seconds(HONEST)
+
+
+def test_no_honest_page_comes_near_the_bounds() -> None:
+    """999 items of 30 fields are a page, more than the service lists of a group or project."""
+    page = parse_page(HONEST)
+    assert isinstance(page, dict)
+    assert (len(page["server_groups"]), page["count"]) == (999, 999)
+
+
+def test_a_fraction_is_not_a_number() -> None:
+    """No field of a list is one, and to convert the worst of them takes long: an id that is one is none."""
+    page = parse_page(b'{"id":2.5,"n":-12,"big":1e3,"none":null}')
+    assert isinstance(page, dict)
+    assert math.isnan(page["id"])
+    assert math.isnan(page["big"])
+    assert (page["n"], page["none"]) == (-12, None)
+
+
+@pytest.mark.parametrize("body", [b"", b"\xff", b"<html>", b'{"a":1', b'{"a":NaNN}', b"\xef\xbb\xbf{"])
+def test_what_is_no_json_is_no_page(body: bytes) -> None:
+    """It says so."""
+    with pytest.raises(ValueError, match="the answer is no JSON object"):
+        parse_page(body)

@@ -269,7 +269,9 @@ class _Blocking:
         try:
             with self._tls.wrap_socket(accepted, server_side=True) if self._tls else accepted as peer:
                 if self._greeting != b"":
-                    if self._greeting:
+                    if self._greeting is None:
+                        peer.shutdown(socket.SHUT_RDWR)
+                    else:
                         peer.sendall(self._greeting)
                     self.greeted.set()
                     if self._greeting is None:

@@ -31,8 +31,6 @@ log = logging.getLogger("sdrs_async")
 _MAX_ERROR_BODY = 64 * 1024
 _MAX_PAGE = 64 * 1024 * 1024
 _CONNECT_TIMEOUT = 10.0
-# Headers of a credential that are worth nothing to anybody else.
-_HARMLESS = frozenset({"x-sdk-date", "x-project-id", "x-domain-id", "host", "content-type"})
 
 
 class Client:
@@ -123,15 +121,15 @@ class Client:
                 elapsed = time.perf_counter() - started
                 page = await self._read_page(response) if request.method == "GET" else None
         except AuthenticationError as error:
-            return sign_in_reply(error)
+            return self._without_secrets(sign_in_reply(error))
         except (aiohttp.ClientError, OSError) as error:
             reply = unreachable(error, time.perf_counter() - started, sent=headers is not None)
         else:
             reply = (
                 await self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
             )
-        if headers and (reply.message or reply.error_code or _may_echo(reply.request_id, headers)):
-            reply = without_secrets(reply, [value for name, value in headers.items() if name.lower() not in _HARMLESS])
+        if reply.message or reply.error_code or reply.request_id:
+            reply = self._without_secrets(reply, headers)
         if reply.verdict is Verdict.UNAUTHORIZED and not self._auth.invalidate(call.project_id, headers or {}):
             reply = replace(reply, retryable=False)
         if log.isEnabledFor(logging.DEBUG):
@@ -142,6 +140,9 @@ class Client:
                 request.method, shown, reply.status_code, reply.verdict, reply.elapsed * 1000, reply.request_id,
             )  # fmt: skip
         return reply
+
+    def _without_secrets(self, reply: Reply, headers: Mapping[str, str] | None = None) -> Reply:
+        return without_secrets(reply, headers or {}, getattr(self._auth, "secrets", ()))
 
     def _request(self, call: Call) -> tuple[Request, URL, URL | None]:
         """What to sign, the same URL as aiohttp takes it (not parsed again: that costs 2 microseconds), the proxy."""
@@ -167,14 +168,14 @@ class Client:
             with anyio.fail_after(seconds):
                 return math.inf if self._prepare is None else await self._prepare(project_id)
         except AuthenticationError as error:
-            return replace(sign_in_reply(error), elapsed=time.perf_counter() - started)
+            return replace(self._without_secrets(sign_in_reply(error)), elapsed=time.perf_counter() - started)
         except TimeoutError:
             failed = SignInFailed(
                 f"the sign-in was not answered within {seconds:g} s", verdict=Verdict.UNREACHABLE, timed_out=True
             )
             return replace(failed.reply, elapsed=seconds)
         except (aiohttp.ClientError, OSError) as error:
-            return unreachable(error, time.perf_counter() - started, sent=False)
+            return self._without_secrets(unreachable(error, time.perf_counter() - started, sent=False))
 
     async def greet(self, timeout: float, at_iam: bool = False) -> Reply:  # noqa: ASYNC109 - kept by `Deadlines`
         """One GET of the root of the endpoint, or of IAM, without the credential: who answers, and what time is it?
@@ -228,8 +229,3 @@ class Client:
             while len(body) < _MAX_ERROR_BODY and (chunk := await response.content.read(_MAX_ERROR_BODY - len(body))):
                 body += chunk
         return bytes(body)
-
-
-def _may_echo(text: str | None, headers: Mapping[str, str]) -> bool:
-    """Whether a text may hold what one of the headers begins with; a first look, at every reply."""
-    return text is not None and any(value[:8] in text for value in headers.values())

@@ -104,7 +104,7 @@ async def test_a_gateway_that_echoes_the_credential_does_not_spread_it(
     assert server.arrivals
     assert STATIC not in shown
     assert TEMPORARY not in shown
-    assert "Signature=" not in shown
+    assert not re.search(r"Signature=\w{8}", shown)
 
 
 async def test_an_iam_that_pages_by_the_token_does_not_spread_it(caplog: pytest.LogCaptureFixture) -> None:
@@ -197,8 +197,9 @@ async def test_the_command_writes_no_credential(kind: str, tmp_path: Path) -> No
     written = [done.stdout, done.stderr, *files.values()]
     assert (done.code, len(server.arrivals)) == (3, 1), done.stderr
     assert len(files) == 4
-    for secret in (STATIC, TEMPORARY, SECRET, "Signature="):
+    for secret in (STATIC, TEMPORARY, SECRET):
         assert not [text for text in written if secret in text]
+    assert not [text for text in written if re.search(r"Signature=\w{8}", text)]
 
 
 async def test_an_answer_nested_beyond_reason_is_none(clouds: Clouds) -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 import anyio
@@ -107,17 +108,16 @@ class Client:
         """One request, one reply: delete a target's failed tasks, or read one page of a list.
 
         `timeout` is in seconds, signing included. What a server or network does is data; `ConfigError` only for an id
-        that is refused, and for a list of IAM where no `iam_endpoint` was given.
+        that is refused, for a list of IAM where no `iam_endpoint` was given, and for an `Auth` that signs with what
+        cannot be sent. What else its `sign` raises comes out as it is.
         """
         request, url, proxy = self._request(call)
         started = time.perf_counter()
         headers: Mapping[str, str] | None = None
         try:
             with self._deadlines.after(timeout):
-                headers = await self._auth.sign(request, call.project_id)
-                response = await self._session.request(
-                    request.method, url, headers=headers, allow_redirects=False, proxy=proxy
-                )
+                headers = self._mapping(await self._auth.sign(request, call.project_id))
+                response = await self._answer(request.method, url, headers, proxy)
                 elapsed = time.perf_counter() - started
                 page = await self._read_page(response) if request.method == "GET" else None
         except AuthenticationError as error:
@@ -141,6 +141,25 @@ class Client:
             )  # fmt: skip
         return reply
 
+    def _mapping(self, headers: object) -> Mapping[str, str]:
+        if isinstance(headers, Mapping):
+            return headers
+        what = type(headers).__name__
+        raise ConfigError(f"{type(self._auth).__name__}.sign returned {what}, not a mapping of header names to values")
+
+    async def _answer(
+        self, method: str, url: URL, headers: Mapping[str, str], proxy: URL | None
+    ) -> aiohttp.ClientResponse:
+        try:
+            return await self._session.request(method, url, headers=headers, allow_redirects=False, proxy=proxy)
+        except aiohttp.ClientError:
+            raise
+        except (TypeError, ValueError):
+            if (wrong := _unsendable(headers)) is None:
+                raise
+        # Outside of `except`, so that nothing leads to aiohttp's error: its text may be the credential.
+        raise ConfigError(f"{type(self._auth).__name__}.sign returned {wrong}")
+
     def _without_secrets(self, reply: Reply, headers: Mapping[str, str] | None = None) -> Reply:
         return without_secrets(reply, headers or {}, getattr(self._auth, "secrets", ()))
 
@@ -162,11 +181,14 @@ class Client:
         return self._iam
 
     async def sign_in(self, project_id: str, seconds: float) -> float | Reply:
-        """Have the credential signed in to a project: for how many seconds that is good, or what went wrong."""
+        """Have the credential signed in to a project: for how many seconds that is good, or what went wrong.
+
+        Raises `ConfigError` for an `Auth` that says no number of seconds.
+        """
         started = time.perf_counter()
         try:
             with anyio.fail_after(seconds):
-                return math.inf if self._prepare is None else await self._prepare(project_id)
+                good = math.inf if self._prepare is None else await self._prepare(project_id)
         except AuthenticationError as error:
             return replace(self._without_secrets(sign_in_reply(error)), elapsed=time.perf_counter() - started)
         except TimeoutError:
@@ -176,6 +198,11 @@ class Client:
             return replace(failed.reply, elapsed=seconds)
         except (aiohttp.ClientError, OSError) as error:
             return self._without_secrets(unreachable(error, time.perf_counter() - started, sent=False))
+        if isinstance(good, int | float) and good == good:  # noqa: PLR0124 - only NaN is not itself
+            return good
+        raise ConfigError(
+            f"{type(self._auth).__name__}.prepare returned {type(good).__name__}, not a number of seconds"
+        )
 
     async def greet(self, timeout: float, at_iam: bool = False) -> Reply:  # noqa: ASYNC109 - kept by `Deadlines`
         """One GET of the root of the endpoint, or of IAM, without the credential: who answers, and what time is it?
@@ -229,3 +256,15 @@ class Client:
             while len(body) < _MAX_ERROR_BODY and (chunk := await response.content.read(_MAX_ERROR_BODY - len(body))):
                 body += chunk
         return bytes(body)
+
+
+def _unsendable(headers: Mapping[Any, Any]) -> str | None:
+    """What is wrong with the first header that cannot be sent; its value is not shown."""
+    for name, value in headers.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name, re.ASCII):
+            return "a header whose name is none"
+        if not isinstance(value, str):
+            return f"{type(value).__name__} as the value of the header {name}, where a str is needed"
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+            return f"a value of the header {name} that has a line break or another control character in it"
+    return None

@@ -98,7 +98,7 @@ def _credentials(value: str) -> tuple[str, ...]:
 
 
 def may_echo(text: str, values: Iterable[str]) -> bool:
-    """A quick look at an id, for every reply: whether it may hold fifteen characters of a value, or all of a shorter one.
+    """A quick look at an id, for every reply: whether it may hold fifteen characters of a value, or all of it.
 
     It misses none of these where they are plain, and may miss less than fifteen, and every other spelling.
     """
@@ -210,7 +210,9 @@ def _readings(text: str) -> Iterable[_Reading]:
 def _bytewise(mark: str) -> str:
     """A pattern for one character as UTF-8, byte by byte in hexadecimal, or else for a single byte."""
     byte, more = f"{mark}[0-9a-fA-F]{{2}}", f"{mark}[89abAB][0-9a-fA-F]"
-    longer = (f"{mark}{lead}[0-9a-fA-F](?:{more}){{{count}}}" for count, lead in enumerate(("[cdCD]", "[eE]", "[fF]"), 1))
+    longer = (
+        f"{mark}{lead}[0-9a-fA-F](?:{more}){{{count}}}" for count, lead in enumerate(("[cdCD]", "[eE]", "[fF]"), 1)
+    )
     return "|".join([*longer, byte])
 
 

@@ -115,21 +115,85 @@ async def test_at_most_four_sign_in_at_once() -> None:
     assert (iam.most, iam.asked.total()) == (4, 51)
 
 
-async def test_who_waits_takes_over_from_who_is_cancelled() -> None:
-    """A cancelled caller leaves no one waiting for ever."""
+async def test_who_is_cancelled_leaves_the_sign_in_to_the_others() -> None:
+    """Whether it began it or joined it: the sign-in is not begun again, and its passcode may be good for one."""
     iam = Iam()
     iam.gate = anyio.Event()
     tokens = Tokens(iam)
+    waiting = [asyncio.create_task(value(tokens, "p1")) for _ in range(3)]
+    await until(lambda: iam.asked["p1"] == 1)
+    for task in waiting[:2]:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+    iam.gate.set()
+    assert await waiting[2] == "p1-1"
+    assert iam.asked == {"": 1, "p1": 1}
+
+
+async def test_a_sign_in_goes_on_for_nobody() -> None:
+    """It ends, and that of the account for which it waits, as soon as the last one has left; the next begins anew."""
+    iam = Iam(takes=20.0)
+    tokens = Tokens(iam)
+    waiting = [asyncio.create_task(value(tokens, name)) for name in ("p1", "p1", "p2")]
+    await until(lambda: iam.now == 1)
+    for task in waiting:
+        assert iam.now == 1
+        task.cancel()
+        await asyncio.wait([task])
+    assert iam.now == 0
+    assert iam.asked == {"": 1}
+    iam.takes = 0.0
+    assert await value(tokens, "p1") == "p1-1"
+
+
+async def test_a_time_out_of_one_that_waits_is_its_own() -> None:
+    """anyio's scopes cancel again and again; the sign-in notices nothing while another one waits."""
+    iam = Iam()
+    iam.gate = anyio.Event()
+    tokens = Tokens(iam)
+    with anyio.move_on_after(0.02) as scope:
+        await tokens.get("p1")
+    assert scope.cancelled_caught
+    assert iam.now == 0
     async with anyio.create_task_group() as tasks:
-        first = asyncio.create_task(value(tokens, "p1"))
-        await until(lambda: iam.asked["p1"] == 1)
         tasks.start_soon(value, tokens, "p1")
-        await anyio.wait_all_tasks_blocked()
-        first.cancel()
         await until(lambda: iam.asked["p1"] == 2)
+        with anyio.move_on_after(0.02):
+            await tokens.get("p1")
+        assert iam.now == 1
         iam.gate.set()
-    assert await value(tokens, "p1") == "p1-2"
-    assert first.cancelled()
+    assert iam.asked == {"": 1, "p1": 2}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a mistake"), ValueError("another")])
+async def test_a_mistake_in_a_sign_in_is_one_error_for_all(error: Exception) -> None:
+    """Not one sign-in, and one error, for each that waits."""
+    asked: list[str] = []
+
+    async def ask(project_id: str, base: Token | None) -> Token:
+        asked.append(project_id)
+        await asyncio.sleep(0)
+        raise error
+
+    tokens = Tokens(ask)
+    raised = await asyncio.gather(*(tokens.get(name) for name in ("p1", "p1", "p2", "")), return_exceptions=True)
+    assert all(one is error for one in raised)
+    assert asked == [""]
+
+
+async def test_a_sign_in_that_others_cancel_is_begun_again() -> None:
+    """Whoever waits is not cancelled with it, nor left without an answer."""
+    iam = Iam()
+    iam.gate = anyio.Event()
+    tokens = Tokens(iam)
+    task = asyncio.create_task(value(tokens, "p1"))
+    await until(lambda: iam.asked["p1"] == 1)
+    for other in asyncio.all_tasks() - {task, asyncio.current_task()}:
+        other.cancel()
+    await until(lambda: iam.asked["p1"] == 2)
+    iam.gate.set()
+    assert await task == "p1-2"
 
 
 @pytest.mark.parametrize(("life", "good"), [(DAY, DAY - 120), (100.0, 80.0), (float("inf"), float("inf"))])

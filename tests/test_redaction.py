@@ -48,6 +48,12 @@ def _percent(text: str, form: str = "%{:02X}") -> str:
     return "".join(form.format(byte) for byte in text.encode())
 
 
+def _csv(text: str) -> str:
+    file = io.StringIO()
+    csv.writer(file).writerow(["x", text])
+    return file.getvalue()
+
+
 SPELLINGS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "JSON": json.dumps,
@@ -83,14 +89,8 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "JSON in JSON": lambda text: json.dumps(json.dumps(text)),
     "JSON in a query": lambda text: urllib.parse.quote_plus(json.dumps(text)),
     "HTML in JSON": lambda text: json.dumps(html.escape(text)),
-    "CSV": lambda text: _csv(text),
+    "CSV": _csv,
 }
-
-
-def _csv(text: str) -> str:
-    file = io.StringIO()
-    csv.writer(file).writerow(["x", text])
-    return file.getvalue()
 
 
 # ---- reading back, by others than the product ------------------------------------------------------------------------
@@ -113,7 +113,13 @@ def _read_base64(text: str) -> Iterator[str]:
 
 def readings(text: str) -> Iterator[str]:
     """What readers may make of a text."""
-    for one in {text, _read_json(text), html.unescape(text), urllib.parse.unquote(text), urllib.parse.unquote_plus(text)}:
+    for one in {
+        text,
+        _read_json(text),
+        html.unescape(text),
+        urllib.parse.unquote(text),
+        urllib.parse.unquote_plus(text),
+    }:
         yield one
         yield html.unescape(_read_json(one))
         yield from _read_base64(one)
@@ -135,7 +141,9 @@ passwords = st.text(st.one_of(awkward, characters), min_size=RUN, max_size=40).f
     lambda text: sum(not char.isspace() for char in text) >= RUN
 )
 tokens = st.text(string.ascii_letters + string.digits + "+/=-_.", min_size=20, max_size=400)
-words = st.lists(st.sampled_from(["no", "token", "was", "wrong:", "(see", "above)", "project", "401"]), max_size=5).map(" ".join)
+words = st.lists(st.sampled_from(["no", "token", "was", "wrong:", "(see", "above)", "project", "401"]), max_size=5).map(
+    " ".join
+)
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)

@@ -295,7 +295,7 @@ async def test_a_redirect_and_a_retry_are_not_followed_either(clouds: Clouds) ->
     async with serving(handle) as server:
         options = {"auth_url": f"{server.url}/v3", "username": None, "password": None, "access_token": "token-of-oidc"}
         auth = clouds.auth(options | {"identity_provider": "i", "protocol": "oidc"}, auth_type="v3oidcaccesstoken")
-        auth._sign_in._session._redirect = 30  # type: ignore[attr-defined]  # as a SAML sign-in has it
+        auth._sign_in._session.redirect = 30  # type: ignore[attr-defined]  # as a SAML sign-in has it
         await cancel_task(auth.prepare(""), lambda: bool(server.arrivals))
         release.set()
         await until(lambda: not workers())

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import threading
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -296,6 +298,69 @@ async def test_a_project_that_is_taken_away_in_mid_run_stops_alone() -> None:
     assert not caught.value.reply.whole_account
     assert await value(tokens, "p2") == "p2-1"
     assert iam.asked == {"": 2, "p1": 2, "p2": 1}
+
+
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def loops() -> list[Any]:
+    """The ways to make a loop that are installed."""
+    made = [pytest.param(asyncio.new_event_loop, id="asyncio")]
+    if importlib.util.find_spec("uvloop"):
+        made.append(pytest.param(importlib.import_module("uvloop").new_event_loop, id="uvloop"))
+    return made
+
+
+@pytest.mark.parametrize("new_loop", loops())
+def test_what_needs_no_waiting_may_be_done_in_a_plain_callback(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """A timer or signal handler runs in no task: a credential is made there, its tokens are asked for and dropped."""
+
+    async def run() -> Tokens:
+        made: asyncio.Future[Tokens] = asyncio.get_running_loop().create_future()
+
+        def callback() -> None:
+            tokens = Tokens(Iam())
+            tokens.forget("p1", {HEADER: "x"})
+            assert signing(lambda project_id, base: Token({HEADER: "t"})).invalidate("p1", {})
+            made.set_result(tokens)
+
+        asyncio.get_running_loop().call_later(0.001, callback)
+        tokens = await made
+        assert await gathered(tokens, "p1", "p1") == ["p1-1"] * 2
+        token = await tokens.get("p1")
+        asyncio.get_running_loop().call_soon(tokens.left, token)
+        asyncio.get_running_loop().call_soon(tokens.forget, "p1", token.headers)
+        await asyncio.sleep(0)
+        assert await value(tokens, "p1") == "p1-2"
+        return tokens
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(run())
+
+
+@pytest.mark.parametrize("new_loop", loops())
+def test_all_that_wait_see_one_error_or_one_token(new_loop: NewLoop) -> None:
+    """Fifty for one project, of which some are cancelled: one sign-in, whether it fails or not."""
+
+    async def run() -> None:
+        iam = Iam()
+        iam.gate = anyio.Event()
+        tokens = Tokens(iam)
+        waiting = [asyncio.create_task(value(tokens, "p1")) for _ in range(50)]
+        await until(lambda: iam.asked["p1"])
+        for task in waiting[::7]:
+            task.cancel()
+        iam.refusal["p1"] = SignInFailed("busy", verdict=Verdict.THROTTLED)
+        iam.gate.set()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {str(one) for one in results if isinstance(one, SignInFailed)} == {"busy"}
+        assert sum(isinstance(one, asyncio.CancelledError) for one in results) == len(waiting[::7])
+        assert iam.asked == {"": 1, "p1": 1}
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(run())
 
 
 # ---- the same through `KeystoneAuth`, whose sign-in blocks a thread --------------------------------------------------

@@ -332,6 +332,24 @@ async def test_a_sign_in_that_somebody_still_waits_for_goes_on(
         assert len(server.arrivals) == way.requests
 
 
+@pytest.mark.parametrize("stalled", ["TLS", "the tunnel of a proxy"])
+async def test_a_connection_that_is_never_ready_is_left_too(
+    stalled: str, clouds: Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before there is any request: the other side says nothing to the first bytes."""
+    async with logging_server() as log:
+        if stalled == "TLS":
+            auth = clouds.auth({"auth_url": f"https://{log.url}/v3"})
+        else:
+            monkeypatch.setenv("HTTPS_PROXY", f"http://{log.url}")
+            auth = clouds.auth({"auth_url": "https://iam.test/v3"})
+        auth._timeout = 0.2
+        reply = await failed(auth)
+        assert (reply.verdict, reply.timed_out) == (Verdict.UNREACHABLE, True)
+        await until(lambda: not workers())
+        await until(lambda: log.connections == log.ended == 1)
+
+
 def test_the_same_on_uvloop(clouds: Clouds) -> None:
     """Waiting, sharing, cancelling and giving up, on the other loop."""
     uvloop = pytest.importorskip("uvloop")

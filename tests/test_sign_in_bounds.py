@@ -346,7 +346,7 @@ async def test_a_connection_that_is_never_ready_is_left_too(
         auth._timeout = 0.2
         reply = await failed(auth)
         assert (reply.verdict, reply.timed_out) == (Verdict.UNREACHABLE, True)
-        await until(lambda: not workers())
+        await until(lambda: not workers(), 5.0)  # a read of the library's own would last ten
         await until(lambda: log.connections == log.ended == 1)
 
 

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Reply, Request, Verdict
+from sdrs_async.redaction import Secrets
 from sdrs_async.signing import Signer
 
 __all__ = ["AkSk", "Auth", "SignInFailed", "StaticToken", "check_secret"]
@@ -21,6 +22,7 @@ class Auth(Protocol):
     others, so that accounts that sign with the same one share that proof; without it, the object itself.
     `async prepare(project_id) -> float`: sign in to a project; the seconds for which that is good. Called before a
     project's first request, and again when they are over or `invalidate` was true; holds no slot. Raises like `sign`.
+    `secrets` (iterable of `str`): what it holds, beside the headers that it signs with; no text of an error shows it.
     `verify` (`bool | str`): as clouds.yaml has it, whether certificates are checked, or the CA file to check them with.
     """
 
@@ -65,6 +67,7 @@ class StaticToken:
     def __init__(self, token: str) -> None:
         check_secret("the token", token)
         self._headers = {"X-Auth-Token": token}
+        self.secrets = Secrets((token,))
 
     def __repr__(self) -> str:
         return "StaticToken(***)"
@@ -106,6 +109,7 @@ class AkSk:
         self.identity = access_key
         self._signer = Signer(access_key, secret_key, scope)
         self._security_token = security_token
+        self.secrets = Secrets((secret_key, security_token or ""))
         self._clock = clock
         self._second = -1
         self._date = ""

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 import anyio
@@ -34,8 +35,6 @@ log = logging.getLogger("sdrs_async")
 _MAX_ERROR_BODY = 64 * 1024
 _MAX_PAGE = 8 * 1024 * 1024
 _CONNECT_TIMEOUT = 10.0
-# Headers of a credential that are worth nothing to anybody else.
-_HARMLESS = frozenset({"x-sdk-date", "x-project-id", "x-domain-id", "host", "content-type"})
 
 
 class Client:
@@ -115,26 +114,28 @@ class Client:
         """One request, one reply: delete a target's failed tasks, or read one page of a list.
 
         `timeout` is in seconds, signing included. What a server or network does is data; `ConfigError` only for an id
-        that is refused, and for a list of IAM where no `iam_endpoint` was given.
+        that is refused, for a list of IAM where no `iam_endpoint` was given, and for an `Auth` that signs with what
+        cannot be sent. What else its `sign` raises comes out as it is.
         """
         request, url, site = self._request(call)
         started = time.perf_counter()
         headers: Mapping[str, str] | None = None
         try:
             with self._deadlines.after(timeout):
-                headers = await self._auth.sign(request, call.project_id)
-                response = await self._ask(request.method, url, site, headers)
+                headers = self._mapping(await self._auth.sign(request, call.project_id))
+                response = await self._answer(request.method, url, site, headers)
                 elapsed = time.perf_counter() - started
                 page = await self._read_page(response) if request.method == "GET" else None
         except AuthenticationError as error:
-            return sign_in_reply(error)
+            return self._without_secrets(sign_in_reply(error))
         except (aiohttp.ClientError, OSError) as error:
             reply = unreachable(error, time.perf_counter() - started, sent=headers is not None)
         else:
             reply = (
                 await self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
             )
-        reply = _without_credentials(reply, headers or {}, site)
+        if reply.message or reply.error_code or reply.request_id:
+            reply = self._without_secrets(reply, headers)
         if reply.verdict is Verdict.UNAUTHORIZED and not self._auth.invalidate(call.project_id, headers or {}):
             reply = replace(reply, retryable=False)
         if log.isEnabledFor(logging.DEBUG):
@@ -146,13 +147,35 @@ class Client:
             )  # fmt: skip
         return reply
 
-    def _ask(self, method: str, url: URL, site: Site, headers: Mapping[str, str]) -> Awaitable[aiohttp.ClientResponse]:
-        """The request, with the proxy's credential for the proxy: beside it in plain http, else in its CONNECT."""
-        if site.proxy_headers and not site.is_https:
-            headers = {**headers, **site.proxy_headers}
-        return self._session.request(
-            method, url, headers=headers, allow_redirects=False, proxy=site.proxy, proxy_headers=site.proxy_headers
-        )
+    def _mapping(self, headers: object) -> Mapping[str, str]:
+        if isinstance(headers, Mapping):
+            return headers
+        what = type(headers).__name__
+        raise ConfigError(f"{type(self._auth).__name__}.sign returned {what}, not a mapping of header names to values")
+
+    async def _answer(self, method: str, url: URL, site: Site, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
+        """The answer to one request, with the proxy's credential for the proxy: in plain http beside the request's own,
+        else in its CONNECT.
+        """
+        sent = {**headers, **site.proxy_headers} if site.proxy_headers and not site.is_https else headers
+        try:
+            return await self._session.request(
+                method, url, headers=sent, allow_redirects=False, proxy=site.proxy, proxy_headers=site.proxy_headers
+            )
+        except aiohttp.ClientError:
+            raise
+        except (TypeError, ValueError):
+            if (wrong := _unsendable(headers)) is None:
+                raise
+        # Outside of `except`, so that nothing leads to aiohttp's error: its text may be the credential.
+        raise ConfigError(f"{type(self._auth).__name__}.sign returned {wrong}")
+
+    def _without_secrets(self, reply: Reply, headers: Mapping[str, str] | None = None) -> Reply:
+        return without_secrets(reply, headers or {}, self._secrets)
+
+    def _secrets(self) -> Iterable[str]:
+        sites = (self._site,) if self._iam is None else (self._site, self._iam)
+        return (*getattr(self._auth, "secrets", ()), *(secret for site in sites for secret in site.proxy_secrets))
 
     def _request(self, call: Call) -> tuple[Request, URL, Site]:
         """What to sign, the same URL as aiohttp takes it (not parsed again: that costs 2 microseconds), and where."""
@@ -172,20 +195,28 @@ class Client:
         return self._iam
 
     async def sign_in(self, project_id: str, seconds: float) -> float | Reply:
-        """Have the credential signed in to a project: for how many seconds that is good, or what went wrong."""
+        """Have the credential signed in to a project: for how many seconds that is good, or what went wrong.
+
+        Raises `ConfigError` for an `Auth` that says no number of seconds.
+        """
         started = time.perf_counter()
         try:
             with anyio.fail_after(seconds):
-                return math.inf if self._prepare is None else await self._prepare(project_id)
+                good = math.inf if self._prepare is None else await self._prepare(project_id)
         except AuthenticationError as error:
-            return replace(sign_in_reply(error), elapsed=time.perf_counter() - started)
+            return replace(self._without_secrets(sign_in_reply(error)), elapsed=time.perf_counter() - started)
         except TimeoutError:
             failed = SignInFailed(
                 f"the sign-in was not answered within {seconds:g} s", verdict=Verdict.UNREACHABLE, timed_out=True
             )
             return replace(failed.reply, elapsed=seconds)
         except (aiohttp.ClientError, OSError) as error:
-            return unreachable(error, time.perf_counter() - started, sent=False)
+            return self._without_secrets(unreachable(error, time.perf_counter() - started, sent=False))
+        if isinstance(good, int | float) and good == good:  # noqa: PLR0124 - only NaN is not itself
+            return good
+        raise ConfigError(
+            f"{type(self._auth).__name__}.prepare returned {type(good).__name__}, not a number of seconds"
+        )
 
     async def greet(self, timeout: float, at_iam: bool = False) -> Reply:  # noqa: ASYNC109 - kept by `Deadlines`
         """One GET of the root of the endpoint, or of IAM, without the credential: who answers, and what time is it?
@@ -197,14 +228,14 @@ class Client:
         started = time.perf_counter()
         try:
             with self._deadlines.after(timeout):
-                response = await self._ask("GET", URL(f"{site.endpoint}/", encoded=True), site, {})
+                response = await self._answer("GET", URL(f"{site.endpoint}/", encoded=True), site, {})
         except (aiohttp.ClientError, OSError) as error:
-            return _without_credentials(unreachable(error, time.perf_counter() - started), {}, site)
+            return self._without_secrets(unreachable(error, time.perf_counter() - started))
         elapsed = time.perf_counter() - started
         response.release()
         date = parse_date(response.headers.get("Date"))
         reply = Reply(Verdict.READ, response.status, request_id=request_id(response), elapsed=elapsed, date=date)
-        return _without_credentials(reply, {}, site)
+        return self._without_secrets(reply)
 
     async def _reply(self, response: aiohttp.ClientResponse, elapsed: float, seconds: float) -> Reply:
         try:
@@ -237,14 +268,13 @@ class Client:
         return b""
 
 
-def _without_credentials(reply: Reply, headers: Mapping[str, str], site: Site) -> Reply:
-    """A reply without the credential that the request had, or the proxy's."""
-    if not (reply.message or reply.error_code or site.proxy_secrets or _may_echo(reply.request_id, headers)):
-        return reply
-    own = [value for name, value in headers.items() if name.lower() not in _HARMLESS]
-    return without_secrets(reply, [*own, *site.proxy_secrets])
-
-
-def _may_echo(text: str | None, headers: Mapping[str, str]) -> bool:
-    """Whether a text may hold what one of the headers begins with; a first look, at every reply."""
-    return text is not None and any(value[:8] in text for value in headers.values())
+def _unsendable(headers: Mapping[Any, Any]) -> str | None:
+    """What is wrong with the first header that cannot be sent; its value is not shown."""
+    for name, value in headers.items():
+        if not isinstance(name, str) or not re.fullmatch(r"[\w-]+", name, re.ASCII):
+            return "a header whose name is none"
+        if not isinstance(value, str):
+            return f"{type(value).__name__} as the value of the header {name}, where a str is needed"
+        if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", value):
+            return f"a value of the header {name} that has a line break or another control character in it"
+    return None

@@ -12,6 +12,7 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, Self
 
@@ -20,6 +21,8 @@ import anyio
 from sdrs_async.auth import AkSk, SignInFailed, check_secret
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Request, Verdict
+from sdrs_async.redaction import Secrets
+from sdrs_async.shared_work import SharedWork
 from sdrs_async.threads import in_daemon_thread, room
 from sdrs_async.wire import classify, one_line
 
@@ -35,6 +38,7 @@ _OTC_NAMES = ("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", "")
 _RENEWED_AT = 40 * 60 - 5
 _AGAIN = 30.0  # until the next try, where keys that are still good could not be renewed
 _SECRET = re.compile(r"[\w+/=.-]{40,}", re.ASCII)  # keys, signatures and tokens, echoed; ids are shorter
+_HELD = ("_id_token", "_token")  # of what the SDK signs in with
 _LEAST = 60.0  # for which keys have to be good to be used at all
 
 
@@ -149,10 +153,9 @@ class HuaweiAuth:
         self._clock = clock
         self._room = room()
         self._held: _Held | None = None
-        self._failure: SignInFailed | None = None
         self._renew_at = -math.inf
-        self._tries = 0
-        self._lock = anyio.Lock()
+        self._renewal = SharedWork(self._renew)
+        self.secrets = Secrets()
 
     @classmethod
     def from_chain(cls, *, scope: tuple[str, str] | None = None) -> Self:
@@ -179,15 +182,16 @@ class HuaweiAuth:
 
         Raises `SignInFailed`, but not while the old keys are good.
         """
-        tries = self._tries
-        async with self._lock:
-            # Whoever waited here takes what came of the other's try, a failure too.
-            if self._tries == tries and self._clock() >= self._renew_at:
-                self._settle(await self._sign_in())
-                self._tries += 1
-        if self._failure is not None:
-            raise self._failure
+        if self._clock() >= self._renew_at:
+            if not self._renewal.can_be_joined:
+                self._renewal = SharedWork(self._renew)
+            await self._renewal.result()
         return self._renew_at - self._clock()
+
+    async def _renew(self) -> None:
+        failure = self._failure_of(await self._sign_in())
+        if failure is not None:
+            raise failure
 
     async def sign(self, request: Request, project_id: str) -> Mapping[str, str]:
         """As `AkSk` does, with the keys of the last sign-in."""
@@ -212,7 +216,7 @@ class HuaweiAuth:
             text = f"the vendor's SDK got no keys within {self._timeout:g} s"
             return SignInFailed(text, verdict=Verdict.UNREACHABLE, timed_out=True)
         except (SdkException, ConfigError, configparser.Error, OSError, *unexpected) as error:
-            return _failed(error)
+            return _failed(error, self.secrets)
         if held.expires_at - self._clock() > _LEAST:
             return held
         return _sign_in_failed("these are over, or nearly: is this machine's clock right?", Verdict.TRANSIENT)
@@ -220,20 +224,22 @@ class HuaweiAuth:
     def _read(self) -> _Held:
         """Let the SDK sign in if it has to. Blocks as long as its own time-outs allow."""
         credentials = self._held.credentials if self._held is not None else self._get()
+        self.secrets = _secrets_of(credentials)
         client = _http_client(self._timeout)
         try:
             credentials.process_sts(client)
         finally:
             client.close()
+            self.secrets = _secrets_of(credentials)
         keys = AkSk(
             credentials.ak, credentials.sk, credentials.security_token or None,
             scope=self._scope, iam_endpoint=credentials.iam_endpoint, clock=self._clock,
         )  # fmt: skip
         return _Held(credentials, keys, _expires_at(credentials))
 
-    def _settle(self, result: _Held | SignInFailed) -> None:
+    def _failure_of(self, result: _Held | SignInFailed) -> SignInFailed | None:
+        """Hold the keys that were got; a failure is one only once the old ones are over."""
         now = self._clock()
-        self._failure = None
         if isinstance(result, _Held):
             self._held = result
             self._renew_at = max(result.expires_at - _RENEWED_AT, (now + result.expires_at) / 2)
@@ -242,7 +248,8 @@ class HuaweiAuth:
             refused = result.reply.verdict is Verdict.UNAUTHORIZED  # which locks the key, if it is repeated
             self._renew_at = self._held.expires_at - _LEAST if refused else now + _AGAIN
         else:
-            self._failure = result
+            return result
+        return None
 
 
 def _require_extra() -> None:
@@ -253,14 +260,36 @@ def _require_extra() -> None:
 
 
 def _http_client(timeout: float) -> Any:
-    """The SDK's own client, for the sign-ins that need one; it opens nothing before its first request."""
+    """The SDK's own client, for the sign-ins that need one; it opens nothing before its first request.
+
+    Those by ECS metadata and pod identity, addresses of the machine itself, make requests of their own, which nothing
+    reaches: these are neither bounded in size nor shut down.
+    """
     from huaweicloudsdkcore.exceptions.exception_handler import DefaultExceptionHandler
     from huaweicloudsdkcore.http.http_client import HttpClient
     from huaweicloudsdkcore.http.http_config import HttpConfig
 
+    from sdrs_async.blocking_http import guard
+
     silent = logging.Logger("huaweicloudsdkcore")  # what it logs as an error, it raises too
     silent.addHandler(logging.NullHandler())
-    return HttpClient(HttpConfig(timeout=timeout), None, DefaultExceptionHandler(), silent)
+    client = HttpClient(HttpConfig(timeout=timeout), None, DefaultExceptionHandler(), silent)
+    guard(client._session)
+    return client
+
+
+def _secrets_of(credentials: Any) -> Secrets:
+    """All that the SDK's credentials hold, and what they read from files to sign in with."""
+    from sdrs_async.blocking_http import proxy_passwords
+
+    accessor = getattr(credentials, "sts_accessor", None)
+    found = [credentials.sk, credentials.security_token, *(getattr(accessor, name, None) for name in _HELD)]
+    files = [getattr(credentials, "id_token_file", None), getattr(accessor, "_file", None)]
+    for file in files:
+        if isinstance(file, str):
+            with suppress(OSError, ValueError):
+                found.append(Path(file).read_text().strip())
+    return Secrets([text for text in (*found, *proxy_passwords()) if isinstance(text, str)])
 
 
 def _expires_at(credentials: VendorCredentials) -> float:
@@ -270,31 +299,32 @@ def _expires_at(credentials: VendorCredentials) -> float:
     return float(calendar.timegm(time.localtime(stated))) if stated else math.inf
 
 
-def _failed(error: Exception) -> SignInFailed:
+def _failed(error: Exception, secrets: Secrets) -> SignInFailed:
     """What an error of the SDK means. Its text is shown where it is the SDK's own, or the network's."""
+    text, verdict = _meaning(error)
+    return _sign_in_failed(secrets.struck(text), verdict)
+
+
+def _meaning(error: Any) -> tuple[str, Verdict]:
     from huaweicloudsdkcore.exceptions import exceptions as sdk
 
     if isinstance(error, sdk.ServiceResponseException):
-        return _refused(error)
+        verdict = classify(error.status_code, str(error.error_code or ""))
+        again = verdict in (Verdict.THROTTLED, Verdict.TRANSIENT)
+        # A token between two steps of a sign-in is nowhere but in the SDK: all that looks like one goes.
+        text = f"{error.status_code} {_SECRET.sub('***', str(error.error_msg))}"
+        return text, verdict if again else Verdict.UNAUTHORIZED
     if isinstance(error, (sdk.ConnectionException, sdk.RequestTimeoutException)):
-        return _sign_in_failed(error.error_msg, Verdict.UNREACHABLE)
+        return str(error.error_msg), Verdict.UNREACHABLE
     if isinstance(error, (sdk.SdkException, sdk.ApiValueError, sdk.ApiTypeError, ConfigError)):
-        return _sign_in_failed(getattr(error, "error_msg", error), Verdict.UNAUTHORIZED)
+        return str(getattr(error, "error_msg", error)), Verdict.UNAUTHORIZED
     if isinstance(error, configparser.Error):
-        return _sign_in_failed("the credentials file is not understood", Verdict.UNAUTHORIZED)
+        return "the credentials file is not understood", Verdict.UNAUTHORIZED
     if isinstance(error, OSError):  # of a file, or else of the library below, whose errors are of this kind
-        verdict = Verdict.UNREACHABLE if error.filename is None else Verdict.UNAUTHORIZED
-        return _sign_in_failed(error, verdict)
-    return _sign_in_failed(f"an answer that it does not understand ({type(error).__name__})", Verdict.TRANSIENT)
+        return str(error), Verdict.UNREACHABLE if error.filename is None else Verdict.UNAUTHORIZED
+    return f"an answer that it does not understand ({type(error).__name__})", Verdict.TRANSIENT
 
 
-def _refused(error: Any) -> SignInFailed:
-    verdict = classify(error.status_code, str(error.error_code or ""))
-    if verdict not in (Verdict.THROTTLED, Verdict.TRANSIENT):
-        verdict = Verdict.UNAUTHORIZED
-    return _sign_in_failed(f"{error.status_code} {_SECRET.sub('***', str(error.error_msg))}", verdict)
-
-
-def _sign_in_failed(text: object, verdict: Verdict) -> SignInFailed:
+def _sign_in_failed(text: str, verdict: Verdict) -> SignInFailed:
     message = one_line(f"the vendor's SDK got no keys: {text}")
     return SignInFailed(message, verdict=verdict, whole_account=verdict is Verdict.UNAUTHORIZED)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
 import aiohttp
@@ -13,6 +13,7 @@ from sdrs_async.bodies import parse_page
 from sdrs_async.connections import NOTHING_SENT
 from sdrs_async.errors import AuthenticationError
 from sdrs_async.models import Reply, Verdict
+from sdrs_async.redaction import Secrets, may_echo, secrets_sent
 from sdrs_async.wire import classify, one_line, parse_date, parse_error, parse_retry_after, parse_throttle
 
 __all__ = ["read_page", "read_reply", "request_id", "sign_in_reply", "unreachable", "without_secrets"]
@@ -71,31 +72,19 @@ def request_id(response: aiohttp.ClientResponse) -> str | None:
     return None
 
 
-def without_secrets(reply: Reply, secrets: Iterable[str]) -> Reply:
-    """A gateway may echo what it was sent; the credential must not travel on in what is shown of it."""
-    said = f"{reply.message}\n{reply.error_code}\n{reply.request_id}"
-    echoed = [secret for secret in secrets if len(secret) > 3 and _may_be_in(said, secret[:8])]
-    if not echoed:  # nearly always, and with every reply
-        return reply
+def without_secrets(reply: Reply, headers: Mapping[str, str], held: Callable[[], Iterable[str]]) -> Reply:
+    """A gateway may echo what it was sent; the credential must not travel on in what is shown of it.
+
+    `headers`: those that the request was signed with; `held`: gives what else the credential holds.
+    """
+    if not (reply.message or reply.error_code) and not may_echo(reply.request_id or "", headers.values()):
+        return reply  # nearly always
+    secrets = Secrets((*secrets_sent(headers), *held()))
     shown = [reply.message, reply.error_code or "", reply.request_id or ""]
-    for secret in echoed:
-        for spelled in (secret, secret.replace("/", r"\/")):
-            shown = [_without_end(text.replace(spelled, "***"), spelled) for text in shown]
-    return replace(reply, message=shown[0], error_code=shown[1] or None, request_id=shown[2] or None)
-
-
-def _may_be_in(said: str, start: str) -> bool:
-    """Whether the first characters of a secret are there, as they are or as JSON may spell them."""
-    return start in said or ("/" in start and start.replace("/", r"\/")[:8] in said)
-
-
-def _without_end(message: str, secret: str) -> str:
-    """A long token is longer than a message: what was cut off with the message, or with the body, is taken out too."""
-    text = message.removesuffix("...")
-    start = text.find(secret[:8])
-    while start >= 0 and not secret.startswith(text[start:]):
-        start = text.find(secret[:8], start + 1)
-    return message if start < 0 else f"{text[:start]}***"
+    struck = [secrets.struck(text) for text in shown]
+    if struck == shown:
+        return reply
+    return replace(reply, message=struck[0], error_code=struck[1] or None, request_id=struck[2] or None)
 
 
 def unreachable(error: Exception, elapsed: float, *, sent: bool = True) -> Reply:

@@ -34,9 +34,12 @@ def stamp(seconds: float = 0.0) -> str:
     return f"{datetime(2020, 1, 5, tzinfo=UTC) + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S.%fZ}"
 
 
+ASKED = "asked-for"
+
+
 def issued(value: str = "token-1", life: float = 1000.0, **changes: Any) -> bytes:
-    """IAM's answer to a sign-in; a change of `None` drops a key."""
-    body = {"issued_at": stamp(), "expires_at": stamp(life), "user": {}, "project": {"id": "p1"}} | changes
+    """IAM's answer to a sign-in, for the project that was asked for; a change of `None` drops a key."""
+    body = {"issued_at": stamp(), "expires_at": stamp(life), "user": {}, "project": {"id": ASKED}} | changes
     given = {key: one for key, one in body.items() if one is not None}
     return answer(201, json.dumps({"token": given}).encode(), JSON, f"X-Subject-Token: {value}")
 
@@ -45,6 +48,14 @@ def refused(status: int, message: str = "no", *headers: str, code: int | str | N
     """An error in IAM's shape."""
     error = {"error": {"code": code or status, "message": message, "title": "t"}}
     return answer(status, json.dumps(error).encode(), JSON, *headers)
+
+
+def as_asked(reply: bytes, auth: Any) -> bytes:
+    """The answer with the project that this sign-in is for; without one, some project."""
+    scope = auth.get("scope", {}) if isinstance(auth, dict) else {}
+    project_id = scope.get("project", {}).get("id", "p1")
+    assert len(project_id) <= len(ASKED)
+    return reply.replace(f'"{ASKED}"'.encode(), f'"{project_id}"'.encode().ljust(len(ASKED) + 2))
 
 
 class Iam:
@@ -63,7 +74,8 @@ class Iam:
         length = self.raw.header("Content-Length")
         body = await connection.reader.readexactly(int(length or 0))
         self.bodies.append(json.loads(body)["auth"])
-        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        reply = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        return as_asked(reply, self.bodies[-1])
 
 
 @asynccontextmanager
@@ -170,7 +182,7 @@ async def test_a_federated_sign_in_is_keystoneauth_s_own(clouds: Clouds) -> None
     async def handle(connection: Connection, head: bytes) -> bytes:
         if length := server.header("Content-Length"):
             bodies.append(json.loads(await connection.reader.readexactly(int(length)) or b"{}"))
-        return issued(f"token-{len(server.arrivals)}")
+        return as_asked(issued(f"token-{len(server.arrivals)}"), bodies[-1].get("auth") if bodies else None)
 
     bodies: list[Any] = []
     async with serving(handle) as server:
@@ -312,7 +324,8 @@ async def test_a_server_that_echoes_the_password_does_not_spread_it(
     caplog.set_level(logging.DEBUG)
     async with playing(refused(401, f"{password} is wrong")) as iam:
         found = await failure(clouds.auth({"auth_url": iam.url, "password": password}))
-    assert f"401 {shown} is wrong" in found.message
+    # A long one leaves no room for the words after it.
+    assert f"401 {shown}{'' if len(password) > 500 else ' is wrong'}" in found.message
     assert SECRET not in caplog.text + repr(found)
 
 
@@ -322,6 +335,100 @@ async def test_a_token_that_is_exchanged_is_a_secret_too(clouds: Clouds) -> None
     async with playing(issued(token), refused(401, f"no project for {token}")) as iam:
         found = await failure(clouds.auth({"auth_url": iam.url, "passcode": "123456"}, auth_type="v3totp"), "p1")
     assert found.message == "cloud 'prod': no token for project p1: 401 no project for ***"
+
+
+OTHERS: dict[str, dict[str, Any]] = {
+    "another project": {"project": {"id": "p2"}},
+    "an id that only looks alike": {"project": {"id": "P1"}},
+    "a domain": {"project": None, "domain": {"id": "d1"}},
+    "nothing": {"project": None},
+    "a project without an id": {"project": {"name": "eu-de"}},
+    "a project that is none": {"project": []},
+    "the whole system": {"project": None, "system": {"all": True}},
+}
+WAYS: dict[str, tuple[str, dict[str, Any]]] = {
+    "password": ("v3password", {}),
+    "token": ("v3token", {"username": None, "password": None, "token": SECRET}),
+    "TOTP": ("v3totp", {"passcode": "123456"}),
+    "two factors": ("v3multifactor", {"passcode": "123456", "auth_methods": ["v3password", "v3totp"]}),
+    "agency": ("agency", {"target_agency_name": "cleaners", "target_domain_name": "OTC2"}),
+}
+
+
+@pytest.mark.parametrize("other", OTHERS)
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.filterwarnings("ignore:.*AuthConstructor:DeprecationWarning", "ignore:Defining method:DeprecationWarning")
+async def test_a_token_of_another_project_is_not_used(clouds: Clouds, way: str, other: str) -> None:
+    """IAM's own word for what it is good for decides, however it was signed in."""
+    kind, options = WAYS[way]
+    if kind == "agency":
+        pytest.importorskip("otcextensions")
+    account = [issued(project={"id": "p0"})] * (2 if kind == "agency" else 1)
+    project = [issued(project={"id": "p0"})] * (1 if kind == "agency" else 0)
+    async with playing(*account, *project, issued("of-another", **OTHERS[other])) as iam:
+        auth = clouds.auth({"auth_url": iam.url, **options}, auth_type=kind)
+        await auth.prepare("")
+        found = await failure(auth, "p1")
+    shown = OTHERS[other].get("project") or {}
+    what = f"one of project {shown['id']}" if "id" in shown else "one of no project"
+    assert f"asked for a token of project p1, {iam.url} gave {what}" in found.message
+    assert (found.verdict, found.whole_account, found.retryable) == (Verdict.UNAUTHORIZED, False, False)
+    assert "of-another" not in repr(vars(auth._tokens))
+
+
+async def test_what_the_environment_signs_in_to_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`OS_*` variables are one more way to the same sign-in."""
+    async with playing(issued(), issued(project={"id": "p2"})) as iam:
+        names = {"AUTH_URL": iam.url, "USERNAME": "ann", "PASSWORD": SECRET, "USER_DOMAIN_NAME": "OTC1"}
+        for name, value in names.items():
+            monkeypatch.setenv(f"OS_{name}", value)
+        found = await failure(KeystoneAuth.from_env(), "p1")
+    assert "asked for a token of project p1" in found.message
+
+
+@pytest.mark.parametrize("other", OTHERS)
+async def test_an_application_credential_s_project_is_compared_with_each(clouds: Clouds, other: str) -> None:
+    """Its scope is its own: for a project that this is not, it is refused before or after it signs in."""
+    options = {"application_credential_id": "a", "application_credential_secret": SECRET}
+    async with playing(issued(project={"id": "p1"}), issued(**OTHERS[other])) as iam:
+        auth = clouds.auth({"auth_url": iam.url, **options}, auth_type="v3applicationcredential")
+        found = await failure(auth, "p1")
+        assert "asked for a token of project p1" in found.message
+        found = await failure(auth, "p9")
+        assert "for project p1 only, not for p9" in found.message
+
+
+@pytest.mark.parametrize(
+    ("scope", "given", "good"),
+    [
+        ({}, {"project": None}, True),
+        ({}, {"project": {"id": "p2"}}, True),
+        ({"domain_name": "OTC1"}, {"project": None, "domain": {"id": "d1"}}, True),
+        ({"project_name": "eu-de", "project_domain_name": "OTC1"}, {"project": {"id": "p2", "name": "EU-DE"}}, True),
+        ({"project_id": "p1"}, {"project": {"id": "p1"}}, True),
+        ({"project_id": "p1"}, {"project": {"id": "p2"}}, False),
+        ({"project_id": "p1"}, {"project": None}, False),
+    ],
+)
+async def test_the_account_s_own_token_may_be_of_what_is_configured(
+    clouds: Clouds, scope: dict[str, str], given: dict[str, Any], good: bool
+) -> None:
+    """It lists projects at IAM and deletes nothing, so any will do, but for a project that is configured by its id."""
+    async with playing(issued(**given)) as iam:
+        auth = clouds.auth({"auth_url": iam.url, **scope})
+        if good:
+            assert await auth.prepare("") > 0
+        else:
+            found = await failure(auth)
+            assert "asked for a token of project p1" in found.message
+            assert (found.whole_account, len(iam.bodies)) == (True, 1)
+
+
+async def test_a_project_that_iam_names_may_be_an_echo(clouds: Clouds) -> None:
+    """The message shows what it says, and not the password."""
+    async with playing(issued(), issued(project={"id": f"{SECRET}\n"})) as iam:
+        found = await failure(clouds.auth({"auth_url": iam.url}), "p1")
+    assert "gave one of project ***" in found.message
 
 
 async def test_a_token_s_life_is_by_the_server_s_clock(clouds: Clouds) -> None:

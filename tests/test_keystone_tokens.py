@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import threading
 from collections import Counter
 from collections.abc import Callable
+from typing import Any
 
 import anyio
 import pytest
@@ -115,21 +117,85 @@ async def test_at_most_four_sign_in_at_once() -> None:
     assert (iam.most, iam.asked.total()) == (4, 51)
 
 
-async def test_who_waits_takes_over_from_who_is_cancelled() -> None:
-    """A cancelled caller leaves no one waiting for ever."""
+async def test_who_is_cancelled_leaves_the_sign_in_to_the_others() -> None:
+    """Whether it began it or joined it: the sign-in is not begun again, and its passcode may be good for one."""
     iam = Iam()
     iam.gate = anyio.Event()
     tokens = Tokens(iam)
+    waiting = [asyncio.create_task(value(tokens, "p1")) for _ in range(3)]
+    await until(lambda: iam.asked["p1"] == 1)
+    for task in waiting[:2]:
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+    iam.gate.set()
+    assert await waiting[2] == "p1-1"
+    assert iam.asked == {"": 1, "p1": 1}
+
+
+async def test_a_sign_in_goes_on_for_nobody() -> None:
+    """It ends, and that of the account for which it waits, as soon as the last one has left; the next begins anew."""
+    iam = Iam(takes=20.0)
+    tokens = Tokens(iam)
+    waiting = [asyncio.create_task(value(tokens, name)) for name in ("p1", "p1", "p2")]
+    await until(lambda: iam.now == 1)
+    for task in waiting:
+        assert iam.now == 1
+        task.cancel()
+        await asyncio.wait([task])
+    assert iam.now == 0
+    assert iam.asked == {"": 1}
+    iam.takes = 0.0
+    assert await value(tokens, "p1") == "p1-1"
+
+
+async def test_a_time_out_of_one_that_waits_is_its_own() -> None:
+    """anyio's scopes cancel again and again; the sign-in notices nothing while another one waits."""
+    iam = Iam()
+    iam.gate = anyio.Event()
+    tokens = Tokens(iam)
+    with anyio.move_on_after(0.02) as scope:
+        await tokens.get("p1")
+    assert scope.cancelled_caught
+    assert iam.now == 0
     async with anyio.create_task_group() as tasks:
-        first = asyncio.create_task(value(tokens, "p1"))
-        await until(lambda: iam.asked["p1"] == 1)
         tasks.start_soon(value, tokens, "p1")
-        await anyio.wait_all_tasks_blocked()
-        first.cancel()
         await until(lambda: iam.asked["p1"] == 2)
+        with anyio.move_on_after(0.02):
+            await tokens.get("p1")
+        assert iam.now == 1
         iam.gate.set()
-    assert await value(tokens, "p1") == "p1-2"
-    assert first.cancelled()
+    assert iam.asked == {"": 1, "p1": 2}
+
+
+@pytest.mark.parametrize("error", [RuntimeError("a mistake"), ValueError("another")])
+async def test_a_mistake_in_a_sign_in_is_one_error_for_all(error: Exception) -> None:
+    """Not one sign-in, and one error, for each that waits."""
+    asked: list[str] = []
+
+    async def ask(project_id: str, base: Token | None) -> Token:
+        asked.append(project_id)
+        await asyncio.sleep(0)
+        raise error
+
+    tokens = Tokens(ask)
+    raised = await asyncio.gather(*(tokens.get(name) for name in ("p1", "p1", "p2", "")), return_exceptions=True)
+    assert all(one is error for one in raised)
+    assert asked == [""]
+
+
+async def test_a_sign_in_that_others_cancel_is_begun_again() -> None:
+    """Whoever waits is not cancelled with it, nor left without an answer."""
+    iam = Iam()
+    iam.gate = anyio.Event()
+    tokens = Tokens(iam)
+    task = asyncio.create_task(value(tokens, "p1"))
+    await until(lambda: iam.asked["p1"] == 1)
+    for other in asyncio.all_tasks() - {task, asyncio.current_task()}:
+        other.cancel()
+    await until(lambda: iam.asked["p1"] == 2)
+    iam.gate.set()
+    assert await task == "p1-2"
 
 
 @pytest.mark.parametrize(("life", "good"), [(DAY, DAY - 120), (100.0, 80.0), (float("inf"), float("inf"))])
@@ -232,6 +298,69 @@ async def test_a_project_that_is_taken_away_in_mid_run_stops_alone() -> None:
     assert not caught.value.reply.whole_account
     assert await value(tokens, "p2") == "p2-1"
     assert iam.asked == {"": 2, "p1": 2, "p2": 1}
+
+
+NewLoop = Callable[[], asyncio.AbstractEventLoop]
+
+
+def loops() -> list[Any]:
+    """The ways to make a loop that are installed."""
+    made = [pytest.param(asyncio.new_event_loop, id="asyncio")]
+    if importlib.util.find_spec("uvloop"):
+        made.append(pytest.param(importlib.import_module("uvloop").new_event_loop, id="uvloop"))
+    return made
+
+
+@pytest.mark.parametrize("new_loop", loops())
+def test_what_needs_no_waiting_may_be_done_in_a_plain_callback(
+    new_loop: Callable[[], asyncio.AbstractEventLoop],
+) -> None:
+    """A timer or signal handler runs in no task: a credential is made there, its tokens are asked for and dropped."""
+
+    async def run() -> Tokens:
+        made: asyncio.Future[Tokens] = asyncio.get_running_loop().create_future()
+
+        def callback() -> None:
+            tokens = Tokens(Iam())
+            tokens.forget("p1", {HEADER: "x"})
+            assert signing(lambda project_id, base: Token({HEADER: "t"})).invalidate("p1", {})
+            made.set_result(tokens)
+
+        asyncio.get_running_loop().call_later(0.001, callback)
+        tokens = await made
+        assert await gathered(tokens, "p1", "p1") == ["p1-1"] * 2
+        token = await tokens.get("p1")
+        asyncio.get_running_loop().call_soon(tokens.left, token)
+        asyncio.get_running_loop().call_soon(tokens.forget, "p1", token.headers)
+        await asyncio.sleep(0)
+        assert await value(tokens, "p1") == "p1-2"
+        return tokens
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(run())
+
+
+@pytest.mark.parametrize("new_loop", loops())
+def test_all_that_wait_see_one_error_or_one_token(new_loop: NewLoop) -> None:
+    """Fifty for one project, of which some are cancelled: one sign-in, whether it fails or not."""
+
+    async def run() -> None:
+        iam = Iam()
+        iam.gate = anyio.Event()
+        tokens = Tokens(iam)
+        waiting = [asyncio.create_task(value(tokens, "p1")) for _ in range(50)]
+        await until(lambda: iam.asked["p1"])
+        for task in waiting[::7]:
+            task.cancel()
+        iam.refusal["p1"] = SignInFailed("busy", verdict=Verdict.THROTTLED)
+        iam.gate.set()
+        results = await asyncio.gather(*waiting, return_exceptions=True)
+        assert {str(one) for one in results if isinstance(one, SignInFailed)} == {"busy"}
+        assert sum(isinstance(one, asyncio.CancelledError) for one in results) == len(waiting[::7])
+        assert iam.asked == {"": 1, "p1": 1}
+
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(run())
 
 
 # ---- the same through `KeystoneAuth`, whose sign-in blocks a thread --------------------------------------------------

@@ -13,16 +13,17 @@ import pytest
 # A new module gets a row here: the smallest number above those of all that it imports. A sub-package counts as the last
 # of its modules that its own door shows.
 ROWS = (
-    {"alarm", "bodies", "connections", "errors", "keystone.token", "signing", "threads"}
+    {"alarm", "bodies", "connections", "errors", "keystone.token", "redaction", "signing", "threads"}
     | {"laboratory", "laboratory.policies", "laboratory.virtual_time"},
-    {"lookups", "models", "endpoints", "laboratory.gateways", "report.fields", "fleet_file.places"},
+    {"lookups", "models", "blocking_http", "endpoints", "laboratory.gateways", "report.fields", "fleet_file.places"},
     {"wire", "retry", "windows", "concurrency", "deadlines", "sites"}
     | {"fleet_file.fleet", "fleet_file.literals", "fleet_file.tables", "laboratory.figures", "laboratory.world"}
     | {f"report.{name}" for name in ("latency", "learned", "speed", "remedies", "failures", "discovery", "projects")},
     {"auth", "keystone.cloud", "adaptation", "listing", "report.tally", "fleet_file.credentials"}
     | {"laboratory.results"},
-    {"accounts", "diagnosis", "huawei", "peers", "replies", "report.report"}
-    | {"fleet_file.accounts", "keystone.sign_in", "keystone.tokens"},
+    {"accounts", "diagnosis", "peers", "replies", "report.report", "shared_work"}
+    | {"fleet_file.accounts", "keystone.sign_in"},
+    {"huawei", "keystone.tokens"},
     {"client", "keystone.auth", "pacing", "shared_credentials", "report", "fleet_file.loading"},
     {"keystone", "users", "fleet_file"},
     {"lanes", "paced", "reading", "standing", "turns"},
@@ -58,6 +59,7 @@ SIMULATOR_USERS = {"command.demo", "command.serving"}
 # Libraries of the extras (pyproject.toml), and the parts of the package that only a command needs.
 LAZY = {
     *("typer", "rich", "jinja2", "pygal", "openstack", "keystoneauth1", "huaweicloudsdkcore", "distributed"),
+    *("requests", "urllib3"),
     *("opentelemetry", "uvloop", "sdrs_async.simulator", "sdrs_async.command", "sdrs_async.render"),
     "sdrs_async.laboratory",
 }

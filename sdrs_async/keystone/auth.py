@@ -87,6 +87,12 @@ class KeystoneAuth:
         """Sign in to a project if need be; the seconds until that is to be done again. Raises `SignInFailed`."""
         return self._tokens.left(await self._tokens.get(project_id))
 
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What it signs in with, and the account's own token; those of projects go out in headers only."""
+        account = self._tokens.account
+        return (*self._cloud.secrets, *(account.headers.values() if account is not None else ()))
+
     def invalidate(self, project_id: str, headers: Mapping[str, str]) -> bool:
         """Always true: the next `sign` takes another token than these headers carry."""
         self._tokens.forget(project_id, headers)

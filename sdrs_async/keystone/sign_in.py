@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from sdrs_async.auth import SignInFailed
 from sdrs_async.keystone.token import HEADER, Token
 from sdrs_async.models import Verdict
+from sdrs_async.redaction import Secrets
 from sdrs_async.wire import classify, one_line, parse_error, parse_retry_after
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ _TALKATIVE = (
     "keystoneauth.session",
     "urllib3.connection",
 )
+_MOST_LOGGED = 64 * 1024  # characters of one record, which may be an answer with its catalog
 _signing_in = threading.local()
 
 
@@ -56,30 +56,37 @@ class SignIn:
         self._session = _session(cloud, timeout)
 
     def __call__(self, project_id: str, base: Token | None) -> Token:
-        """A new token; `base`: that of the account, for a project's. Raises `SignInFailed`."""
+        """A new token, of the project that it is asked for; `base`: that of the account, for a project's.
+
+        Raises `SignInFailed`.
+        """
+        from sdrs_async.blocking_http import proxy_passwords
+
         if base is not None and self._has_fixed_scope() and base.project_id != project_id:
             raise SignInFailed(
                 f"{self._cloud.label}: this credential is for project {base.project_id} only, not for {project_id}"
             )
-        known = replace(self._cloud, secrets=(*self._cloud.secrets, *(base.headers.values() if base else ())))
-        with _redacting(known):
-            result = self._try(project_id, base, known)
+        secrets = Secrets((*self._cloud.secrets, *(base.headers.values() if base else ()), *proxy_passwords()))
+        with _redacting(secrets):
+            result = self._try(project_id, base, secrets)
         if isinstance(result, SignInFailed):
             raise result
         return result
 
-    def _try(self, project_id: str, base: Token | None, known: Cloud) -> Token | SignInFailed:
+    def _try(self, project_id: str, base: Token | None, secrets: Secrets) -> Token | SignInFailed:
         """A failure is returned, not raised, so that it leads to no request, and to no token that was in hand."""
         from keystoneauth1.exceptions import ClientException
 
+        cloud = self._cloud
         try:
-            return _token(self._plugin(project_id, base).get_access(self._session), self._cloud)
+            access = self._plugin(project_id, base).get_access(self._session)
+            return _wrong_scope(access, cloud, project_id, secrets) or _token(access, cloud)
         except ClientException as error:
-            return _failure(error, known, project_id)
+            return _failure(error, cloud, project_id, secrets)
         except OSError as error:  # a file that is needed, such as that of the certificates
-            return SignInFailed(f"{self._cloud.label}: {error}", verdict=Verdict.UNREACHABLE)
+            return SignInFailed(f"{cloud.label}: {secrets.struck(str(error))}", verdict=Verdict.UNREACHABLE)
         except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
-            return _no_token(self._cloud, "what it answers is not what an identity service says")
+            return _no_token(cloud, "what it answers is not what an identity service says")
 
     def _has_fixed_scope(self) -> bool:
         return self._cloud.kind in _FIXED or "trust_id" in self._cloud.auth
@@ -108,6 +115,8 @@ def _session(cloud: Cloud, timeout: float) -> Session:
     from keystoneauth1.session import Session
     from urllib3.exceptions import InsecureRequestWarning
 
+    from sdrs_async.blocking_http import guard
+
     # A redirect would take the password to another host. Federated sign-ins consist of redirects, but for OpenID's.
     is_redirected = "identity_provider" in cloud.auth and not cloud.kind.startswith("v3oidc")
     session = Session(
@@ -118,6 +127,7 @@ def _session(cloud: Cloud, timeout: float) -> Session:
         redirect=30 if is_redirected else False,
     )
     session.session.auth = _unchanged
+    guard(session.session)
     # Sign-ins come hours apart, and nobody closes this: an idle connection would be kept till the end, and found dead.
     session.session.headers["Connection"] = "close"
     for name in _TALKATIVE:
@@ -130,19 +140,19 @@ def _session(cloud: Cloud, timeout: float) -> Session:
 
 
 @contextmanager
-def _redacting(cloud: Cloud) -> Iterator[None]:
-    """What this thread logs shows no secret of the cloud."""
-    _signing_in.cloud = cloud
+def _redacting(secrets: Secrets) -> Iterator[None]:
+    """What this thread logs shows none of the secrets."""
+    _signing_in.secrets = secrets
     try:
         yield
     finally:
-        _signing_in.cloud = None
+        _signing_in.secrets = None
 
 
 def _redact(record: logging.LogRecord) -> bool:
-    cloud = getattr(_signing_in, "cloud", None)
-    if cloud is not None:  # with an exception, its text would be shown
-        record.msg, record.args, record.exc_info = _without_secrets(record.getMessage(), cloud), (), None
+    secrets: Secrets | None = getattr(_signing_in, "secrets", None)
+    if secrets is not None:  # with an exception, its text would be shown
+        record.msg, record.args, record.exc_info = secrets.struck(record.getMessage()[:_MOST_LOGGED]), (), None
     return True
 
 
@@ -152,6 +162,33 @@ def _unchanged(request: PreparedRequest) -> PreparedRequest:
 
 
 # ---- what came back -------------------------------------------------------------------------------------------------
+
+
+def _wrong_scope(access: AccessInfo, cloud: Cloud, project_id: str, secrets: Secrets) -> SignInFailed | None:
+    """IAM's word for which project a token is, where it is not the one that was asked for: it must not be sent.
+
+    The account's own token is asked for whatever scope is configured, a domain's or none among them, and deletes
+    nothing: it lists projects and is exchanged for tokens of these. Only a project that is configured by its id is
+    compared there too; by its name IAM finds it however its letters are written.
+    """
+    wanted = project_id or _configured_project(cloud)
+    found = access.project_id
+    if not wanted or found == wanted:
+        return None
+    what = (
+        f"one of project {secrets.struck(one_line(str(found)))}"
+        if found
+        else "one of no project (of a domain, or of nothing)"
+    )
+    text = f"asked for a token of project {wanted}, {cloud.auth['auth_url']} gave {what}"
+    return SignInFailed(f"{cloud.label}: {text}, which is not used", whole_account=not project_id)
+
+
+def _configured_project(cloud: Cloud) -> str | None:
+    """The id of the project that the account's own token has to be of; an agency's own user has one of no matter."""
+    if "target_agency_name" in cloud.auth:
+        return cloud.auth.get("target_project_id")
+    return cloud.auth.get("project_id")
 
 
 def _token(access: AccessInfo, cloud: Cloud) -> Token | SignInFailed:
@@ -186,19 +223,23 @@ def _no_token(cloud: Cloud, reason: str) -> SignInFailed:
     return SignInFailed(f"{cloud.label}: no token from {cloud.auth['auth_url']}: {reason}", verdict=Verdict.TRANSIENT)
 
 
-def _failure(error: Exception, cloud: Cloud, project_id: str) -> SignInFailed:
+def _failure(error: Exception, cloud: Cloud, project_id: str, secrets: Secrets) -> SignInFailed:
     from keystoneauth1 import exceptions
 
+    from sdrs_async.blocking_http import AnswerRefused
+
     if isinstance(error, exceptions.MissingAuthMethods):
-        asked = ", or ".join("+".join(methods) for methods in error.required_auth_methods)
+        asked = secrets.struck(", or ".join("+".join(methods) for methods in error.required_auth_methods))
         text = f"it asks for more at once ({asked}): auth_type v3multifactor"
         return SignInFailed(
             f"{cloud.label}: no token from {cloud.auth['auth_url']}: {text}", whole_account=not project_id
         )
+    if isinstance(refused := getattr(error, "original", None), AnswerRefused):
+        return _no_token(cloud, str(refused))
     response: Response | None = getattr(error, "response", None)
     if response is not None and response.status_code >= 300:
-        return _refusal(response, cloud, project_id)
-    text = one_line(_without_secrets(str(error), cloud))
+        return _refusal(response, cloud, project_id, secrets)
+    text = secrets.struck(one_line(str(error)))
     if isinstance(error, exceptions.ConnectionError):
         failure = SignInFailed(
             f"{cloud.label}: {text}",
@@ -213,12 +254,10 @@ def _failure(error: Exception, cloud: Cloud, project_id: str) -> SignInFailed:
     return SignInFailed(f"{cloud.label}: {text}", whole_account=not project_id)
 
 
-def _refusal(response: Response, cloud: Cloud, project_id: str) -> SignInFailed:
-    # Before it is cut to the length of a message: the first half of a token would not be found any more.
-    said = parse_error(_without_secrets(response.content.decode("utf-8", "replace"), cloud).encode())
+def _refusal(response: Response, cloud: Cloud, project_id: str, secrets: Secrets) -> SignInFailed:
+    said = parse_error(response.content)
     verdict = classify(response.status_code, said.code)
-    reason = said.message or one_line(_without_secrets(response.reason or "", cloud))
-    text = f"{response.status_code} {reason}".rstrip(". ")
+    text = f"{response.status_code} {secrets.struck(said.message or one_line(response.reason or ''))}".rstrip(". ")
     if response.is_redirect:
         text = f"{response.status_code}, a redirect, which is not followed"
     place = f"project {project_id}" if project_id else cloud.auth["auth_url"]
@@ -242,11 +281,3 @@ def _remedy(cloud: Cloud, status: int) -> str:
         f"the user has no access to the configured {key} {cloud.auth[key]!r}" for key in scopes if key in cloud.auth
     ]
     return f"Perhaps {', or '.join(causes)}. It is not tried again: accounts lock"
-
-
-def _without_secrets(text: str, cloud: Cloud) -> str:
-    """Servers may echo what they refuse, as it is or as JSON spells it."""
-    for secret in cloud.secrets:
-        for spelled in (json.dumps(secret)[1:-1], secret) if len(secret) > 3 else ():
-            text = text.replace(spelled, "***")
-    return text

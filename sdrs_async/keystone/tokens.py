@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from copy import copy
-from dataclasses import replace
+from functools import partial
 
 import anyio
 
 from sdrs_async.auth import SignInFailed
 from sdrs_async.keystone.token import Token
 from sdrs_async.models import Verdict
+from sdrs_async.shared_work import SharedWork, again
 
 __all__ = ["Tokens"]
 
@@ -24,21 +24,12 @@ _MARGIN_SHARE = 0.2
 _DOUBTED = 2
 
 
-class _Flight:
-    """A sign-in under way, for all that wait for it; neither token nor error: whoever made it was cancelled."""
-
-    def __init__(self) -> None:
-        self.landed = anyio.Event()
-        self.token: Token | None = None
-        self.error: SignInFailed | None = None
-
-
 class Tokens:
     """The tokens of one account. The empty project id is the account itself, in the scope that was configured.
 
     `ask(project_id, base)` signs in once; `base` is the account's token, `None` where that itself is asked for. The
     account comes first: accounts lock after some wrong passwords, so one sign-in proves the credential for all, and
-    what is refused there is remembered and never asked again.
+    what is refused there is remembered and never asked again. A sign-in goes on as long as somebody waits for it.
     """
 
     def __init__(
@@ -48,7 +39,7 @@ class Tokens:
         self._clock = clock
         self._room = anyio.Semaphore(_AT_ONCE)
         self._held: dict[str, Token] = {}
-        self._flights: dict[str, _Flight] = {}
+        self._sign_ins: dict[str, SharedWork[Token]] = {}
         self._refused: SignInFailed | None = None
         self._refusals = 0
 
@@ -57,15 +48,20 @@ class Tokens:
         token = self._held.get(project_id)
         if token is not None and self._clock() < token.good_until:
             return token
-        while True:
-            flight = self._flights.get(project_id)
-            if flight is None:
-                return await self._fly(project_id)
-            await flight.landed.wait()
-            if flight.error is not None:
-                raise _again(flight.error)
-            if flight.token is not None:
-                return flight.token
+        work = self._sign_ins.get(project_id)
+        if work is None or not work.can_be_joined:
+            sign_in = partial(self._sign_in, project_id) if project_id else self._prove
+            work = self._sign_ins[project_id] = SharedWork(sign_in)
+        try:
+            return await work.result()
+        finally:
+            if not work.can_be_joined and self._sign_ins.get(project_id) is work:
+                del self._sign_ins[project_id]
+
+    @property
+    def account(self) -> Token | None:
+        """The account's own token, if there is one."""
+        return self._held.get("")
 
     def left(self, token: Token) -> float:
         """Seconds until a token should be renewed."""
@@ -76,18 +72,6 @@ class Tokens:
         token = self._held.get(project_id)
         if token is not None and token.headers.items() <= headers.items():
             token.good_until = float("-inf")
-
-    async def _fly(self, project_id: str) -> Token:
-        flight = self._flights[project_id] = _Flight()
-        try:
-            flight.token = await (self._sign_in(project_id) if project_id else self._prove())
-        except SignInFailed as error:
-            flight.error = error
-            raise
-        finally:
-            del self._flights[project_id]
-            flight.landed.set()
-        return flight.token
 
     async def _prove(self) -> Token:
         async with self._room:
@@ -129,11 +113,4 @@ class Tokens:
 
     def _check(self) -> None:
         if self._refused is not None:
-            raise _again(self._refused)
-
-
-def _again(error: SignInFailed) -> SignInFailed:
-    """The same, for another task to raise: a traceback belongs to one, and so does a reply, which is not frozen."""
-    other = copy(error)
-    other.reply = replace(error.reply)
-    return other
+            raise again(self._refused)

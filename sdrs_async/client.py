@@ -7,7 +7,7 @@ import math
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -127,7 +127,7 @@ class Client:
                 elapsed = time.perf_counter() - started
                 page = await self._read_page(response) if request.method == "GET" else None
         except AuthenticationError as error:
-            return self._without_secrets(sign_in_reply(error))
+            return self._without_secrets(sign_in_reply(error), {}, site)
         except (aiohttp.ClientError, OSError) as error:
             reply = unreachable(error, time.perf_counter() - started, sent=headers is not None)
         else:
@@ -135,7 +135,7 @@ class Client:
                 await self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
             )
         if reply.message or reply.error_code or reply.request_id:
-            reply = self._without_secrets(reply, headers)
+            reply = self._without_secrets(reply, headers or {}, site)
         if reply.verdict is Verdict.UNAUTHORIZED and not self._auth.invalidate(call.project_id, headers or {}):
             reply = replace(reply, retryable=False)
         if log.isEnabledFor(logging.DEBUG):
@@ -170,12 +170,9 @@ class Client:
         # Outside of `except`, so that nothing leads to aiohttp's error: its text may be the credential.
         raise ConfigError(f"{type(self._auth).__name__}.sign returned {wrong}")
 
-    def _without_secrets(self, reply: Reply, headers: Mapping[str, str] | None = None) -> Reply:
-        return without_secrets(reply, headers or {}, self._secrets)
-
-    def _secrets(self) -> Iterable[str]:
-        sites = (self._site,) if self._iam is None else (self._site, self._iam)
-        return (*getattr(self._auth, "secrets", ()), *(secret for site in sites for secret in site.proxy_secrets))
+    def _without_secrets(self, reply: Reply, headers: Mapping[str, str], site: Site) -> Reply:
+        sent = {**headers, **site.proxy_headers} if site.proxy_headers else headers
+        return without_secrets(reply, sent, lambda: getattr(self._auth, "secrets", ()))
 
     def _request(self, call: Call) -> tuple[Request, URL, Site]:
         """What to sign, the same URL as aiohttp takes it (not parsed again: that costs 2 microseconds), and where."""
@@ -204,14 +201,15 @@ class Client:
             with anyio.fail_after(seconds):
                 good = math.inf if self._prepare is None else await self._prepare(project_id)
         except AuthenticationError as error:
-            return replace(self._without_secrets(sign_in_reply(error)), elapsed=time.perf_counter() - started)
+            reply = self._without_secrets(sign_in_reply(error), {}, self._site)
+            return replace(reply, elapsed=time.perf_counter() - started)
         except TimeoutError:
             failed = SignInFailed(
                 f"the sign-in was not answered within {seconds:g} s", verdict=Verdict.UNREACHABLE, timed_out=True
             )
             return replace(failed.reply, elapsed=seconds)
         except (aiohttp.ClientError, OSError) as error:
-            return self._without_secrets(unreachable(error, time.perf_counter() - started, sent=False))
+            return self._without_secrets(unreachable(error, time.perf_counter() - started, sent=False), {}, self._site)
         if isinstance(good, int | float) and good == good:  # noqa: PLR0124 - only NaN is not itself
             return good
         raise ConfigError(
@@ -230,12 +228,12 @@ class Client:
             with self._deadlines.after(timeout):
                 response = await self._answer("GET", URL(f"{site.endpoint}/", encoded=True), site, {})
         except (aiohttp.ClientError, OSError) as error:
-            return self._without_secrets(unreachable(error, time.perf_counter() - started))
+            return self._without_secrets(unreachable(error, time.perf_counter() - started), {}, site)
         elapsed = time.perf_counter() - started
         response.release()
         date = parse_date(response.headers.get("Date"))
         reply = Reply(Verdict.READ, response.status, request_id=request_id(response), elapsed=elapsed, date=date)
-        return self._without_secrets(reply)
+        return self._without_secrets(reply, {}, site)
 
     async def _reply(self, response: aiohttp.ClientResponse, elapsed: float, seconds: float) -> Reply:
         try:

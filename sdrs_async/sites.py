@@ -55,12 +55,12 @@ class Site:
     """One endpoint, checked and taken apart once. `host` goes out as it is here, with the port if it needs one.
 
     `proxy` is without user and password, since aiohttp shows URLs in its errors: `proxy_headers` hold them, and are for
-    the proxy alone; `proxy_secrets` is what must not be shown of them.
+    the proxy alone.
 
     Raises `ConfigError` like `check_endpoint`, and for a proxy in the environment that is none.
     """
 
-    __slots__ = ("base", "endpoint", "host", "is_https", "proxy", "proxy_headers", "proxy_secrets", "root")
+    __slots__ = ("base", "endpoint", "host", "is_https", "proxy", "proxy_headers", "root")
 
     def __init__(self, endpoint: str, *, allow_http: bool = False) -> None:
         self.endpoint = check_endpoint(endpoint, allow_http=allow_http)
@@ -70,7 +70,7 @@ class Site:
         self.is_https = self.base.scheme == "https"
         proxy = _proxy_of(self.endpoint)
         self.proxy = proxy.origin() if proxy else None
-        self.proxy_headers, self.proxy_secrets = _credential(proxy) if proxy else ({}, ())
+        self.proxy_headers = _credential(proxy) if proxy else {}
 
 
 def tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -103,10 +103,9 @@ def _proxy_of(endpoint: str) -> URL | None:
     return proxy
 
 
-def _credential(proxy: URL) -> tuple[dict[str, str], tuple[str, ...]]:
-    """The headers that give a proxy its user and password, and each spelling of them that could be shown."""
+def _credential(proxy: URL) -> dict[str, str]:
+    """The headers that give a proxy its user and password."""
     if proxy.user is None and proxy.password is None:
-        return {}, ()
-    user, password = proxy.user or "", proxy.password or ""
-    packed = b64encode(f"{user}:{password}".encode()).decode()
-    return {"Proxy-Authorization": f"Basic {packed}"}, (packed, password, proxy.raw_password or "")
+        return {}
+    packed = b64encode(f"{proxy.user or ''}:{proxy.password or ''}".encode()).decode()
+    return {"Proxy-Authorization": f"Basic {packed}"}

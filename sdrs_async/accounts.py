@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from types import NoneType
 
+from sdrs_async.arguments import check, check_types, is_text, is_whole
 from sdrs_async.auth import Auth
-from sdrs_async.errors import ConfigError
 from sdrs_async.models import Limits
 
 __all__ = ["Account"]
+
+_AUTH = "a credential (StaticToken(...), AkSk(...), KeystoneAuth.from_cloud(...), or what has sign and invalidate)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +27,7 @@ class Account:
 
     name: str
     endpoint: str
-    auth: Auth
+    auth: Auth = field(repr=False, hash=False)  # anybody's: what it shows may be secret, it may have no hash
     iam_endpoint: str | None = None
     region: str | None = None
     limits: Limits = field(default_factory=Limits)
@@ -32,5 +36,19 @@ class Account:
     weight: int = 1
 
     def __post_init__(self) -> None:
-        if not isinstance(self.weight, int) or not 1 <= self.weight <= 100:
-            raise ConfigError(f"the weight of account {self.name} is a whole number from 1 to 100, not {self.weight!r}")
+        check(is_text(self.name), "the name of an account", "text, and not empty", self.name)
+        check(_signs(self.auth), "auth", _AUTH, self.auth, secret=True)
+        check(isinstance(self.endpoint, str), "endpoint", "text", self.endpoint, secret=True)
+        iam = self.iam_endpoint
+        check(iam is None or isinstance(iam, str), "iam_endpoint", "text or None", iam, secret=True)
+        check_types(self, region=(str, NoneType), ca_file=(str, os.PathLike, NoneType), allow_http=(bool,))
+        check(isinstance(self.limits, Limits), "limits", "a Limits", self.limits)
+        check(
+            is_whole(self.weight, most=100), f"the weight of account {self.name}", "a whole number from 1 to 100",
+            self.weight,
+        )  # fmt: skip
+
+
+def _signs(auth: object) -> bool:
+    methods = (getattr(auth, name, None) for name in ("sign", "invalidate"))
+    return not isinstance(auth, type) and all(callable(method) for method in methods)

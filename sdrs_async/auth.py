@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable, iscoroutinefunction
 from typing import Protocol
 
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Reply, Request, Verdict
 from sdrs_async.signing import Signer
 
-__all__ = ["AkSk", "Auth", "SignInFailed", "StaticToken", "check_secret"]
+__all__ = ["AkSk", "Auth", "SignInFailed", "StaticToken", "check_secret", "sign_of"]
+
+Sign = Callable[[Request, str], Awaitable[Mapping[str, str]]]
 
 
 class Auth(Protocol):
@@ -136,3 +139,21 @@ def check_secret(place: str, value: object) -> None:
     """Raise `ConfigError`, which names the place and never shows the value, for what no token or key looks like."""
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(f"{place} is empty or holds characters that no token or key has (a line break, perhaps)")
+
+
+def sign_of(auth: Auth) -> Sign:
+    """The `sign` of a credential. One that gives headers instead of a coroutine raises `ConfigError` when it is called.
+
+    A plain function may well return a coroutine, another credential's for instance, so only its result can tell.
+    """
+    sign = auth.sign
+    if iscoroutinefunction(sign):
+        return sign
+
+    def checked(request: Request, project_id: str) -> Awaitable[Mapping[str, str]]:
+        result = sign(request, project_id)
+        if not isawaitable(result):
+            raise ConfigError(f"the `sign` of {type(auth).__name__} must be `async def`: it gave its headers at once")
+        return result
+
+    return checked

@@ -16,7 +16,7 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from sdrs_async.auth import Auth, SignInFailed
+from sdrs_async.auth import Auth, SignInFailed, sign_of
 from sdrs_async.deadlines import Deadlines
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Call, Limits, Listing, Reply, Request, RetryPolicy, Verdict
@@ -58,6 +58,7 @@ class Client:
         self._site = Site(endpoint, allow_http=allow_http)
         self._iam = Site(iam_endpoint, allow_http=allow_http) if iam_endpoint else None
         self._auth = auth
+        self._sign = sign_of(auth)
         self._prepare: Callable[[str], Awaitable[float]] | None = getattr(auth, "prepare", None)
         self._pool = limits.concurrency or 0
         # The total time, reading included, is kept by `Deadlines`: aiohttp's own costs a timer per request.
@@ -116,7 +117,7 @@ class Client:
         headers: Mapping[str, str] | None = None
         try:
             with self._deadlines.after(timeout):
-                headers = await self._auth.sign(request, call.project_id)
+                headers = await self._sign(request, call.project_id)
                 response = await self._session.request(
                     request.method, url, headers=headers, allow_redirects=False, proxy=proxy
                 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,6 +13,7 @@ from fnmatch import fnmatchcase
 import anyio
 
 from sdrs_async.accounts import Account
+from sdrs_async.arguments import check, check_types, is_text
 from sdrs_async.errors import ConfigError, ListingError
 from sdrs_async.listing import Ask, Project, group_ids, projects
 from sdrs_async.models import ProjectLevel, Reply, Verdict
@@ -30,6 +31,7 @@ _IN_HAND = 100_000
 # More requests than one for so many deletions would be felt.
 _SMALLEST_PAGE = 100
 
+_PROJECTS = "a list of ids, names or patterns, not empty, or None, which selects all"
 _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -45,14 +47,23 @@ class Selection:
     project_level: bool = False
 
     def __post_init__(self) -> None:
-        if self.projects is not None and (isinstance(self.projects, str) or not self.projects):
-            raise ConfigError("projects are a list of ids, names or patterns, not empty; None selects all")
+        check(self.projects is None or _are_texts(self.projects), "projects", _PROJECTS, self.projects)
+        check_types(self, project_level=(bool,))
 
     def ids(self) -> list[str] | None:
         """The projects where each is given by its id, so that nobody has to be asked; else `None`."""
         if self.projects is None or not all(_PROJECT_ID.fullmatch(entry) for entry in self.projects):
             return None
         return list(dict.fromkeys(self.projects))
+
+
+def _are_texts(projects: object) -> bool:
+    return (
+        isinstance(projects, Collection)
+        and not isinstance(projects, str)
+        and bool(projects)
+        and all(is_text(entry) for entry in projects)
+    )
 
 
 class Discovery:

@@ -13,7 +13,7 @@ import pytest
 __all__ = ["LOOP", "new_loop", "on_the_loop"]
 
 LOOP = os.environ.get("SDRS_TEST_LOOP", "asyncio")
-_SECONDS = 8.0
+_SECONDS = 7.0
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -28,7 +28,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
 
 
 def on_the_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Make a plain test of a coroutine: it has to end within 8 seconds and to leave no task behind.
+    """Make a plain test of a coroutine: it has to end within 7 seconds and to leave no task behind.
 
     Not pytest-asyncio: whoever runs the library under `asyncio.run` has no library named in the context of callbacks,
     and a task that does not end when it is cancelled would hang there for ever.

@@ -5,15 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from inspect import isawaitable, iscoroutinefunction
-from typing import Protocol
+from typing import Any, Protocol
 
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Reply, Request, Verdict
 from sdrs_async.signing import Signer
 
-__all__ = ["AkSk", "Auth", "SignInFailed", "StaticToken", "check_secret", "sign_of"]
-
-Sign = Callable[[Request, str], Awaitable[Mapping[str, str]]]
+__all__ = ["AkSk", "Auth", "SignInFailed", "StaticToken", "awaitable", "check_secret"]
 
 
 class Auth(Protocol):
@@ -141,19 +139,19 @@ def check_secret(place: str, value: object) -> None:
         raise ConfigError(f"{place} is empty or holds characters that no token or key has (a line break, perhaps)")
 
 
-def sign_of(auth: Auth) -> Sign:
-    """The `sign` of a credential. One that gives headers instead of a coroutine raises `ConfigError` when it is called.
+def awaitable(auth: object, name: str) -> Callable[..., Awaitable[Any]]:
+    """A method of a credential that has to be `async`. Where it is not, it raises `ConfigError` when it is called.
 
     A plain function may well return a coroutine, another credential's for instance, so only its result can tell.
     """
-    sign = auth.sign
-    if iscoroutinefunction(sign):
-        return sign
+    method: Callable[..., Any] = getattr(auth, name)
+    if iscoroutinefunction(method):
+        return method
 
-    def checked(request: Request, project_id: str) -> Awaitable[Mapping[str, str]]:
-        result = sign(request, project_id)
+    def checked(*args: object) -> Awaitable[Any]:
+        result = method(*args)
         if not isawaitable(result):
-            raise ConfigError(f"the `sign` of {type(auth).__name__} must be `async def`: it gave its headers at once")
+            raise ConfigError(f"the `{name}` of {type(auth).__name__} must be `async def`: it returned at once")
         return result
 
     return checked

@@ -16,7 +16,7 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from sdrs_async.auth import Auth, SignInFailed, sign_of
+from sdrs_async.auth import Auth, SignInFailed, awaitable
 from sdrs_async.deadlines import Deadlines
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Call, Limits, Listing, Reply, Request, RetryPolicy, Verdict
@@ -58,8 +58,10 @@ class Client:
         self._site = Site(endpoint, allow_http=allow_http)
         self._iam = Site(iam_endpoint, allow_http=allow_http) if iam_endpoint else None
         self._auth = auth
-        self._sign = sign_of(auth)
-        self._prepare: Callable[[str], Awaitable[float]] | None = getattr(auth, "prepare", None)
+        self._sign: Callable[..., Awaitable[Mapping[str, str]]] = awaitable(auth, "sign")
+        self._prepare: Callable[[str], Awaitable[float]] | None = (
+            awaitable(auth, "prepare") if getattr(auth, "prepare", None) is not None else None
+        )
         self._pool = limits.concurrency or 0
         # The total time, reading included, is kept by `Deadlines`: aiohttp's own costs a timer per request.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_TIMEOUT, retry.timeout))

@@ -224,10 +224,20 @@ class Plain:
 
 
 async def test_a_sign_that_is_no_coroutine_is_named() -> None:
-    """Headers that are given at once stop the run before anything is sent, once, and say what is wrong."""
+    """Headers that are given at once stop the run before anything is sent, and say what is wrong."""
     async with Simulator(projects=1, groups=1) as cloud:
         with pytest.raises(ConfigError, match="the `sign` of Plain must be `async def`"):
             await clean(cloud.targets, endpoint=cloud.url, auth=Plain(lambda request, project_id: {}))
+        assert cloud.log == []
+
+
+async def test_a_prepare_that_is_no_coroutine_is_named() -> None:
+    """The same for what signs in to a project."""
+    async with Simulator(projects=1, groups=1) as cloud:
+        auth = StaticToken(cloud.token)
+        auth.prepare = lambda project_id: 60.0  # type: ignore[attr-defined]  # one of those that an `Auth` may have
+        with pytest.raises(ConfigError, match="the `prepare` of StaticToken must be `async def`"):
+            await clean(cloud.targets, endpoint=cloud.url, auth=auth)
         assert cloud.log == []
 
 

@@ -109,11 +109,11 @@ class Session:
         check_loop()
         if self._entered:
             raise ConfigError("this session is in use already: enter it once, and share it")
-        self._entered = True
         async with AsyncExitStack() as stack:
             for client in self._clients:
                 await stack.enter_async_context(client)
             self._stack = stack.pop_all()
+        self._entered = True
         return self
 
     async def __aexit__(

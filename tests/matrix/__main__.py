@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 TESTS = ROOT / "tests" / "matrix"
 # A cell takes about 20 s. Where a run hangs each of its tests takes its whole time, and a few of them tell enough.
 SECONDS = 240.0
-PYTEST = ("-m", "pytest", "-q", "--maxfail=8", "--tb=native", "-p", "no:cacheprovider", "--confcutdir", TESTS, TESTS)
+PYTEST = ("-m", "pytest", "-q", "--maxfail=8", "--tb=short", "-p", "no:cacheprovider", "--confcutdir", TESTS, TESTS)
 
 
 def run(environment: Path, loop: str) -> tuple[str, str]:

@@ -14,10 +14,10 @@ from itertools import product
 from pathlib import Path
 
 LOOPS = ("asyncio", "uvloop")
-AT_ONCE = 3  # they wait more than they compute
+AT_ONCE = 2
 ROOT = Path(__file__).resolve().parent.parent.parent
 TESTS = ROOT / "tests" / "matrix"
-# A cell takes about 20 s. Where a run hangs each of its tests takes its whole time, and a few of them tell enough.
+# A cell takes about 30 s. Where a run hangs each of its tests takes its whole time, and a few of them tell enough.
 SECONDS = 240.0
 PYTEST = ("-m", "pytest", "-q", "--maxfail=8", "--tb=short", "-p", "no:cacheprovider", "--confcutdir", TESTS, TESTS)
 
@@ -41,7 +41,7 @@ def run(environment: Path, loop: str) -> tuple[str, str]:
 
 
 def main(folder: Path) -> int:
-    """All cells, three at a time."""
+    """All cells, two at a time."""
     environments = sorted(stamp.parent for stamp in folder.glob("*/.stamp"))
     failed = []
     with ThreadPoolExecutor(AT_ONCE) as cells:

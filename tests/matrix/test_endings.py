@@ -50,8 +50,7 @@ async def test_a_cancelled_run_ends_at_once() -> None:
             return len(cloud.log)
 
     sent = await asyncio.gather(*map(one, (0.0, 0.001, 0.013, 0.11, 0.153, 0.307, 0.45, 0.52)))
-    assert sent[0] == 0
-    assert all(0 < count < 80 for count in sent[3:])
+    assert sent[0] == 0 < max(sent) < 80
 
 
 @on_the_loop
@@ -127,8 +126,9 @@ async def test_a_run_is_stopped_from_anywhere(way: Callable[[Callable[[], None]]
     """`run.stop` ends a run that is sending, or idle between two windows, wherever it is called from."""
     async with Simulator(projects=1, groups=60) as cloud:
         async with stream(cloud.targets, endpoint=cloud.url, auth=StaticToken(cloud.token), limits=limits) as run:
+            outcomes = [await anext(run)]
             way(run.stop)
-            outcomes = [outcome async for outcome in run]
+            outcomes += [outcome async for outcome in run]
         deleted = sum(outcome.verdict == "deleted" for outcome in outcomes)
         assert deleted == len(cloud.log) == run.report.targets["done"]
     assert 0 < deleted < 60

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sdrs_async.simulator import Simulator
-from tests.matrix.loops import LOOP, on_the_loop
+from tests.matrix.loops import LOOP, on_the_loop_with_processes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -46,7 +46,7 @@ def test_an_example_runs_and_says_what_it_promises(path: Path) -> None:
     """Each example ends well, without a warning, and prints its result."""
     start = ["-c", ON_UVLOOP] if LOOP == "uvloop" else []
     done = subprocess.run(
-        [sys.executable, "-W", "error", *start, path], check=False, capture_output=True, text=True, timeout=30
+        [sys.executable, "-W", "error", *start, path], check=False, capture_output=True, text=True, timeout=40
     )
     assert (done.returncode, done.stderr) == (0, "")
     for words in SAYS[path.name]:
@@ -69,7 +69,7 @@ CALLS = {"main": _main, "everything": _everything}
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0])
-@on_the_loop
+@on_the_loop_with_processes
 async def test_the_python_of_the_readme_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every function of each block, with nothing changed but the hosts: two simulated clouds instead."""
     pytest.importorskip("openstack")

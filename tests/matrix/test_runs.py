@@ -55,7 +55,7 @@ async def test_a_paced_run_ends_and_keeps_its_rate() -> None:
 @on_the_loop
 async def test_a_slow_service_at_the_default_rate() -> None:
     """All workers wait for an answer when the timer of the next start is due: it starts one more of them."""
-    async with Simulator(projects=1, groups=11, latency=0.4) as cloud:
+    async with Simulator(projects=1, groups=9, latency=0.3) as cloud:
         await clean_all(cloud)
         assert cloud.most_in_window(1.0) <= 10
 
@@ -176,7 +176,7 @@ async def test_each_project_is_signed_in_to_and_again_in_time() -> None:
     """A credential with `prepare` signs in beside the run, and again when its time is over: by a timer as well."""
     async with Simulator(projects=6, groups=12, latency=0.01) as cloud:
         auth = SigningIn(cloud.token, 1.0)  # no sign-in is taken to be good for less
-        report = await clean(cloud.targets, endpoint=cloud.url, auth=auth, limits=Limits("8/s"))
+        report = await clean(cloud.targets, endpoint=cloud.url, auth=auth, limits=Limits("10/s"))
         assert (report.targets["done"], cloud.remaining) == (72, 0)
     assert sorted(auth.begun.values()) == [2] * 6
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -47,23 +47,19 @@ class Selection:
     project_level: bool = False
 
     def __post_init__(self) -> None:
-        check(self.projects is None or _are_texts(self.projects), "projects", _PROJECTS, self.projects)
         check_types(self, project_level=(bool,))
+        if self.projects is None:
+            return
+        given: object = self.projects
+        entries = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+        check(bool(entries) and all(is_text(entry) for entry in entries), "projects", _PROJECTS, given)
+        object.__setattr__(self, "projects", entries)
 
     def ids(self) -> list[str] | None:
         """The projects where each is given by its id, so that nobody has to be asked; else `None`."""
         if self.projects is None or not all(_PROJECT_ID.fullmatch(entry) for entry in self.projects):
             return None
         return list(dict.fromkeys(self.projects))
-
-
-def _are_texts(projects: object) -> bool:
-    return (
-        isinstance(projects, Collection)
-        and not isinstance(projects, str)
-        and bool(projects)
-        and all(is_text(entry) for entry in projects)
-    )
 
 
 class Discovery:

@@ -111,11 +111,6 @@ class Report:
         self.interrupted = self.interrupted or stopped or interrupted_by is not None
         self.signal = interrupted_by if self.signal is None else self.signal
 
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy, pickled or not, is the report as of now: neither the run's clock nor its limits go along."""
-        now = {"_finished_at": self.finished_at, "_floor": self.floor, "_scopes": _UNLIMITED, "_clock": time.monotonic}
-        return self.__dict__ | now
-
     def __copy__(self) -> Self:
         return copy.deepcopy(self)  # a shallow one would go on counting with this one
 
@@ -217,6 +212,10 @@ class Report:
             "latency_ms": self._tally.latency.to_dict(),
             "latency_buckets": self._tally.latency.buckets(),
         }
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For a copy in another process, which has another clock: what was counted by now."""
+        return {**self.__dict__, "_finished_at": self.finished_at, "_floor": self.floor, "_clock": time.monotonic}
 
     # ---- putting together
 

@@ -1,13 +1,19 @@
 # Needs only make and Python >= 3.11; everything else goes into .venv. `make` lists the targets.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+SDRS_SOAK_CANCELS ?= 300
+SDRS_SOAK_SEED ?= $(shell date +%s)
 
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --quiet --disable-pip-version-check --no-input
+INSTALL := python -m pip --quiet --disable-pip-version-check --no-input install
+# Environments beside .venv: the newest of all and nothing else, the same beside what brings sniffio, the lowest.
+MATRIX := .matrix
+ENVIRONMENTS := beside lowest plain
+BESIDE := sniffio trio openai httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench format clean
+.PHONY: help demo test matrix check bench soak format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -18,11 +24,15 @@ demo: $(VENV)/.demo-stamp ## Clean up several projects on the embedded simulator
 test: $(VENV)/.dev-stamp ## Run the whole suite with coverage (PYTEST_ARGS=... adds arguments)
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=95 $(PYTEST_ARGS)
 
-check: $(VENV)/.dev-stamp ## What CI runs: format, lint, types, then `make test`
+matrix: $(ENVIRONMENTS:%=$(MATRIX)/%/.stamp) ## Run tests/matrix in three environments, on asyncio's loop and uvloop's
+	$(BIN)/python -m tests.matrix $(MATRIX)
+
+check: $(VENV)/.dev-stamp ## What CI runs: format, lint, types, then `make test` and `make matrix`
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(MAKE) --no-print-directory test
+	$(MAKE) --no-print-directory matrix
 
 bench: $(VENV)/.dev-stamp ## Measure overhead, signing, pacing, scopes, memory, discovery; the laboratory's table
 	$(BIN)/python -m benchmarks.engine_overhead
@@ -33,23 +43,37 @@ bench: $(VENV)/.dev-stamp ## Measure overhead, signing, pacing, scopes, memory, 
 	$(BIN)/python -m benchmarks.discovery
 	$(BIN)/python -m benchmarks.laboratory
 
+soak: $(VENV)/.dev-stamp ## Cancel 300 runs at random moments (SDRS_SOAK_CANCELS=..., SDRS_SOAK_SEED=... to repeat one)
+	SDRS_SOAK_SEED=$(SDRS_SOAK_SEED) SDRS_SOAK_CANCELS=$(SDRS_SOAK_CANCELS) \
+	    $(BIN)/python -m pytest -n 2 --timeout 1800 -rA --show-capture=no tests/test_cancellation.py $(PYTEST_ARGS)
+
 format: $(VENV)/.dev-stamp ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix --exit-zero --quiet .
 	$(BIN)/ruff format .
 
 clean: ## Remove all that these targets made, .venv included
-	rm -rf $(VENV) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache demo-report.html
+	rm -rf $(VENV) $(MATRIX) build dist .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache demo-report.html
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A stamp is touched only after its step succeeded, so an interrupted step is simply done again.
 $(VENV)/.dev-stamp: pyproject.toml $(VENV)/.venv-stamp
 	@echo "Installing what development needs into $(VENV) ..."
-	@$(PIP) install --editable '.[dev]'
+	@$(BIN)/$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 $(VENV)/.demo-stamp: pyproject.toml $(VENV)/.venv-stamp
 	@echo "Installing sdrs-async into $(VENV) ..."
-	@$(PIP) install --editable '.[cli,html]'
+	@$(BIN)/$(INSTALL) --editable '.[cli,html]'
+	@touch $@
+
+# Each is made afresh: what an earlier one left in it would hide what is missing now.
+$(MATRIX)/beside/.stamp: ITS_PACKAGES := $(BESIDE)
+$(MATRIX)/lowest/.stamp: ITS_PACKAGES := --constraint $(MATRIX)/lowest/constraints.txt
+$(MATRIX)/%/.stamp: pyproject.toml tests/matrix/lowest.py | $(VENV)/.venv-stamp
+	@echo "Making the environment $(@D) ..."
+	@$(BIN)/python -m venv --clear $(@D)
+	@$(BIN)/python tests/matrix/lowest.py >$(@D)/constraints.txt
+	@$(@D)/bin/$(INSTALL) --editable '.[matrix]' $(ITS_PACKAGES)
 	@touch $@
 
 # `venv` mends what an interrupted run left behind, except half a pip: then it starts afresh.

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping
+from inspect import isawaitable, iscoroutinefunction
+from typing import Any, Protocol
 
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Reply, Request, Verdict
 from sdrs_async.redaction import Secrets
 from sdrs_async.signing import Signer
 
-__all__ = ["AkSk", "Auth", "SignInFailed", "StaticToken", "check_secret"]
+__all__ = ["AkSk", "Auth", "SignInFailed", "StaticToken", "awaitable", "check_secret"]
 
 
 class Auth(Protocol):
@@ -140,3 +141,21 @@ def check_secret(place: str, value: object) -> None:
     """Raise `ConfigError`, which names the place and never shows the value, for what no token or key looks like."""
     if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(f"{place} is empty or holds characters that no token or key has (a line break, perhaps)")
+
+
+def awaitable(auth: object, name: str) -> Callable[..., Awaitable[Any]]:
+    """A method of a credential that has to be `async`. Where it is not, it raises `ConfigError` when it is called.
+
+    A plain function may well return a coroutine, another credential's for instance, so only its result can tell.
+    """
+    method: Callable[..., Any] = getattr(auth, name)
+    if iscoroutinefunction(method):
+        return method
+
+    def checked(*args: object) -> Awaitable[Any]:
+        result = method(*args)
+        if not isawaitable(result):
+            raise ConfigError(f"the `{name}` of {type(auth).__name__} must be `async def`: it returned at once")
+        return result
+
+    return checked

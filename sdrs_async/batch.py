@@ -6,6 +6,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
 from sdrs_async.accounts import Account
+from sdrs_async.arguments import check
 from sdrs_async.auth import Auth
 from sdrs_async.discovery import Selection
 from sdrs_async.models import Limits, RetryPolicy
@@ -48,7 +49,7 @@ async def clean(
     the `__cause__`.
     """
     account = Account(
-        _NAME, endpoint, auth, iam_endpoint, limits=limits or Limits(), ca_file=ca_file, allow_http=allow_http
+        _NAME, endpoint, auth, iam_endpoint, limits=_limits(limits), ca_file=ca_file, allow_http=allow_http
     )
     async with _session(account, retry, read_ahead) as session:
         return await session.clean(targets)
@@ -74,10 +75,15 @@ async def stream(
     iteration has ended cancels the rest; `run.report` then counts it as unsettled.
     """
     account = Account(
-        _NAME, endpoint, auth, iam_endpoint, limits=limits or Limits(), ca_file=ca_file, allow_http=allow_http
+        _NAME, endpoint, auth, iam_endpoint, limits=_limits(limits), ca_file=ca_file, allow_http=allow_http
     )
     async with _session(account, retry, read_ahead) as session, session.stream(targets) as run:
         yield run
+
+
+def _limits(given: Limits | None) -> Limits:
+    check(given is None or isinstance(given, Limits), "limits", "a Limits or None", given)
+    return Limits() if given is None else given
 
 
 def _session(account: Account, retry: RetryPolicy | None, read_ahead: int) -> Session:

@@ -17,7 +17,7 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from sdrs_async.auth import Auth, SignInFailed
+from sdrs_async.auth import Auth, SignInFailed, awaitable
 from sdrs_async.bodies import read_whole, unpacked
 from sdrs_async.connections import Connections
 from sdrs_async.deadlines import Deadlines
@@ -60,7 +60,10 @@ class Client:
         self._site = Site(endpoint, allow_http=allow_http)
         self._iam = Site(iam_endpoint, allow_http=allow_http) if iam_endpoint else None
         self._auth = auth
-        self._prepare: Callable[[str], Awaitable[float]] | None = getattr(auth, "prepare", None)
+        self._sign: Callable[..., Awaitable[Mapping[str, str]]] = awaitable(auth, "sign")
+        self._prepare: Callable[[str], Awaitable[float]] | None = (
+            awaitable(auth, "prepare") if getattr(auth, "prepare", None) is not None else None
+        )
         self._pool = limits.concurrency or 0
         # The total time, reading included, is kept by `Deadlines`: aiohttp's own costs a timer per request.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_TIMEOUT, retry.timeout))
@@ -122,7 +125,7 @@ class Client:
         headers: Mapping[str, str] | None = None
         try:
             with self._deadlines.after(timeout):
-                headers = self._mapping(await self._auth.sign(request, call.project_id))
+                headers = self._mapping(await self._sign(request, call.project_id))
                 response = await self._answer(request.method, url, site, headers)
                 elapsed = time.perf_counter() - started
                 page = await self._read_page(response) if request.method == "GET" else None

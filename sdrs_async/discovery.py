@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,7 +13,8 @@ from fnmatch import fnmatchcase
 import anyio
 
 from sdrs_async.accounts import Account
-from sdrs_async.errors import ConfigError, ListingError
+from sdrs_async.arguments import check, check_types, is_text
+from sdrs_async.errors import ListingError
 from sdrs_async.listing import Ask, Project, group_ids, projects
 from sdrs_async.models import ProjectLevel, Reply, Verdict
 from sdrs_async.reading import Budget, Intake, Source, share
@@ -30,6 +31,7 @@ _IN_HAND = 100_000
 # More requests than one for so many deletions would be felt.
 _SMALLEST_PAGE = 100
 
+_PROJECTS = "a list of ids, names or patterns, not empty, or None, which selects all"
 _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -48,11 +50,12 @@ class Selection:
     project_level: bool = False
 
     def __post_init__(self) -> None:
+        check_types(self, project_level=(bool,))
         if self.projects is None:
             return
-        entries = () if isinstance(self.projects, str) else tuple(self.projects)
-        if not entries or not all(isinstance(entry, str) and entry for entry in entries):
-            raise ConfigError("projects are a list of ids, names or patterns, not empty; None selects all")
+        given: object = self.projects
+        entries = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
+        check(bool(entries) and all(is_text(entry) for entry in entries), "projects", _PROJECTS, given)
         object.__setattr__(self, "projects", entries)
 
     def ids(self) -> list[str] | None:

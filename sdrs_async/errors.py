@@ -11,7 +11,7 @@ One target's failure is never an exception: it is an `Outcome` with its verdict.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sdrs_async.models import Reply
@@ -42,6 +42,9 @@ class ListingError(SdrsError):
     def __init__(self, message: str, reply: Reply) -> None:
         super().__init__(message)
         self.reply = reply
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.reply), self.__dict__  # by `args` alone a copy would lack the reply
 
 
 class JournalError(SdrsError):

@@ -9,6 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from sdrs_async.arguments import check, is_time, is_whole
 from sdrs_async.errors import ConfigError
 
 __all__ = [
@@ -36,6 +37,7 @@ _SECONDS = {
     **dict.fromkeys(("m", "min", "minute", "minutes"), 60.0),
     **dict.fromkeys(("h", "hour", "hours"), 3600.0),
 }
+_COUNT, _TIME = "a whole number of at least 1", "a number of seconds above 0"
 _UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 
 
@@ -116,10 +118,9 @@ class Rate:
     burst: int | None = None
 
     def __post_init__(self) -> None:
-        if not isinstance(self.count, int) or self.count < 1 or not 0 < self.per < float("inf"):
-            raise ConfigError(f"a rate needs a count of at least 1 and a time above 0, not {self.count}/{self.per}s")
-        if self.burst is not None and (not isinstance(self.burst, int) or self.burst < 1):
-            raise ConfigError(f"the burst of a rate is a whole number of at least 1, not {self.burst!r}")
+        check(is_whole(self.count), "the count of a rate", _COUNT, self.count)
+        check(is_time(self.per), "the time of a rate", _TIME, self.per)
+        check(self.burst is None or is_whole(self.burst), "the burst of a rate", f"{_COUNT}, or None", self.burst)
 
     @classmethod
     def parse(cls, value: Rate | str | None) -> Rate | None:
@@ -134,7 +135,7 @@ class Rate:
             return None
         match = _RATE.fullmatch(text)
         if match is None:
-            raise ConfigError(f"rate {value!r} is not understood: write it like 10/s, 200/5min or none")
+            raise ConfigError(f"rate {value!r:.80} is not understood: write it like 10/s, 200/5min or none")
         if match["unit"] not in _SECONDS:
             raise ConfigError(f"rate {value!r} has an unknown unit {match['unit']!r}: use s, min or h")
         burst = None if match["burst"] is None else int(match["burst"])
@@ -166,8 +167,7 @@ class Limits:
             object.__setattr__(self, name, Rate.parse(getattr(self, name)))
         for name in ("project_concurrency", "concurrency"):
             value = getattr(self, name)
-            if value is not None and (not isinstance(value, int) or value < 1):
-                raise ConfigError(f"{name} must be a whole number of at least 1, not {value!r}")
+            check(value is None or is_whole(value), name, f"{_COUNT}, or None for no cap", value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,11 +200,9 @@ class RetryPolicy:
     total: float = 600.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ConfigError(f"attempts must be at least 1, not {self.attempts}")
+        check(is_whole(self.attempts), "attempts", _COUNT, self.attempts)
         for name in ("timeout", "base", "cap", "total"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name} must be above 0 seconds, not {getattr(self, name)}")
+            check(is_time(getattr(self, name)), name, _TIME, getattr(self, name))
 
 
 @dataclass(slots=True)  # not frozen, as `Reply`: that alone costs a microsecond per request

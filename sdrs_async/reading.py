@@ -7,11 +7,12 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import anyio
 import anyio.lowlevel
 
+from sdrs_async.arguments import check, is_whole
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import ProjectLevel, Target
 from sdrs_async.users import Endpoint, User
@@ -187,8 +188,7 @@ async def _closing(items: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any
 
 def sources(targets: Targets, read_ahead: int, user: User) -> list[Source]:
     """One source for a flat iterable, one per project for a mapping. Raises `ConfigError` for what is neither."""
-    if read_ahead < 1:
-        raise ConfigError(f"read_ahead must be at least 1, not {read_ahead}")
+    check(is_whole(read_ahead), "read_ahead", "a whole number of at least 1", read_ahead)
     if isinstance(targets, Mapping):
         size = share(read_ahead, len(targets))
         return [
@@ -204,6 +204,7 @@ def share(read_ahead: int, projects: int) -> int:
 
 
 def _readable(items: object) -> Items:
-    if isinstance(items, (str, bytes)) or not isinstance(items, (Iterable, AsyncIterable)):
-        raise ConfigError(f"targets are an iterable, an async iterable or a mapping per project, not {items!r:.80}")
-    return items
+    text = isinstance(items, str | bytes)  # a token in its place, perhaps
+    is_readable = isinstance(items, Iterable | AsyncIterable) and not text
+    check(is_readable, "targets", "an iterable, an async iterable or a mapping per project", items, secret=text)
+    return cast(Items, items)

@@ -17,9 +17,11 @@ import anyio
 
 from sdrs_async import listing
 from sdrs_async.accounts import Account
+from sdrs_async.arguments import check, is_whole
 from sdrs_async.client import Client
 from sdrs_async.discovery import Discovery, Selection
 from sdrs_async.engine import Engine
+from sdrs_async.environment import check_loop
 from sdrs_async.errors import ConfigError
 from sdrs_async.fleet import Fleet
 from sdrs_async.listing import Ask, FailedTask, Group, Project
@@ -50,8 +52,16 @@ def connect(
     `concurrency`: requests at a time over all of them, `None` for no cap; `retry` defaults to `RetryPolicy()`;
     `read_ahead`: targets held of a flat iterable. Raises `ConfigError` for what cannot be used; nothing is sent.
     """
-    given = (accounts,) if isinstance(accounts, Account) else tuple(accounts)
-    return Session(given, Limits(concurrency=concurrency).concurrency, retry or RetryPolicy(), read_ahead)
+    check(retry is None or isinstance(retry, RetryPolicy), "retry", "a RetryPolicy or None", retry)
+    policy = RetryPolicy() if retry is None else retry
+    return Session(_accounts(accounts), Limits(concurrency=concurrency).concurrency, policy, read_ahead)
+
+
+def _accounts(given: object) -> tuple[Account, ...]:
+    every = tuple(given) if isinstance(given, Iterable) else (given,)
+    for one in every:
+        check(isinstance(one, Account), "accounts", "an Account, or several of them", one, secret=True)
+    return every
 
 
 class Session:
@@ -65,9 +75,8 @@ class Session:
     ) -> None:
         names = [account.name for account in accounts]
         if not names or len(set(names)) < len(names):
-            raise ConfigError("a session needs one account or more, each with a name of its own")
-        if read_ahead < 1:
-            raise ConfigError(f"read_ahead must be at least 1, not {read_ahead}")
+            raise ConfigError(f"a session needs one account or more, each with a name of its own, not {names!r:.80}")
+        check(is_whole(read_ahead), "read_ahead", "a whole number of at least 1", read_ahead)
         self.accounts = accounts
         self._retry = retry
         self._read_ahead = read_ahead
@@ -77,6 +86,7 @@ class Session:
         pairs = zip(accounts, self._clients, strict=True)
         self._users = {account.name: self._user(account, client) for account, client in pairs}
         self._stack = AsyncExitStack()
+        self._entered = False
 
     def _user(self, account: Account, client: Client) -> User:
         limits = replace(account.limits, endpoint_rate=self._scopes.endpoint_rate(account.name))
@@ -84,7 +94,7 @@ class Session:
             account.name, client.endpoint, client.send, limits,
             sign_in=client.sign_in if client.signs_in else None,
             one_key=getattr(account.auth, "one_key", False),
-            identity=getattr(account.auth, "identity", account.auth),
+            identity=getattr(account.auth, "identity", id(account.auth)),
             weight=account.weight,
         )  # fmt: skip
 
@@ -95,22 +105,32 @@ class Session:
         return Scopes(limits, {account.name: client.endpoint for account, client in pairs}, concurrency)
 
     async def __aenter__(self) -> Self:
+        check_loop()
+        if self._entered:
+            raise ConfigError("this session is in use already: enter it once, and share it")
         async with AsyncExitStack() as stack:
             for client in self._clients:
                 await stack.enter_async_context(client)
             self._stack = stack.pop_all()
+        self._entered = True
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._entered = False
         with anyio.move_on_after(_CLOSING, shield=True):
             await self._stack.aclose()
+
+    def _check_entered(self) -> None:
+        if not self._entered:
+            raise ConfigError("a session works inside `async with connect(...) as session:` only, not before or after")
 
     # ---- deleting
 
     async def clean(self, targets: Selected) -> Report:
         """Like `sdrs_async.clean()`, over the accounts of this session."""
+        self._check_entered()
         report = self._report()
         run = Run(Engine(self._fleet, report.add, self._retry), report)
         readers = self._readers(targets, run)
@@ -126,6 +146,8 @@ class Session:
     @asynccontextmanager
     async def stream(self, targets: Selected, *, report: Report | None = None) -> AsyncGenerator[Run]:
         """Like `sdrs_async.stream()`, over the accounts of this session. `report`: that of a finding, to go on with."""
+        self._check_entered()
+        check(report is None or isinstance(report, Report), "report", "the Report of a finding, or None", report)
         counted = self._report() if report is None else report
 
         def deliver(outcome: Outcome) -> None:
@@ -141,6 +163,7 @@ class Session:
     @asynccontextmanager
     async def find(self, targets: Selected) -> AsyncGenerator[Finding]:
         """The targets of a selection as they are found, and nothing deleted: `async with ... as f: async for ...`."""
+        self._check_entered()
         report = self._report()
 
         def hand_out(target: Target | ProjectLevel, account: str) -> None:
@@ -153,6 +176,7 @@ class Session:
     @asynccontextmanager
     async def lists(self) -> AsyncGenerator[Lists]:
         """The lists of the service one by one, within the limits of this session."""
+        self._check_entered()
         report = self._report()
         run = Run(Engine(self._fleet, report.add, self._retry), report)
         async with driving(run, [_Open()]):
@@ -225,6 +249,9 @@ class Lists:
         return listing.failed_tasks(self._ask(account), project_id, server_group_id)
 
     def _ask(self, account: Account) -> Ask:
+        check(isinstance(account, Account), "account", "an Account of this session", account, secret=True)
+        if account.name not in self._users:
+            raise ConfigError(f"account {account.name} is not one of this session")
         return partial(self._run.ask, self._users[account.name])
 
 

@@ -153,10 +153,10 @@ async def test_a_project_that_nobody_has_is_reported() -> None:
     assert report.exit_code == 1
 
 
-@pytest.mark.parametrize("projects", [[], "eu-de", ()])
+@pytest.mark.parametrize("projects", [[], "eu-de", (), [""], [None], 5])
 def test_a_selection_of_nothing_is_refused(projects: Any) -> None:
     """An empty list would be nothing and reads like all; a text alone is a list forgotten."""
-    with pytest.raises(ConfigError, match="projects are a list"):
+    with pytest.raises(ConfigError, match="projects must be a list"):
         Selection(projects)
 
 

@@ -273,7 +273,7 @@ def projects(value: str) -> str:
         (ACCOUNT + "limits.concurrency = 8", "line 4: accounts.a.limits.concurrency: is not known here: the keys are"),
         (ACCOUNT + "limits.project_rate = 'fast'", "line 4: accounts.a.limits.project_rate: rate 'fast' is not under"),
         (ACCOUNT + "limits.user_rate = 10", "line 4: accounts.a.limits.user_rate: rate 10 is not understood: write it"),
-        (ACCOUNT + "limits.endpoint_rate = '0/s'", "line 4: accounts.a.limits.endpoint_rate: a rate needs a count"),
+        (ACCOUNT + "limits.endpoint_rate = '0/s'", "line 4: accounts.a.limits.endpoint_rate: the count of a rate must"),
         (ACCOUNT + "limits.project_concurrency = '8'", "line 4: accounts.a.limits.project_concurrency: has to be a"),
         (ACCOUNT + "[defaults]\ncredential = 1", "line 5: defaults.credential: is not known here: the keys are"),
         (".".join("abcdefghijklmnopqrstuvwxyz" * 200) + " = 1", "fleet.toml, line 1: a.b: is nested too deep"),

@@ -15,6 +15,7 @@ import pytest
 ROWS = (
     {"alarm", "bodies", "connections", "errors", "keystone.token", "redaction", "signing", "threads"}
     | {"laboratory", "laboratory.policies", "laboratory.virtual_time"},
+    {"arguments", "environment"},
     {"lookups", "models", "blocking_http", "endpoints", "laboratory.gateways", "report.fields", "fleet_file.places"},
     {"wire", "retry", "windows", "concurrency", "deadlines", "sites"}
     | {"fleet_file.fleet", "fleet_file.literals", "fleet_file.tables", "laboratory.figures", "laboratory.world"}

@@ -61,10 +61,10 @@ def test_a_rate_object_passes_as_it_is() -> None:
     [
         ("10/fortnight", "unknown unit 'fortnight': use s, min or h"),
         ("10/ms", "unknown unit 'ms'"),
-        ("0/s", "count of at least 1"),
-        ("10/0s", "a time above 0"),
-        ("10/0min", "a time above 0"),
-        (f"10/{'9' * 400}h", "a time above 0"),
+        ("0/s", "the count of a rate must be a whole number of at least 1, not 0"),
+        ("10/0s", "the time of a rate must be a number of seconds above 0"),
+        ("10/0min", "the time of a rate must be a number of seconds above 0"),
+        (f"10/{'9' * 400}h", "the time of a rate must be a number of seconds above 0"),
         ("-1/s", "not understood"),
         ("10/-1s", "not understood"),
         ("10", "not understood"),
@@ -91,11 +91,24 @@ def test_a_rate_that_is_none_is_refused_with_the_form(value: Any, says: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("count", "per"), [(0, 1), (-1, 1), (1, 0), (1, -1), (1, math.inf), (1, math.nan), (1.5, 1), ("1", 1)]
+    ("count", "per"),
+    [
+        (0, 1),
+        (-1, 1),
+        (1, 0),
+        (1, -1),
+        (1, math.inf),
+        (1, math.nan),
+        (1.5, 1),
+        ("1", 1),
+        (True, 1),
+        (1, "s"),
+        (1, True),
+    ],
 )
-def test_a_rate_object_is_checked_too(count: Any, per: float) -> None:
+def test_a_rate_object_is_checked_too(count: Any, per: Any) -> None:
     """A rate that can never be kept, or has half a request in it, cannot be made."""
-    with pytest.raises(ConfigError, match="count of at least 1"):
+    with pytest.raises(ConfigError, match=r"^the (count|time) of a rate must be a .*number"):
         Rate(count, per)
 
 
@@ -109,7 +122,7 @@ def test_a_rate_is_the_same_after_a_trip_through_its_text(count: int, per: float
     assert Rate.parse(str(Rate(count, per, burst))) == Rate(count, per, burst)
 
 
-@pytest.mark.parametrize("burst", [0, -1, 1.5])
+@pytest.mark.parametrize("burst", [0, -1, 1.5, True, "2"])
 def test_a_burst_is_a_count(burst: Any) -> None:
     """Nothing could ever be sent at a burst of none."""
     with pytest.raises(ConfigError, match="burst of a rate"):
@@ -147,7 +160,7 @@ def test_the_default_limits_are_those_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("name", ["project_concurrency", "concurrency"])
-@pytest.mark.parametrize("value", [0, -1, 1.5, "8"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, 2.0, "8", True])
 def test_a_cap_is_a_positive_whole_number(name: str, value: Any) -> None:
     """A cap below one would stop everything; the message names it."""
     with pytest.raises(ConfigError, match=f"^{name} must be a whole number of at least 1"):
@@ -173,17 +186,18 @@ def test_the_default_policy_is_that_of_the_contract() -> None:
 
 
 @pytest.mark.parametrize("name", ["timeout", "base", "cap", "total"])
-@pytest.mark.parametrize("value", [0, -0.1, math.nan])
-def test_times_of_a_policy_are_above_zero(name: str, value: float) -> None:
+@pytest.mark.parametrize("value", [0, -0.1, math.nan, math.inf, None, "5", True])
+def test_times_of_a_policy_are_above_zero(name: str, value: Any) -> None:
     """Each time is checked, and the message names it."""
-    with pytest.raises(ConfigError, match=f"^{name} must be above 0 seconds"):
-        RetryPolicy(**{name: value})  # type: ignore[arg-type]  # a name is not a literal here
+    with pytest.raises(ConfigError, match=f"^{name} must be a number of seconds above 0, not "):
+        RetryPolicy(**{name: value})
 
 
-def test_a_policy_has_at_least_one_try() -> None:
+@pytest.mark.parametrize("attempts", [0, -1, 1.5, "5", True, None])
+def test_a_policy_has_at_least_one_try(attempts: Any) -> None:
     """No tries at all is no policy; one is."""
-    with pytest.raises(ConfigError, match="attempts must be at least 1, not 0"):
-        RetryPolicy(attempts=0)
+    with pytest.raises(ConfigError, match=f"^attempts must be a whole number of at least 1, not {attempts!r}$"):
+        RetryPolicy(attempts=attempts)
     assert RetryPolicy(attempts=1).attempts == 1
 
 

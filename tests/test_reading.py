@@ -57,7 +57,7 @@ async def test_async_iterables_are_read_too() -> None:
 @pytest.mark.parametrize("targets", ["p/g", b"p/g", None, 7, {"p": "g1"}, {"p": None}])
 async def test_what_cannot_be_targets_is_refused(targets: Any) -> None:
     """A string is no list of targets, however iterable it is."""
-    with pytest.raises(ConfigError, match="targets are an iterable"):
+    with pytest.raises(ConfigError, match="targets must be an iterable"):
         await read(targets)
 
 
@@ -140,7 +140,7 @@ async def test_an_async_generator_is_closed_when_its_reader_is_cancelled() -> No
 
 def test_a_budget_holds_at_least_one() -> None:
     """Nothing could be read with less."""
-    with pytest.raises(ConfigError, match="read_ahead must be at least 1, not 0"):
+    with pytest.raises(ConfigError, match="read_ahead must be a whole number of at least 1, not 0"):
         sources([], 0, USER)
 
 

@@ -157,10 +157,10 @@ def test_accounts_need_names_of_their_own(accounts: list[str]) -> None:
         connect(Account("a", "https://sdrs.example", StaticToken("t")), read_ahead=0)
 
 
-@pytest.mark.parametrize("weight", [0, 101, 1.5])
+@pytest.mark.parametrize("weight", [0, 101, 1.5, True])
 def test_a_weight_is_a_number_of_turns(weight: Any) -> None:
     """None would starve the account's projects, a thousand the others'."""
-    with pytest.raises(ConfigError, match="weight of account a is a whole number from 1 to 100"):
+    with pytest.raises(ConfigError, match="weight of account a must be a whole number from 1 to 100"):
         Account("a", "https://sdrs.example", StaticToken("t"), weight=weight)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Self
 
-from sdrs_async.errors import ConfigError
+from sdrs_async.arguments import check, is_whole
 from sdrs_async.models import Outcome
 from sdrs_async.report.fields import Fields
 
@@ -96,8 +96,8 @@ class Failures:
     __slots__ = ("_highest", "_kept", "limit")
 
     def __init__(self, limit: int | None) -> None:
-        if limit is not None and limit < 0:
-            raise ConfigError(f"max_failures must be at least 0, not {limit}")
+        wanted = "a whole number of at least 0, or None"
+        check(limit is None or is_whole(limit, least=0), "max_failures", wanted, limit)
         self.limit = limit
         self._kept: list[Failure] = []
         self._highest: Failure | None = None

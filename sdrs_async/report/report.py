@@ -6,6 +6,7 @@ is never counted by itself.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import time
@@ -14,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from sdrs_async.arguments import check
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Learned, Limits, Outcome, Verdict
 from sdrs_async.report.discovery import Discovery, Unlisted
@@ -52,6 +54,7 @@ class Report:
         clock: Callable[[], float] = time.monotonic,
         max_failures: int | None = 1000,
     ) -> None:
+        check(limits is None or isinstance(limits, Limits | Scopes), "limits", "a Limits, a Scopes or None", limits)
         self.runs: tuple[str, ...] = (run_id or uuid.uuid4().hex,)
         self.signed_in = False
         self.refused = False
@@ -106,6 +109,9 @@ class Report:
         self._floor = self.floor
         self.interrupted = self.interrupted or stopped or interrupted_by is not None
         self.signal = interrupted_by if self.signal is None else self.signal
+
+    def __copy__(self) -> Self:
+        return copy.deepcopy(self)  # a shallow one would go on counting with this one
 
     # ---- asking
 
@@ -217,6 +223,7 @@ class Report:
         order; an account that signed in anywhere has signed in. Of two bounds on the failures in memory the smaller one
         stays.
         """
+        check(isinstance(other, Report), "what is merged", "a Report, as Report.from_dict(...)", other)
         if shared := sorted(set(self.runs) & set(other.runs)):
             raise ConfigError(f"run {shared[0]} is in both reports: merging would count it twice")
         bounds = [one._tally.failures.limit for one in (self, other)]

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Generator,
+    Iterable,
+    Iterator,
+    Mapping,
+)
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
@@ -154,36 +163,40 @@ class Source:
     project_id: str | None = None
 
     async def read(self, intake: Intake) -> None:
-        """Give each item to the intake. Raises `ConfigError` at a bad one, naming its number."""
+        """Give each item to the intake. Raises `ConfigError` with the number of a bad one, and what the items raise."""
         number = 0
+        async with _closing(self.items) as items:
+            if isinstance(items, AsyncIterator):
+                async for item in items:
+                    number += 1
+                    await self._give(item, number, intake)
+            else:
+                for item in items:
+                    number += 1
+                    await self._give(item, number, intake)
+
+    async def _give(self, item: object, number: int, intake: Intake) -> None:
         try:
-            if isinstance(self.items, AsyncIterable):
-                async with _closing(aiter(self.items)) as items:
-                    async for item in items:
-                        number += 1
-                        await intake.add(item, self)
-                        if number % _READS_PER_TURN == 0:  # it need not suspend by itself
-                            await anyio.lowlevel.checkpoint()
-                return
-            for item in self.items:
-                number += 1
-                await intake.add(item, self)
-                if number % _READS_PER_TURN == 0:
-                    await anyio.lowlevel.checkpoint()
+            await intake.add(item, self)
         except ConfigError as error:
             place = f" of project {self.project_id}" if self.project_id is not None else ""
             raise ConfigError(f"target number {number}{place}: {error}") from error
+        if number % _READS_PER_TURN == 0:  # the items need not suspend by themselves
+            await anyio.lowlevel.checkpoint()
 
 
 @asynccontextmanager
-async def _closing(items: AsyncIterator[Any]) -> AsyncIterator[AsyncIterator[Any]]:
-    """Close an async generator at the end, whatever ends the reading: `async for` alone leaves that to chance."""
+async def _closing(items: Items) -> AsyncIterator[Iterator[Any] | AsyncIterator[Any]]:
+    """Close a generator at the end, whatever ends the reading: a loop over it alone leaves that to chance."""
+    iterator = aiter(items) if isinstance(items, AsyncIterable) else iter(items)
     try:
-        yield items
+        yield iterator
     finally:
-        if isinstance(items, AsyncGenerator):
+        if isinstance(iterator, AsyncGenerator):
             with anyio.move_on_after(_CLOSING, shield=True):
-                await items.aclose()
+                await iterator.aclose()
+        elif isinstance(iterator, Generator):
+            iterator.close()
 
 
 def sources(targets: Targets, read_ahead: int, user: User) -> list[Source]:

@@ -233,7 +233,7 @@ async def test_nothing_is_sent_after_a_cancellation(phase: str) -> None:
             assert not asyncio.all_tasks() - before - server.connections
     late = {name: [at - ended[name] for at in times] for name, times in server.arrived.items()}
     assert not {name: max(times) for name, times in late.items() if max(times) > LATEST}
-    assert sum(map(len, late.values())) > 100  # there was something to end
+    assert sum(map(len, late.values())) > 20  # there was something to end, on a busy machine too
 
 
 CHILD = """

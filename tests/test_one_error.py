@@ -6,6 +6,7 @@ import asyncio
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -97,6 +98,44 @@ async def _bad_later() -> AsyncIterator[tuple[str, str]]:
         yield target
     await asyncio.sleep(0.05)
     raise Own("of the iterator")
+
+
+def _wrong_by_its_own_word() -> Iterator[tuple[str, str]]:
+    yield from TARGETS[:3]
+    raise ConfigError("of the iterator")
+
+
+async def test_a_config_error_of_the_callers_iterator_is_not_taken_for_a_bad_target() -> None:
+    """It passes as it is, without the number of a target before it."""
+    async with Simulator(projects=1, groups=1) as cloud:
+        with pytest.raises(ConfigError, match=r"^of the iterator$"):
+            await clean(_wrong_by_its_own_word(), endpoint=cloud.url, auth=StaticToken(cloud.token))
+
+
+@pytest.mark.parametrize("ends", ["by a bad target", "by a stop"])
+async def test_a_generator_is_closed_however_the_reading_ends(ends: str) -> None:
+    """What it holds, a file say, is given back at once and not when somebody collects the garbage."""
+    closed = []
+
+    def targets() -> Iterator[tuple[str, str]]:
+        try:
+            yield from TARGETS[:3]
+            if ends == "by a bad target":
+                yield ("batch", "batch")
+            yield from TARGETS
+        finally:
+            closed.append(True)
+
+    items = targets()
+    async with (
+        Simulator(projects=1, groups=1) as cloud,
+        stream(items, endpoint=cloud.url, auth=StaticToken(cloud.token), read_ahead=10) as run,
+    ):
+        asyncio.get_running_loop().call_later(0.1, run.stop)
+        with suppress(ConfigError):
+            async for _ in run:
+                pass
+        assert closed == [True]
 
 
 @pytest.mark.parametrize("targets", [_bad, _bad_later])

@@ -117,7 +117,7 @@ async def test_an_entry_that_nobody_has_is_told_in_letters_that_can_be_written()
 @pytest.mark.parametrize("projects", [[""], ["eu-de", ""], ["eu-de", None], [5], b"eu-de", {}, iter(())])
 def test_entries_that_are_no_text_are_refused(projects: Any) -> None:
     """An empty entry would be the name of a project without one."""
-    with pytest.raises(ConfigError, match="projects are a list"):
+    with pytest.raises(ConfigError, match="projects must be a list"):
         Selection(projects)
 
 

@@ -23,7 +23,7 @@ from sdrs_async.engine import GRACE
 from sdrs_async.errors import ConfigError
 from sdrs_async.render.wording import without_owner
 from sdrs_async.run import Finding, Running
-from sdrs_async.session import Session
+from sdrs_async.session import Session, single_error
 
 __all__ = ["GENTLY", "Display", "connected", "find", "stopping"]
 
@@ -122,17 +122,14 @@ async def find(
 
     Raises what stops it, with the report.
     """
-    async with session.find(selections) as finding, anyio.create_task_group() as tasks:
-        watch = Watch(finding)
-
-        def read() -> Found:
+    with single_error():
+        async with session.find(selections) as finding, anyio.create_task_group() as tasks:
             found = finding.report.discovery
-            return Found(found.projects, found.groups, watch.waiting(anyio.current_time()))
-
-        display.progress(tasks, read)
-        with stopping(finding, interrupts):
-            await _store(finding, spooled)
-        tasks.cancel_scope.cancel()
+            watch = Watch(finding)
+            display.progress(tasks, lambda: Found(found.projects, found.groups, watch.waiting(anyio.current_time())))
+            with stopping(finding, interrupts):
+                await _store(finding, spooled)
+            tasks.cancel_scope.cancel()
     spooled.seal()
     spooled.unite({account.name: account.endpoint for account in selections})
     return finding

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import os
 import tempfile
-import threading
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from sdrs_async.auth import StaticToken
 from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.connecting import Connection, Pending
-from sdrs_async.command.outputs import FailureFile, Outputs, ResultsFile, written_whole
+from sdrs_async.command.documents import Document
+from sdrs_async.command.outputs import Outputs
+from sdrs_async.command.results import FailureFile, ResultsFile
 from sdrs_async.command.spool import Spool
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Outcome, RetryPolicy, Target, Verdict
@@ -38,8 +40,8 @@ def test_two_outputs_cannot_be_one_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--json and --html cannot both be"):
         Outputs(json=str(tmp_path / "file"), html=str(tmp_path / "link")).check()
     with pytest.raises(ConfigError, match="--targets and --results cannot both be"):
-        Outputs(results=str(tmp_path / "file")).check(source=str(tmp_path / "file"))
-    Outputs(json="-", results=str(tmp_path / "file")).check(source="-")
+        Outputs(results=str(tmp_path / "file")).check([("--targets", str(tmp_path / "file"))])
+    Outputs(json="-", results=str(tmp_path / "file")).check([("--targets", "-")])
     Outputs(json=os.devnull, results=os.devnull, html=os.devnull).check()
 
 
@@ -48,13 +50,15 @@ def test_a_failure_while_writing_leaves_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "report.json"
     path.write_text("old", "utf-8")
 
-    def write() -> None:
-        with written_whole(str(path)) as file:
-            file.write("half of")
-            raise OSError("disk full")
+    def write(file: TextIO) -> None:
+        file.write("half of")
+        raise OSError("disk full")
 
-    with pytest.raises(ConfigError, match=r"report\.json cannot be written: disk full"):
-        write()
+    with (
+        Document("--json", str(path)) as document,
+        pytest.raises(ConfigError, match=r"--json: .*report\.json cannot be written: disk full"),
+    ):
+        document.save(write)
     assert texts(tmp_path) == {"report.json": "old"}
 
 
@@ -62,14 +66,12 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
     """A named pipe stays one: what is written goes through it."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
-    read: list[str] = []
-    reader = threading.Thread(target=lambda: read.append(path.read_text("utf-8")))
-    reader.start()
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     Outputs(json=str(path)).check()
-    with written_whole(str(path)) as file:
-        file.write("report")
-    reader.join()
-    assert read == ["report"]
+    with Document("--json", str(path)) as document:
+        document.save(lambda file: print("report", end="", file=file))
+    assert os.read(reader, 100) == b"report"
+    os.close(reader)
     assert path.is_fifo()
 
 

@@ -127,7 +127,10 @@ async def test_a_reader_who_does_not_read_holds_nothing_up(
     faults = [Fault("status", status=405, body={"error_code": "X", "error_msg": "\U0001f600" * 400})]
     async with Simulator(projects=2, groups=100, faults=faults) as simulator:
         async with process(
-            *arguments(tmp_path, simulator, *flags, *LIFTED), token=simulator.token, stdout=write
+            *arguments(tmp_path, simulator, *flags, *LIFTED),
+            token=simulator.token,
+            environ={"TMPDIR": str(tmp_path)},
+            stdout=write,
         ) as command:
             await until(lambda: len(simulator.log) == 200 and is_full(write))
             os.close(write)

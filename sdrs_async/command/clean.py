@@ -17,6 +17,7 @@ from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.connecting import Connection
 from sdrs_async.command.endings import reported
 from sdrs_async.command.floors import LATENCY, floor_words
+from sdrs_async.command.inputs import inputs
 from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.planning import Planning
 from sdrs_async.command.questions import extent
@@ -103,7 +104,7 @@ def clean(
         selected = options.wanted(context)
         connection, selections = connection_of(context, selected)
         outputs = Outputs(json=json_file, results=results, html=html_file)
-        outputs.check(source=targets)
+        outputs.check(inputs(selected, connection, os.environ))
         _check_can_ask(selected, asking=not (yes or dry_run))
         if dry_run:
             _warn_of_no_files(outputs)

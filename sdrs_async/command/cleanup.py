@@ -13,14 +13,16 @@ import anyio
 
 from sdrs_async.accounts import Account
 from sdrs_async.command.connecting import Connected, Connection, note_lost
-from sdrs_async.command.endings import Ending
+from sdrs_async.command.documents import Document, kept_elsewhere
+from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping
 from sdrs_async.command.floors import Floors, floor_words
 from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outlook import Outlook, Watch
-from sdrs_async.command.outputs import STDOUT, FailureFile, Outputs, ResultsFile, written_whole
+from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.progress import Snapshot
 from sdrs_async.command.questions import about_found, about_list, confirmed, extent
+from sdrs_async.command.results import FailureFile, ResultsFile
 from sdrs_async.command.spool import Spool
 from sdrs_async.command.terminal import say, to_stdout
 from sdrs_async.discovery import Selection
@@ -64,6 +66,7 @@ class Cleanup:
         self._levels = 0
         self._results: ResultsFile | None = None
         self._failures: FailureFile | None = None
+        self._documents: Mapping[str, Document] = {}
         self._ending = Ending(fleet_file=connection.fleet_file)
 
     async def run(self) -> Ending:
@@ -72,11 +75,14 @@ class Cleanup:
         SIGINT, SIGTERM and SIGHUP end it early, and cut off neither the files nor the summary.
         """
         async with interrupts() as self._interrupts:
-            try:
-                await self._connect()
-            except SdrsError as error:
-                self._ending.error = error
-                self._close(error.report)
+            with ExitStack() as files:
+                try:
+                    self._results, self._failures, self._documents = files.enter_context(self._outputs.opened())
+                    await self._connect()
+                except Exception as error:
+                    self._ending.error = as_error(error)
+                    if self._ending.report is None:
+                        self._close(self._ending.error.report)
             if self._ending.report is None:
                 self._ending.signal = self._interrupts.first
             self._ending.present(self._outputs, self._interrupts.numbers)
@@ -143,8 +149,11 @@ class Cleanup:
             self._ending.report = report
             note_lost(report, lost or {})
             report.finish()
-            with self._files():
-                self._write(self._wanted if isinstance(self._wanted, Spool) else None)
+            if self._ending.error is not None:
+                self._note(self._ending.error)
+            with self._mishaps():
+                self._begin()
+            self._write(self._wanted if isinstance(self._wanted, Spool) else None)
 
     def _warn_of_nothing(self) -> None:
         report = self._ending.report
@@ -154,14 +163,9 @@ class Cleanup:
 
     # ---- deleting
 
-    @contextmanager
-    def _files(self) -> Iterator[None]:
-        with ExitStack() as files:
-            if self._outputs.results is not None:
-                self._results = files.enter_context(ResultsFile(self._outputs.results))
-            if self._outputs.json is not None:
-                self._failures = files.enter_context(FailureFile())
-            yield
+    def _begin(self) -> None:
+        if self._results is not None:
+            self._results.begin()
 
     async def _delete(
         self,
@@ -173,7 +177,10 @@ class Cleanup:
     ) -> None:
         """Delete and write the files. `spooled`: all there is, if that is known; `report`: the one to go on with."""
         outlook = None if spooled is None else self._outlook(self._floors(spooled, ready, report))
-        with self._files():
+        if self._outputs.html is not None:
+            html.render(Report())  # loads what the page needs, while nothing is deleted and a descriptor is to be had
+        self._begin()
+        try:
             async with anyio.create_task_group() as tasks:
                 try:
                     async with session.stream(targets, report=report) as run:
@@ -187,7 +194,10 @@ class Cleanup:
                     self._ending.error = error
                     self._note(error)
                 tasks.cancel_scope.cancel()
-            self._write(spooled)
+        except Exception as error:  # a defect, of the display too
+            self._ending.error = as_error(error)
+            self._note(self._ending.error)
+        self._write(spooled)
 
     def _floors(self, spooled: Spool, ready: Connected, report: Report | None = None) -> Floors:
         learned = () if report is None else report.learned
@@ -232,7 +242,7 @@ class Cleanup:
             self._results = None
             self._stop(error, run)
 
-    def _stop(self, mishap: ConfigError, run: Run) -> None:
+    def _stop(self, mishap: SdrsError, run: Run) -> None:
         self._ending.mishaps.append(mishap)
         self._note(mishap)
         if self._interrupts.first is None and len(self._ending.mishaps) == 1:
@@ -247,6 +257,14 @@ class Cleanup:
 
     # ---- the files
 
+    @contextmanager
+    def _mishaps(self) -> Iterator[None]:
+        """Whatever goes wrong with one file keeps none of the others from being written."""
+        try:
+            yield
+        except Exception as error:
+            self._ending.mishaps.append(as_error(error))
+
     def _write(self, spooled: Spool | None = None) -> None:
         """Complete the report and write its documents; the one on stdout last, since somebody may have to read it."""
         report = self._ending.report
@@ -255,12 +273,16 @@ class Cleanup:
         if self._interrupts.first is not None:
             # It may have come when all was done, but for results that nobody read.
             report.finish(self._interrupts.first)
+        if self._results is not None:
+            with self._mishaps():
+                self._results.check()
         if spooled is not None:
-            self._count_unread(spooled, report)
-        documents = [(self._outputs.json, self._write_json), (self._outputs.html, self._write_html)]
-        for path, write in sorted(documents, key=lambda document: document[0] == STDOUT):
-            if path is not None:
-                self._write_one(path, write, report)
+            with self._mishaps():
+                self._count_unread(spooled, report)
+        writers = {"--json": self._write_json, "--html": self._write_html}
+        for flag, path in sorted(self._outputs.given(), key=lambda given: given[1] == STDOUT):
+            if flag in writers:
+                self._write_one(flag, path, partial(writers[flag], report))
 
     def _count_unread(self, spooled: Spool, report: Report) -> None:
         """Targets that were never read are planned all the same: the spool knows how many there are."""
@@ -270,15 +292,23 @@ class Cleanup:
             levels = one.project_level - self._seen[one.project_id, True]
             report.add_unsettled(one.project_id, levels, project_level=True)
 
-    def _write_one(self, path: str, write: Callable[[Report, TextIO], None], report: Report) -> None:
-        try:
-            with to_stdout(self._interrupts.numbers) if path == STDOUT else written_whole(path) as file:
-                write(report, file)
-        except ConfigError as error:
-            self._ending.mishaps.append(error)
-        else:
+    def _write_one(self, flag: str, path: str, fill: Callable[[TextIO], None]) -> None:
+        """Write a document; what cannot be written there is kept where it can."""
+        with self._mishaps():
+            try:
+                self._save(flag, fill)
+            except ConfigError as error:
+                where = kept_elsewhere("report" if path == STDOUT else path, fill)
+                raise ConfigError(f"{error}; {where}") from None
             if path != STDOUT and not self._display.quiet:
                 self._ending.written.append(path)
+
+    def _save(self, flag: str, fill: Callable[[TextIO], None]) -> None:
+        if (document := self._documents.get(flag)) is not None:
+            document.save(fill, self._interrupts.numbers)
+            return
+        with to_stdout(self._interrupts.numbers) as file:
+            fill(file)
 
     def _write_json(self, report: Report, file: TextIO) -> None:
         write_json(report, file, failures=self._failures)

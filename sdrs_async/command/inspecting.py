@@ -15,6 +15,7 @@ from sdrs_async.command.connecting import Connection
 from sdrs_async.command.doctor import run_doctor
 from sdrs_async.command.endings import reported
 from sdrs_async.command.finding import Display, connected
+from sdrs_async.command.inputs import inputs
 from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.planning import Planning
@@ -87,7 +88,7 @@ def plan(
             raise ConfigError("--gateway is what --simulate runs against: add --simulate")
         check_gateways(gateway or ())
         connection, selections = connection_of(context, selected)
-        Outputs(json=json_file).check(source=targets)
+        Outputs(json=json_file).check(inputs(selected, connection, os.environ))
         spooled = stack.enter_context(listed(selected)) if selected.targets is not None else None
         wanted = selections if spooled is None else spooled
         gateways = (gateway or ()) if simulate else None

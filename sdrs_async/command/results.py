@@ -43,7 +43,8 @@ class ResultsFile:
         except (OSError, ValueError) as error:
             raise unwritable("--results", path, error) from None
         self._may_wait = _may_wait(self._file)
-        self._patience = anyio.CancelScope()
+        self._is_patient = True
+        self._wait: anyio.CancelScope | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +75,9 @@ class ResultsFile:
 
     def wait_no_more(self) -> None:
         """From now on, `add` fails where it would have to wait for a reader."""
-        self._patience.cancel()
+        self._is_patient = False
+        if self._wait is not None:
+            self._wait.cancel()
 
     async def add(self, outcome: Outcome) -> None:
         """Write one line, at once; nothing for a target that never settled. Waits while the reader of a pipe does not
@@ -96,12 +99,13 @@ class ResultsFile:
             raise ConfigError(f"--results: {self._path} cannot be written any more: {reason}") from None
 
     async def _writable(self) -> None:
-        if self._may_wait and not _takes_more(self._file):
-            with self._patience:
+        if not self._may_wait or _takes_more(self._file):
+            return
+        if self._is_patient:
+            with anyio.CancelScope() as self._wait:
                 await anyio.wait_writable(self._file.fileno())
-            if self._patience.cancel_called:
-                raise OSError("nobody reads it")
-            self._patience = anyio.CancelScope()
+        if not self._is_patient:
+            raise OSError("nobody reads it")
 
 
 def _opened(path: str) -> TextIO:

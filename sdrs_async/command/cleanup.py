@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
 from typing import TextIO
 
@@ -67,6 +67,7 @@ class Cleanup:
         self._results: ResultsFile | None = None
         self._failures: FailureFile | None = None
         self._documents: Mapping[str, Document] = {}
+        self._run: Run | None = None
         self._ending = Ending(fleet_file=connection.fleet_file)
 
     async def run(self) -> Ending:
@@ -184,7 +185,7 @@ class Cleanup:
             async with anyio.create_task_group() as tasks:
                 try:
                     async with session.stream(targets, report=report) as run:
-                        self._ending.report = run.report
+                        self._run, self._ending.report = run, run.report
                         note_lost(run.report, ready.lost)
                         self._display.progress(tasks, partial(self._snapshot, run, Watch(run), spooled, outlook))
                         with stopping(run, self._interrupts, self._wait_no_more):
@@ -197,6 +198,7 @@ class Cleanup:
         except Exception as error:  # a defect, of the display too
             self._ending.error = as_error(error)
             self._note(self._ending.error)
+            await self._take_rest()
         self._write(spooled)
 
     def _floors(self, spooled: Spool, ready: Connected, report: Report | None = None) -> Floors:
@@ -232,15 +234,22 @@ class Cleanup:
         try:
             if self._failures is not None:
                 self._failures.add(outcome)
-        except ConfigError as error:
+        except Exception as error:
             self._failures = None
-            self._stop(error, run)
+            self._stop(as_error(error), run)
         try:
             if self._results is not None:
                 await self._results.add(outcome)
-        except ConfigError as error:
+        except Exception as error:
             self._results = None
-            self._stop(error, run)
+            self._stop(as_error(error), run)
+
+    async def _take_rest(self) -> None:
+        """What had settled before a defect is counted in the report: the files have it too."""
+        if self._run is not None:
+            with anyio.move_on_after(1), suppress(Exception):
+                async for outcome in self._run:
+                    await self._take(outcome, self._run)
 
     def _stop(self, mishap: SdrsError, run: Run) -> None:
         self._ending.mishaps.append(mishap)

@@ -7,7 +7,7 @@ import logging
 import os
 import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from signal import Signals
 
@@ -30,6 +30,7 @@ def reported(level: Level = Level.WARNING) -> Iterator[None]:
     """Log to stderr; turn what stops a command into its words there and its exit code."""
     with logging_to_stderr(level):
         try:
+            _need_descriptors()
             yield
         except (typer.Exit, typer.Abort):
             raise
@@ -40,6 +41,13 @@ def reported(level: Level = Level.WARNING) -> Iterator[None]:
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(130) from None
+
+
+def _need_descriptors() -> None:
+    """Raise `OSError` when there are fewer left than an event loop takes: it would say so by a traceback."""
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(open(os.devnull, "rb"))
 
 
 def as_error(error: Exception) -> SdrsError:

@@ -133,6 +133,8 @@ class FailureFile:
 
     def __init__(self) -> None:
         with _temporary():
+            with open(os.devnull, "rb"):
+                pass  # without a descriptor left, `tempfile` would say that there is no folder
             self._file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - `__exit__` closes it
 
     def __enter__(self) -> Self:

@@ -270,13 +270,16 @@ async def test_without_a_yes_nothing_is_sent(tmp_path: Path, answer: bytes) -> N
 
 
 async def test_ctrl_c_at_the_question_is_130(tmp_path: Path) -> None:
-    """Ctrl-C instead of an answer: nothing is sent, exit code 130."""
+    """Ctrl-C instead of an answer: nothing is sent or written, exit code 130."""
+    files = ["--results", str(tmp_path / "results"), "--html", str(tmp_path / "page")]
     async with Simulator() as simulator:
-        async with on_terminal(*without_yes(tmp_path, simulator), token=simulator.token) as terminal:
+        async with on_terminal(*without_yes(tmp_path, simulator, *files), token=simulator.token) as terminal:
             await until(lambda: "[y/N]" in terminal.text)
+            assert len(texts(tmp_path)) == 4  # the places are taken
             terminal.command.send_signal(signal.SIGINT)
             assert await terminal.command.wait() == 130
         assert simulator.log == []
+        assert list(texts(tmp_path)) == ["targets.csv"]
 
 
 async def test_a_yes_starts_the_run_under_a_live_bar(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ SEARCHED = ["--all-projects", *WHERE]
 CLOUDS = """
 clouds:
   prod:
-    auth: {auth_url: "http://127.0.0.1:9/v3", username: u, password: p, user_domain_name: d, project_name: n, project_domain_name: d}
+    auth: {auth_url: "http://127.0.0.1:9/v3", username: u, user_domain_name: d, password: p, project_id: p}
 """
 FLEET = """
 [accounts.one]

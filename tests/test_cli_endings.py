@@ -142,12 +142,12 @@ def test_what_is_left_open_at_the_end_is_told(
 
     async def fail_to_leave(session: Session, *error: Any) -> NoReturn:
         await leave(session, *error)
-        fail()
+        raise SdrsError("defect: left open", report=Report())
 
     monkeypatch.setattr(Session, "__aexit__", fail_to_leave)
     done = invoke(*arguments(tmp_path, simulator))
     assert (done.exit_code, report(tmp_path)["targets"]["done"]) == (1, 6)
-    assert "error: defect: RuntimeError" in done.stderr
+    assert done.stderr.splitlines()[-1] == "error: defect: left open"
 
 
 def test_looking_ends_with_1_too(monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:

@@ -107,6 +107,15 @@ def test_no_room_for_failures_is_a_clear_error(tmp_path: Path, monkeypatch: pyte
         FailureFile()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
+def test_a_failure_that_finds_no_room_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A full disk shows with the failure that it is too full for, not when the report wants to read it back."""
+    full = open("/dev/full", "w", encoding="utf-8")  # noqa: SIM115 - the file of failures closes it
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda *args, **more: full)
+    with FailureFile() as failures, pytest.raises(ConfigError, match=r"--json: failures cannot .*No space left"):
+        failures.add(FAILED)
+
+
 async def test_failures_that_cannot_be_kept_stop_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -278,7 +287,8 @@ async def test_a_pipe_that_nobody_empties_holds_nothing_up(tmp_path: Path) -> No
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     faults = [Fault("status", status=405, body={"error_code": "X", "error_msg": "\U0001f600" * 400})]
     async with Simulator(projects=2, groups=50, faults=faults) as simulator:
-        args = arguments(tmp_path, simulator, "--html", str(pipe), "--project-rate", "none", "--endpoint-rate", "none")
+        lifted = ["--project-rate", "none", "--endpoint-rate", "none"]
+        args = [*arguments(tmp_path, simulator)[:-1], str(pipe), "--html", str(tmp_path / "page"), *lifted]
         environ = {"TMPDIR": str(tmp_path)}
         async with process(*args, token=simulator.token, environ=environ) as command:
             await until(lambda: len(simulator.log) == 100 and is_full(pipe))
@@ -286,8 +296,10 @@ async def test_a_pipe_that_nobody_empties_holds_nothing_up(tmp_path: Path) -> No
             done = await finished(command)
     os.close(reader)
     assert done.code == 2
-    assert f"error: --html: {pipe} cannot be written: nobody reads it; it is in {tmp_path}/pipe." in done.stderr
-    assert report(tmp_path)["targets"]["failed"] == 100
+    assert f"error: --json: {pipe} cannot be written: nobody reads it; it is in {tmp_path}/pipe." in done.stderr
+    (kept,) = (name for name in os.listdir(tmp_path) if name.startswith("pipe."))
+    assert len(json.loads((tmp_path / kept).read_text("utf-8"))["failures"]) == 100
+    assert "page" in os.listdir(tmp_path)
 
 
 def is_full(pipe: Path) -> bool:

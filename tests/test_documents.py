@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
@@ -98,6 +102,15 @@ def test_results_that_are_never_begun_leave_no_trace(tmp_path: Path) -> None:
     assert (tmp_path / "old").read_text("utf-8") == "old\n"
 
 
+def test_results_that_are_begun_are_those_of_this_run(tmp_path: Path) -> None:
+    """Nothing of the lines of another run stays behind."""
+    (tmp_path / "results").write_text("old\n", "utf-8")
+    with Outputs(results=str(tmp_path / "results")).opened() as files:
+        assert files.results is not None
+        files.results.begin()
+    assert texts(tmp_path) == {"results": ""}
+
+
 def test_what_a_kill_left_behind_is_in_nobodys_way(tmp_path: Path) -> None:
     """A temporary file of a process that had the same number does not stop this one."""
     (tmp_path / f"report.json.{os.getpid()}.part").touch()
@@ -138,6 +151,29 @@ def test_what_cannot_be_kept_anywhere_is_told(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert kept_elsewhere("x", fill) == f"nor can it be kept in {tmp_path}: No space left on device"
     assert os.listdir(tmp_path) == []
+
+
+def test_a_pipe_that_is_given_up_is_given_up(tmp_path: Path) -> None:
+    """What a signal took out of its wait for a reader does not wait again when the pipe is closed."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    full = os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+    with suppress(BlockingIOError):
+        while os.write(full, bytes(4096)):
+            pass
+
+    def fill(file: TextIO) -> None:
+        file.write("a report that fits into any buffer")
+        threading.Timer(0.02, os.kill, (os.getpid(), signal.SIGUSR1)).start()
+
+    with (
+        Document("--json", str(pipe)) as document,
+        pytest.raises(ConfigError, match="cannot be written: nobody reads it"),
+    ):
+        document.save(fill, [signal.SIGUSR1])
+    for end in (reader, full):
+        os.close(end)
 
 
 # ---- which file it is

@@ -31,7 +31,7 @@ async def ended(way: str, moment: str, *args: str) -> Done:
         f"{moment}\nsys.argv[1:] = {args!r}\n{WAYS[way]}\n"
     )
     command = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", code, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=ROOT, env={}
+        sys.executable, "-c", code, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=ROOT, env={"OS_TOKEN": "a"}
     )
     return await finished(command)
 
@@ -52,6 +52,13 @@ async def test_ctrl_c_at_the_end_is_quiet() -> None:
     """Where a thread holds up the end, Ctrl-C ends the process; later than that, the end is at hand, and as it was."""
     assert await ended("script", AT_JOIN, "--version") == Done(130, "sdrs-async 0.1.0\n", "")
     assert await ended("script", AT_EXIT, "--version") == Done(0, "sdrs-async 0.1.0\n", "")
+
+
+async def test_ctrl_c_after_a_run_is_quiet() -> None:
+    """The loop that a run had leaves nothing of its own handling of signals behind."""
+    done = await ended("script", AT_JOIN, "doctor", "--endpoint", "http://127.0.0.1:9")
+    assert (done.code, done.stderr.count("\n")) == (130, 1)
+    assert "1 account examined" in done.stdout
 
 
 async def test_a_ctrl_c_that_is_ignored_stays_ignored() -> None:

@@ -51,7 +51,8 @@ HTTPS_PROXY, HTTP_PROXY, NO_PROXY: the way to the endpoint
 
 Exit codes:
 0: every group is clean, or none was selected
-1: some groups failed, or a project or account could not be listed
+1: some groups failed, a project or account could not be listed, or a
+defect stopped the run
 2: bad usage, configuration or input; an output that cannot be written;
 no --yes where nobody can be asked; the question answered with no
 3: no account could sign in

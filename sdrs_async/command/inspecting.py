@@ -33,7 +33,7 @@ Credentials come from files and the environment, as for clean.
 
 Exit codes:
 0: everything could be listed
-1: some projects or accounts could not be listed
+1: some projects or accounts could not be listed, or a defect came up
 2: bad usage, configuration or input; an output that cannot be written
 3: no account could sign in
 130: interrupted (Ctrl-C), 143: terminated (SIGTERM), 129: hung up (SIGHUP)

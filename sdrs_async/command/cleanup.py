@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
 from functools import partial
-from typing import TextIO
 
 import anyio
 
 from sdrs_async.accounts import Account
 from sdrs_async.command.connecting import Connected, Connection, note_lost
-from sdrs_async.command.documents import Document, kept_elsewhere
 from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping
 from sdrs_async.command.floors import Floors, floor_words
@@ -22,14 +20,12 @@ from sdrs_async.command.outlook import Outlook, Watch
 from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.progress import Snapshot
 from sdrs_async.command.questions import about_found, about_list, confirmed, extent
-from sdrs_async.command.results import FailureFile, ResultsFile
+from sdrs_async.command.records import Records
 from sdrs_async.command.spool import Spool
-from sdrs_async.command.terminal import say, to_stdout
+from sdrs_async.command.terminal import say
 from sdrs_async.discovery import Selection
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.models import Outcome, ProjectLevel
-from sdrs_async.render import html
-from sdrs_async.render.text import write_json
 from sdrs_async.report import Report
 from sdrs_async.run import Run
 from sdrs_async.session import Selected, Session
@@ -64,9 +60,6 @@ class Cleanup:
         self._display = Display(quiet, interval, bar=not shared)
         self._seen: Counter[tuple[str, bool]] = Counter()
         self._levels = 0
-        self._results: ResultsFile | None = None
-        self._failures: FailureFile | None = None
-        self._documents: Mapping[str, Document] = {}
         self._run: Run | None = None
         self._ending = Ending(fleet_file=connection.fleet_file)
 
@@ -78,7 +71,8 @@ class Cleanup:
         async with interrupts() as self._interrupts:
             with ExitStack() as files:
                 try:
-                    self._results, self._failures, self._documents = files.enter_context(self._outputs.opened())
+                    opened = files.enter_context(self._outputs.opened())
+                    self._records = Records(self._outputs, opened, fleet_file=self._connection.fleet_file)
                     await self._connect()
                 except Exception as error:
                     self._ending.error = as_error(error)
@@ -152,8 +146,8 @@ class Cleanup:
             report.finish()
             if self._ending.error is not None:
                 self._note(self._ending.error)
-            with self._mishaps():
-                self._begin()
+            with self._ending.noting():
+                self._records.begin()
             self._write(self._wanted if isinstance(self._wanted, Spool) else None)
 
     def _warn_of_nothing(self) -> None:
@@ -163,10 +157,6 @@ class Cleanup:
             say("warning: no protection group was found: nothing to do")
 
     # ---- deleting
-
-    def _begin(self) -> None:
-        if self._results is not None:
-            self._results.begin()
 
     async def _delete(
         self,
@@ -178,9 +168,7 @@ class Cleanup:
     ) -> None:
         """Delete and write the files. `spooled`: all there is, if that is known; `report`: the one to go on with."""
         outlook = None if spooled is None else self._outlook(self._floors(spooled, ready, report))
-        if self._outputs.html is not None:
-            html.render(Report())  # loads what the page needs, while nothing is deleted and a descriptor is to be had
-        self._begin()
+        self._records.begin()
         try:
             async with anyio.create_task_group() as tasks:
                 try:
@@ -188,7 +176,7 @@ class Cleanup:
                         self._run, self._ending.report = run, run.report
                         note_lost(run.report, ready.lost)
                         self._display.progress(tasks, partial(self._snapshot, run, Watch(run), spooled, outlook))
-                        with stopping(run, self._interrupts, self._wait_no_more):
+                        with stopping(run, self._interrupts, self._records.wait_no_more):
                             async for outcome in run:
                                 await self._take(outcome, run)
                 except SdrsError as error:
@@ -223,26 +211,12 @@ class Cleanup:
             total, clean, failed, skipped, held, noun, growing=spooled is None and run.is_reading(), least=least
         )
 
-    def _wait_no_more(self) -> None:
-        if self._results is not None:
-            self._results.wait_no_more()
-
     async def _take(self, outcome: Outcome, run: Run) -> None:
         of_project = isinstance(outcome.target, ProjectLevel)
         self._seen[outcome.target.project_id, of_project] += 1
         self._levels += of_project
-        try:
-            if self._failures is not None:
-                self._failures.add(outcome)
-        except Exception as error:
-            self._failures = None
-            self._stop(as_error(error), run)
-        try:
-            if self._results is not None:
-                await self._results.add(outcome)
-        except Exception as error:
-            self._results = None
-            self._stop(as_error(error), run)
+        for mishap in await self._records.take(outcome):
+            self._stop(mishap, run)
 
     async def _take_rest(self) -> None:
         """What had settled before a defect is counted in the report: the files have it too."""
@@ -266,32 +240,18 @@ class Cleanup:
 
     # ---- the files
 
-    @contextmanager
-    def _mishaps(self) -> Iterator[None]:
-        """Whatever goes wrong with one file keeps none of the others from being written."""
-        try:
-            yield
-        except Exception as error:
-            self._ending.mishaps.append(as_error(error))
-
     def _write(self, spooled: Spool | None = None) -> None:
-        """Complete the report and write its documents; the one on stdout last, since somebody may have to read it."""
+        """Complete the report and write its documents."""
         report = self._ending.report
         if report is None:
             return
         if self._interrupts.first is not None:
             # It may have come when all was done, but for results that nobody read.
             report.finish(self._interrupts.first)
-        if self._results is not None:
-            with self._mishaps():
-                self._results.check()
         if spooled is not None:
-            with self._mishaps():
+            with self._ending.noting():
                 self._count_unread(spooled, report)
-        writers = {"--json": self._write_json, "--html": self._write_html}
-        for flag, path in sorted(self._outputs.given(), key=lambda given: given[1] == STDOUT):
-            if flag in writers:
-                self._write_one(flag, path, partial(writers[flag], report))
+        self._records.write(report, self._ending, self._interrupts.numbers, quiet=self._display.quiet)
 
     def _count_unread(self, spooled: Spool, report: Report) -> None:
         """Targets that were never read are planned all the same: the spool knows how many there are."""
@@ -300,27 +260,3 @@ class Cleanup:
             report.add_unsettled(one.project_id, one.groups - self._seen[one.project_id, False])
             levels = one.project_level - self._seen[one.project_id, True]
             report.add_unsettled(one.project_id, levels, project_level=True)
-
-    def _write_one(self, flag: str, path: str, fill: Callable[[TextIO], None]) -> None:
-        """Write a document; what cannot be written there is kept where it can."""
-        with self._mishaps():
-            try:
-                self._save(flag, fill)
-            except ConfigError as error:
-                where = kept_elsewhere("report" if path == STDOUT else path, fill)
-                raise ConfigError(f"{error}; {where}") from None
-            if path != STDOUT and not self._display.quiet:
-                self._ending.written.append(path)
-
-    def _save(self, flag: str, fill: Callable[[TextIO], None]) -> None:
-        if (document := self._documents.get(flag)) is not None:
-            document.save(fill, self._interrupts.numbers)
-            return
-        with to_stdout(self._interrupts.numbers) as file:
-            fill(file)
-
-    def _write_json(self, report: Report, file: TextIO) -> None:
-        write_json(report, file, failures=self._failures)
-
-    def _write_html(self, report: Report, file: TextIO) -> None:
-        file.write(html.render(report, fleet_file=self._connection.fleet_file))

@@ -101,6 +101,14 @@ class Ending:
     signal: Signals | None = None
     fleet_file: bool = False
 
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Whatever goes wrong in the block is a mishap: what comes after it is done all the same."""
+        try:
+            yield
+        except Exception as error:
+            self.mishaps.append(as_error(error))
+
     @property
     def exit_code(self) -> int:
         """A signal goes before an error, an error before an output, and that before what became of the targets."""
@@ -120,12 +128,9 @@ class Ending:
         A summary that cannot be printed is one more mishap. `signals`: as `to_stdout` takes them.
         """
         if self.report is not None:
-            try:
-                with nullcontext() if outputs.on_stdout else to_stdout(signals):
-                    screen = Screen(stderr=outputs.on_stdout)
-                    print_summary(self.report, screen, exit_code=self.exit_code, fleet_file=self.fleet_file)
-            except Exception as error:
-                self.mishaps.append(as_error(error))
+            with self.noting(), nullcontext() if outputs.on_stdout else to_stdout(signals):
+                screen = Screen(stderr=outputs.on_stdout)
+                print_summary(self.report, screen, exit_code=self.exit_code, fleet_file=self.fleet_file)
         for path in self.written:
             say(f"wrote {path}")
         for problem in (self.error, *self.mishaps):

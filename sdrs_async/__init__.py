@@ -1,17 +1,9 @@
 """Delete failed SDRS tasks over many projects and protection groups, within every rate limit."""
+# ruff: noqa: F405 - the star below is for type checkers and editors; tests/test_public_api.py compares the names
 
-from sdrs_async.accounts import Account
-from sdrs_async.auth import AkSk, Auth, SignInFailed, StaticToken
-from sdrs_async.batch import clean, stream
-from sdrs_async.discovery import Selection
-from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, ListingError, SdrsError
-from sdrs_async.huawei import HuaweiAuth
-from sdrs_async.keystone import KeystoneAuth
-from sdrs_async.listing import FailedTask, Group, Project
-from sdrs_async.models import Learned, Limits, Outcome, ProjectLevel, Rate, Request, RetryPolicy, Target, Verdict
-from sdrs_async.report import Report, Unlisted
-from sdrs_async.run import Finding, Run
-from sdrs_async.session import Lists, Session, connect
+# The library is imported with the first of its names that is used, not with the package: the command inside the package
+# can be interrupted quietly only if nothing that takes long comes before its own first line.
+TYPE_CHECKING = False  # importing it from `typing` would take longer than all else here
 
 __all__ = [
     "Account",
@@ -51,3 +43,22 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from sdrs_async.library import *  # noqa: F403 - what it holds is `__all__`
+else:
+
+    def __getattr__(name):
+        if name not in __all__:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from sdrs_async import library
+
+        for each in __all__:
+            globals().setdefault(each, getattr(library, each))
+        return globals()[name]
+
+    def __dir__():
+        return sorted({*globals(), *__all__})
+
+
+del TYPE_CHECKING

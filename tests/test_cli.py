@@ -335,13 +335,18 @@ async def test_an_existing_report_is_replaced_as_a_whole(tmp_path: Path, simulat
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
 @pytest.mark.parametrize("flag", ["--html", "--json"])
 async def test_a_full_disk_at_the_end_is_exit_code_2(tmp_path: Path, simulator: Simulator, flag: str) -> None:
-    """A report that cannot be written at the end is an error, and takes none of the other outputs with it."""
+    """A report that cannot be written at the end is an error, takes no other output with it, and is kept elsewhere."""
     flags = [flag, "/dev/full", "--html" if flag == "--json" else "--json", str(tmp_path / "other")]
-    done = await run(*arguments(tmp_path, simulator)[:-2], *flags, token=simulator.token)
+    places = {"TMPDIR": str(tmp_path)}
+    done = await run(*arguments(tmp_path, simulator)[:-2], *flags, token=simulator.token, environ=places)
     assert done.code == 2
-    assert "error: /dev/full cannot be written: No space left on device" in done.stderr
+    message = f"error: {flag}: /dev/full cannot be written: No space left on device; it is in {tmp_path}/full."
+    assert message in done.stderr
     assert "6 groups in 2 projects: 6 deleted" in done.stdout
     assert len(texts(tmp_path)["other"]) > 1000
+    (kept,) = (name for name in texts(tmp_path) if name.startswith("full."))
+    assert len(texts(tmp_path)[kept]) > 1000
+    assert stat.S_IMODE(os.stat(tmp_path / kept).st_mode) == 0o600
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs a device that is always full")
@@ -421,6 +426,11 @@ FULL = [
 ]
 
 
+def kept_reports(folder: Path) -> list[Path]:
+    """What was meant for stdout."""
+    return list(folder.glob("report.[!j]*"))
+
+
 @pytest.mark.parametrize("flags", FULL)
 async def test_a_full_stdout_is_one_error(
     tmp_path: Path, simulator: Simulator, flags: list[str], full: BinaryIO
@@ -429,11 +439,14 @@ async def test_a_full_stdout_is_one_error(
     args = [*arguments(tmp_path, simulator)[:-2], "--quiet", "--results", str(tmp_path / "results"), *flags]
     if "--json" not in flags:
         args += ["--json", str(tmp_path / "report.json")]
-    async with process(*args, token=simulator.token, stdout=full) as command:
+    places = {"TMPDIR": str(tmp_path)}
+    async with process(*args, token=simulator.token, environ=places, stdout=full) as command:
         done = await finished(command)
     assert done.code == 2
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ") or "Error" in line]
-    assert lines == ["error: stdout cannot be written: No space left on device"]
+    kept = "".join(f"; it is in {path}" for path in kept_reports(tmp_path))
+    assert lines == [f"error: stdout cannot be written: No space left on device{kept}"]
+    assert bool(kept) == ("--json" in flags)
     assert "Traceback" not in done.stderr
     if "--dry-run" not in flags:
         assert len(texts(tmp_path)["results"].splitlines()) == 6

@@ -127,7 +127,10 @@ async def test_a_reader_who_does_not_read_holds_nothing_up(
     faults = [Fault("status", status=405, body={"error_code": "X", "error_msg": "\U0001f600" * 400})]
     async with Simulator(projects=2, groups=100, faults=faults) as simulator:
         async with process(
-            *arguments(tmp_path, simulator, *flags, *LIFTED), token=simulator.token, stdout=write
+            *arguments(tmp_path, simulator, *flags, *LIFTED),
+            token=simulator.token,
+            environ={"TMPDIR": str(tmp_path)},
+            stdout=write,
         ) as command:
             await until(lambda: len(simulator.log) == 200 and is_full(write))
             os.close(write)
@@ -267,13 +270,16 @@ async def test_without_a_yes_nothing_is_sent(tmp_path: Path, answer: bytes) -> N
 
 
 async def test_ctrl_c_at_the_question_is_130(tmp_path: Path) -> None:
-    """Ctrl-C instead of an answer: nothing is sent, exit code 130."""
+    """Ctrl-C instead of an answer: nothing is sent or written, exit code 130."""
+    files = ["--results", str(tmp_path / "results"), "--html", str(tmp_path / "page")]
     async with Simulator() as simulator:
-        async with on_terminal(*without_yes(tmp_path, simulator), token=simulator.token) as terminal:
+        async with on_terminal(*without_yes(tmp_path, simulator, *files), token=simulator.token) as terminal:
             await until(lambda: "[y/N]" in terminal.text)
+            assert len(texts(tmp_path)) == 4  # the places are taken
             terminal.command.send_signal(signal.SIGINT)
             assert await terminal.command.wait() == 130
         assert simulator.log == []
+        assert list(texts(tmp_path)) == ["targets.csv"]
 
 
 async def test_a_yes_starts_the_run_under_a_live_bar(tmp_path: Path) -> None:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
+import sys
 import typing
 from collections.abc import Iterator
+from pathlib import Path
 from types import ModuleType
 
 import pytest
 
 import sdrs_async
+from sdrs_async import library
 
 PROMISED = {
     *("clean", "stream", "Run", "Target", "Limits", "Rate", "RetryPolicy", "StaticToken", "Auth", "Request"),
@@ -29,8 +33,29 @@ def test_the_door_lists_what_is_promised() -> None:
 
 def test_nothing_else_is_public() -> None:
     """Apart from its modules the package shows the promised names only."""
-    shown = {name for name, value in vars(sdrs_async).items() if not isinstance(value, ModuleType)}
+    shown = {name for name in dir(sdrs_async) if not isinstance(getattr(sdrs_async, name), ModuleType)}
     assert {name for name in shown if not name.startswith("_")} == PROMISED
+
+
+FIRST_USES = {
+    "of none": "import sys, sdrs_async; assert 'stream' in dir(sdrs_async) and not hasattr(sdrs_async, 'nothing'); "
+    "assert 'aiohttp' not in sys.modules",
+    "of all": "from sdrs_async import *; assert Target.__module__ == 'sdrs_async.models'",
+    "beside a user's own": "import sdrs_async as a; a.clean = 1; assert a.stream and a.clean == 1",
+    "by help": "import pydoc, sdrs_async; assert 'class Target(' in pydoc.plain(pydoc.render_doc(sdrs_async))",
+    "by a pickle": "import pickle; assert pickle.loads(b'csdrs_async\\nTarget\\n.').__name__ == 'Target'",
+}
+
+
+@pytest.mark.parametrize("code", FIRST_USES.values(), ids=FIRST_USES)
+def test_names_come_with_their_first_use(code: str) -> None:
+    """The package is there at once, whatever the library imports; its names are, in every way to ask for them."""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(sdrs_async.__file__).parent.parent)
+
+
+def test_the_door_is_the_library() -> None:
+    """What type checkers and editors are shown is what there is at run time."""
+    assert library.__all__ == sdrs_async.__all__
 
 
 @pytest.mark.parametrize("name", sorted(PROMISED))
@@ -67,7 +92,7 @@ def test_no_signature_needs_a_name_that_is_not_at_the_door(name: str) -> None:
     for function in _signatures(getattr(sdrs_async, name)):
         if getattr(function, "__name__", "") in inner:
             continue
-        for hint in typing.get_type_hints(function, localns=vars(sdrs_async)).values():
+        for hint in typing.get_type_hints(function, localns=vars(library)).values():
             for part in _types(hint):
                 if inspect.isclass(part) and part.__module__.startswith("sdrs_async."):
                     assert part.__name__ in PROMISED, f"{name}: {part.__name__} is not in sdrs_async.__all__"

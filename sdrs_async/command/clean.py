@@ -17,6 +17,7 @@ from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import reported
 from sdrs_async.command.floors import LATENCY, floor_words
+from sdrs_async.command.inputs import inputs
 from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.planning import Planning
 from sdrs_async.command.questions import extent
@@ -50,7 +51,8 @@ HTTPS_PROXY, HTTP_PROXY, NO_PROXY: the way to the endpoint
 
 Exit codes:
 0: every group is clean, or none was selected
-1: some groups failed, or a project or account could not be listed
+1: some groups failed, a project or account could not be listed, or a
+defect stopped the run
 2: bad usage, configuration or input; an output that cannot be written;
 no --yes where nobody can be asked; the question answered with no
 3: no account could sign in
@@ -103,7 +105,7 @@ def clean(
         selected = options.wanted(context)
         connection, selections = connection_of(context, selected)
         outputs = Outputs(json=json_file, results=results, html=html_file)
-        outputs.check(source=targets)
+        outputs.check(inputs(selected, connection, os.environ))
         _check_can_ask(selected, asking=not (yes or dry_run))
         if dry_run:
             _warn_of_no_files(outputs)

@@ -4,30 +4,28 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, suppress
 from functools import partial
-from typing import TextIO
 
 import anyio
 
 from sdrs_async.accounts import Account
 from sdrs_async.command.connecting import Connected, Connection, note_lost
-from sdrs_async.command.endings import Ending
+from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping
 from sdrs_async.command.floors import Floors, floor_words
 from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outlook import Outlook, Watch
-from sdrs_async.command.outputs import STDOUT, FailureFile, Outputs, ResultsFile, written_whole
+from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.progress import Snapshot
 from sdrs_async.command.questions import about_found, about_list, confirmed, extent
+from sdrs_async.command.records import Records
 from sdrs_async.command.spool import Spool
-from sdrs_async.command.terminal import say, to_stdout
+from sdrs_async.command.terminal import say
 from sdrs_async.discovery import Selection
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
-from sdrs_async.render import html
-from sdrs_async.render.text import write_json
 from sdrs_async.render.wording import without_owner
 from sdrs_async.report import Report
 from sdrs_async.run import Run
@@ -63,8 +61,7 @@ class Cleanup:
         self._display = Display(quiet, interval, bar=not shared)
         self._seen: Counter[tuple[str, str, bool]] = Counter()
         self._levels = 0
-        self._results: ResultsFile | None = None
-        self._failures: FailureFile | None = None
+        self._run: Run | None = None
         self._ending = Ending(fleet_file=connection.fleet_file)
 
     async def run(self) -> Ending:
@@ -73,11 +70,15 @@ class Cleanup:
         SIGINT, SIGTERM and SIGHUP end it early, and cut off neither the files nor the summary.
         """
         async with interrupts() as self._interrupts:
-            try:
-                await self._connect()
-            except SdrsError as error:
-                self._ending.error = error
-                self._close(error.report)
+            with ExitStack() as files:
+                try:
+                    opened = files.enter_context(self._outputs.opened())
+                    self._records = Records(self._outputs, opened, fleet_file=self._connection.fleet_file)
+                    await self._connect()
+                except Exception as error:
+                    self._ending.error = as_error(error)
+                    if self._ending.report is None:
+                        self._close(self._ending.error.report)
             if self._ending.report is None:
                 self._ending.signal = self._interrupts.first
             self._ending.present(self._outputs, self._interrupts.numbers)
@@ -145,8 +146,11 @@ class Cleanup:
             self._ending.report = report
             note_lost(report, lost or {})
             report.finish()
-            with self._files():
-                self._write(self._wanted if isinstance(self._wanted, Spool) else None)
+            if self._ending.error is not None:
+                self._note(self._ending.error)
+            with self._ending.noting():
+                self._records.begin()
+            self._write(self._wanted if isinstance(self._wanted, Spool) else None)
 
     def _warn_of_nothing(self) -> None:
         report = self._ending.report
@@ -155,15 +159,6 @@ class Cleanup:
             say("warning: no protection group was found: nothing to do")
 
     # ---- deleting
-
-    @contextmanager
-    def _files(self) -> Iterator[None]:
-        with ExitStack() as files:
-            if self._outputs.results is not None:
-                self._results = files.enter_context(ResultsFile(self._outputs.results))
-            if self._outputs.json is not None:
-                self._failures = files.enter_context(FailureFile())
-            yield
 
     async def _delete(
         self,
@@ -175,14 +170,15 @@ class Cleanup:
     ) -> None:
         """Delete and write the files. `spooled`: all there is, if that is known; `report`: the one to go on with."""
         outlook = None if spooled is None else self._outlook(self._floors(spooled, ready, report))
-        with self._files():
+        self._records.begin()
+        try:
             async with anyio.create_task_group() as tasks:
                 try:
                     async with session.stream(targets, report=report) as run:
-                        self._ending.report = run.report
+                        self._run, self._ending.report = run, run.report
                         note_lost(run.report, ready.lost)
                         self._display.progress(tasks, partial(self._snapshot, run, Watch(run), spooled, outlook))
-                        with stopping(run, self._interrupts, self._wait_no_more):
+                        with stopping(run, self._interrupts, self._records.wait_no_more):
                             async for outcome in run:
                                 await self._take(outcome, run)
                             if spooled is not None and self._interrupts.first is None:
@@ -191,7 +187,11 @@ class Cleanup:
                     self._ending.error = error
                     self._note(error)
                 tasks.cancel_scope.cancel()
-            self._write(spooled)
+        except Exception as error:  # a defect, of the display too
+            self._ending.error = as_error(error)
+            self._note(self._ending.error)
+            await self._take_rest()
+        self._write(spooled)
 
     def _floors(self, spooled: Spool, ready: Connected, report: Report | None = None) -> Floors:
         learned = () if report is None else report.learned
@@ -217,26 +217,12 @@ class Cleanup:
             total, clean, failed, skipped, held, noun, growing=spooled is None and run.is_reading(), least=least
         )
 
-    def _wait_no_more(self) -> None:
-        if self._results is not None:
-            self._results.wait_no_more()
-
     async def _take(self, outcome: Outcome, run: Run) -> None:
         of_project = isinstance(outcome.target, ProjectLevel)
         self._seen[outcome.account, outcome.target.project_id, of_project] += 1
         self._levels += of_project
-        try:
-            if self._failures is not None:
-                self._failures.add(outcome)
-        except ConfigError as error:
-            self._failures = None
-            self._stop(error, run)
-        try:
-            if self._results is not None:
-                await self._results.add(outcome)
-        except ConfigError as error:
-            self._results = None
-            self._stop(error, run)
+        for mishap in await self._records.take(outcome):
+            self._stop(mishap, run)
 
     async def _leave_out(self, spooled: Spool, lost: Mapping[str, AuthenticationError], run: Run) -> None:
         """The targets of accounts that could not be signed in to are skipped, each with the reason."""
@@ -245,7 +231,14 @@ class Cleanup:
                 run.report.add(outcome)
                 await self._take(outcome, run)
 
-    def _stop(self, mishap: ConfigError, run: Run) -> None:
+    async def _take_rest(self) -> None:
+        """What had settled before a defect is counted in the report: the files have it too."""
+        if self._run is not None:
+            with anyio.move_on_after(1), suppress(Exception):
+                async for outcome in self._run:
+                    await self._take(outcome, self._run)
+
+    def _stop(self, mishap: SdrsError, run: Run) -> None:
         self._ending.mishaps.append(mishap)
         self._note(mishap)
         if self._interrupts.first is None and len(self._ending.mishaps) == 1:
@@ -261,7 +254,7 @@ class Cleanup:
     # ---- the files
 
     def _write(self, spooled: Spool | None = None) -> None:
-        """Complete the report and write its documents; the one on stdout last, since somebody may have to read it."""
+        """Complete the report and write its documents."""
         report = self._ending.report
         if report is None:
             return
@@ -269,11 +262,9 @@ class Cleanup:
             # It may have come when all was done, but for results that nobody read.
             report.finish(self._interrupts.first)
         if spooled is not None:
-            self._count_unread(spooled, report)
-        documents = [(self._outputs.json, self._write_json), (self._outputs.html, self._write_html)]
-        for path, write in sorted(documents, key=lambda document: document[0] == STDOUT):
-            if path is not None:
-                self._write_one(path, write, report)
+            with self._ending.noting():
+                self._count_unread(spooled, report)
+        self._records.write(report, self._ending, self._interrupts.numbers, quiet=self._display.quiet)
 
     def _count_unread(self, spooled: Spool, report: Report) -> None:
         """Targets that were never read are planned all the same: the spool knows how many there are."""
@@ -282,22 +273,6 @@ class Cleanup:
             project = one.account, one.project_id
             report.add_unsettled(*project, one.groups - self._seen[*project, False])
             report.add_unsettled(*project, one.project_level - self._seen[*project, True], project_level=True)
-
-    def _write_one(self, path: str, write: Callable[[Report, TextIO], None], report: Report) -> None:
-        try:
-            with to_stdout(self._interrupts.numbers) if path == STDOUT else written_whole(path) as file:
-                write(report, file)
-        except ConfigError as error:
-            self._ending.mishaps.append(error)
-        else:
-            if path != STDOUT and not self._display.quiet:
-                self._ending.written.append(path)
-
-    def _write_json(self, report: Report, file: TextIO) -> None:
-        write_json(report, file, failures=self._failures)
-
-    def _write_html(self, report: Report, file: TextIO) -> None:
-        file.write(html.render(report, fleet_file=self._connection.fleet_file))
 
 
 def _by_account(spooled: Spool, ready: Connected) -> Selected:

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import logging
+import os
+import traceback
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from signal import Signals
 
@@ -12,11 +16,13 @@ import typer
 from sdrs_async.command.flags import Level
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.terminal import Screen, logging_to_stderr, say, to_stdout
-from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
+from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
 from sdrs_async.render.text import print_summary
 from sdrs_async.report import Report
 
-__all__ = ["Ending", "complain", "reported"]
+__all__ = ["Ending", "as_error", "complain", "reported"]
+
+log = logging.getLogger("sdrs_async")
 
 
 @contextmanager
@@ -24,13 +30,54 @@ def reported(level: Level = Level.WARNING) -> Iterator[None]:
     """Log to stderr; turn what stops a command into its words there and its exit code."""
     with logging_to_stderr(level):
         try:
+            _need_descriptors()
             yield
-        except SdrsError as error:
-            complain(error)
-            raise typer.Exit(3 if isinstance(error, AuthenticationError) else 2) from None
+        except (typer.Exit, typer.Abort):
+            raise
+        except Exception as error:
+            stopped = as_error(error)
+            complain(stopped)
+            raise typer.Exit(_code_of(stopped)) from None
         except KeyboardInterrupt:
             say("interrupted")
             raise typer.Exit(130) from None
+
+
+def _need_descriptors() -> None:
+    """Raise `OSError` when there are fewer left than an event loop takes: it would say so by a traceback."""
+    with ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(open(os.devnull, "rb"))
+
+
+def as_error(error: Exception) -> SdrsError:
+    """The error as one of those that stop a command: what nobody foresaw is a defect, or there are no descriptors left.
+
+    Of a defect only kind and place are told, since its text may hold anything; how it got there is a debug record.
+    """
+    if isinstance(error, ExceptionGroup):
+        return as_error(error.exceptions[0])
+    if isinstance(error, SdrsError):
+        return error
+    if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
+        return ConfigError(f"{error.strerror}: allow more of them (ulimit -n), or give a lower --concurrency")
+    cause: BaseException | None = error
+    while cause is not None:
+        frames = "".join(traceback.format_tb(cause.__traceback__))
+        log.debug("%s, most recent call last:\n%s", type(cause).__name__, frames)
+        cause = cause.__cause__ or cause.__context__
+    return SdrsError(f"defect: {type(error).__name__} {_place_of(error)}: please report it, with --log-level debug")
+
+
+def _place_of(error: Exception) -> str:
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"in {'/'.join(frames[-1].filename.split(os.sep)[-2:])}, line {frames[-1].lineno}" if frames else "somewhere"
+
+
+def _code_of(error: SdrsError) -> int:
+    if isinstance(error, AuthenticationError):
+        return 3
+    return 2 if isinstance(error, ConfigError | JournalError) else 1
 
 
 def complain(error: SdrsError) -> None:
@@ -50,21 +97,30 @@ class Ending:
     report: Report | None = None
     error: SdrsError | None = None
     written: list[str] = field(default_factory=list)
-    mishaps: list[ConfigError] = field(default_factory=list)
+    mishaps: list[SdrsError] = field(default_factory=list)
     signal: Signals | None = None
     fleet_file: bool = False
 
+    @contextmanager
+    def noting(self) -> Iterator[None]:
+        """Whatever goes wrong in the block is a mishap: what comes after it is done all the same."""
+        try:
+            yield
+        except Exception as error:
+            self.mishaps.append(as_error(error))
+
     @property
     def exit_code(self) -> int:
-        """Contract section 5: a signal goes before 3, that before 2, and that before what became of the targets."""
+        """A signal goes before an error, an error before an output, and that before what became of the targets."""
         report = self.report
         if report is not None and report.signal is not None:
             return report.exit_code
         if self.signal is not None:
             return 128 + self.signal
-        if isinstance(self.error, AuthenticationError):
-            return 3
-        return 2 if report is None or self.error or self.mishaps else report.exit_code
+        for problem in (self.error, *self.mishaps):
+            if problem is not None:
+                return _code_of(problem)
+        return 2 if report is None else report.exit_code
 
     def present(self, outputs: Outputs, signals: Iterable[Signals] = ()) -> None:
         """Print the summary, on stdout unless an output is there; then what was written and each error, on stderr.
@@ -72,12 +128,9 @@ class Ending:
         A summary that cannot be printed is one more mishap. `signals`: as `to_stdout` takes them.
         """
         if self.report is not None:
-            try:
-                with nullcontext() if outputs.on_stdout else to_stdout(signals):
-                    screen = Screen(stderr=outputs.on_stdout)
-                    print_summary(self.report, screen, exit_code=self.exit_code, fleet_file=self.fleet_file)
-            except ConfigError as mishap:
-                self.mishaps.append(mishap)
+            with self.noting(), nullcontext() if outputs.on_stdout else to_stdout(signals):
+                screen = Screen(stderr=outputs.on_stdout)
+                print_summary(self.report, screen, exit_code=self.exit_code, fleet_file=self.fleet_file)
         for path in self.written:
             say(f"wrote {path}")
         for problem in (self.error, *self.mishaps):

@@ -15,6 +15,7 @@ from sdrs_async.command.connecting import Connection
 from sdrs_async.command.doctor import run_doctor
 from sdrs_async.command.endings import reported
 from sdrs_async.command.finding import Display, connected
+from sdrs_async.command.inputs import inputs
 from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.planning import Planning
@@ -32,7 +33,7 @@ Credentials come from files and the environment, as for clean.
 
 Exit codes:
 0: everything could be listed
-1: some projects or accounts could not be listed
+1: some projects or accounts could not be listed, or a defect came up
 2: bad usage, configuration or input; an output that cannot be written
 3: no account could sign in
 130: interrupted (Ctrl-C), 143: terminated (SIGTERM), 129: hung up (SIGHUP)
@@ -87,7 +88,7 @@ def plan(
             raise ConfigError("--gateway is what --simulate runs against: add --simulate")
         check_gateways(gateway or ())
         connection, selections = connection_of(context, selected)
-        Outputs(json=json_file).check(source=targets)
+        Outputs(json=json_file).check(inputs(selected, connection, os.environ))
         spooled = stack.enter_context(listed(selected, connection)) if selected.targets is not None else None
         if spooled is not None:
             connection = of_list(connection, spooled)

@@ -12,7 +12,7 @@ import anyio
 from sdrs_async.command.terminal import say
 from sdrs_async.session import single_error
 
-__all__ = ["Interrupts", "interrupts"]
+__all__ = ["Interrupts", "interrupts", "received"]
 
 T = TypeVar("T")
 
@@ -25,11 +25,22 @@ if hasattr(signal, "SIGHUP"):
 async def interrupts() -> AsyncIterator[Interrupts]:
     """While it lasts, signals end nothing by themselves. Errors leave as they are, in no group."""
     told = Interrupts()
-    with anyio.open_signal_receiver(*told.numbers) as signals, single_error():
+    with received(*told.numbers) as signals, single_error():
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(told.listen, signals)
             yield told
             tasks.cancel_scope.cancel()
+
+
+@contextmanager
+def received(*numbers: signal.Signals) -> Iterator[AsyncIterator[signal.Signals]]:
+    """The signals as they come. Afterwards SIGINT does what it did before; a loop alone would forget what that was."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        with anyio.open_signal_receiver(*numbers) as signals:
+            yield signals
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class Interrupts:

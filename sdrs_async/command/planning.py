@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from signal import Signals
+from typing import Any, TextIO
 
 from rich.console import RenderableType
 from rich.padding import Padding
@@ -16,10 +18,11 @@ from rich.text import Text
 
 from sdrs_async.accounts import Account
 from sdrs_async.command.connecting import Connection, note_lost
+from sdrs_async.command.documents import Document
 from sdrs_async.command.finding import Display, connected, find
 from sdrs_async.command.floors import LATENCY, Floors, floor_json
 from sdrs_async.command.interrupts import Interrupts, interrupts
-from sdrs_async.command.outputs import STDOUT, written_whole
+from sdrs_async.command.outputs import STDOUT
 from sdrs_async.command.questions import extent, names_of
 from sdrs_async.command.simulating import Simulation, simulate, simulation_json, simulation_parts
 from sdrs_async.command.spool import Spool
@@ -73,6 +76,7 @@ class Planning:
         self._wanted = wanted
         self._title = title
         self._json = json_file
+        self._file: Document | None = None
         self._gateways = gateways
         self._display = Display(quiet)
         self._listing = not isinstance(wanted, Spool)
@@ -84,7 +88,9 @@ class Planning:
         """
         wanted = self._wanted
         selections, listed = ({}, wanted.first_projects()) if isinstance(wanted, Spool) else (wanted, {})
-        async with interrupts() as told:
+        async with interrupts() as told, AsyncExitStack() as files:
+            if self._json not in (None, STDOUT):
+                self._file = files.enter_context(Document("--json", self._json))
             ready = await connected(self._connection, selections, told, self._display, listed)
             if ready is None:
                 return 128 + (told.first or 0)
@@ -92,7 +98,7 @@ class Planning:
                 plan = await self._plan(ready.accounts, told, stack)
                 note_lost(plan.report, ready.lost)
                 await self._simulate(plan, told)
-                self._show(plan)
+                self._show(plan, told.numbers)
             return plan.report.exit_code if told.first is None else 128 + told.first
 
     async def _plan(self, accounts: tuple[Account, ...], told: Interrupts, stack: ExitStack) -> Plan:
@@ -115,13 +121,13 @@ class Planning:
             simulate(plan.accounts, concurrency, retry, plan.spooled, self._gateways, listing=self._listing)
         )
 
-    def _show(self, plan: Plan) -> None:
-        if self._json is not None:
-            with to_stdout() if self._json == STDOUT else written_whole(self._json) as file:
-                json.dump(self._document(plan), file, indent=2)
-                file.write("\n")
-            if self._json != STDOUT and not self._display.quiet:
-                say(f"wrote {self._json}")
+    def _show(self, plan: Plan, signals: Iterable[Signals]) -> None:
+        if self._json == STDOUT:
+            with to_stdout() as file:
+                self._write(plan, file)
+        elif self._file is not None:
+            self._file.save(partial(self._write, plan), signals)
+            self._display.note(f"wrote {self._json}")
         on_stdout = self._json == STDOUT
         with to_stdout():
             screen = Screen(stderr=on_stdout)
@@ -175,6 +181,10 @@ class Planning:
         return grid
 
     # ---- as JSON
+
+    def _write(self, plan: Plan, file: TextIO) -> None:
+        json.dump(self._document(plan), file, indent=2)
+        file.write("\n")
 
     def _document(self, plan: Plan) -> dict[str, Any]:
         floors = self._floors(plan)

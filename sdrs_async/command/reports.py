@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from io import StringIO
 from pathlib import Path
+from signal import SIGINT, SIGTERM
 from typing import TextIO
 
 from rich.console import Console
 
 from sdrs_async.command import flags
+from sdrs_async.command.documents import Document
 from sdrs_async.command.endings import reported
-from sdrs_async.command.outputs import STDOUT, need_jinja, written_whole
+from sdrs_async.command.outputs import STDOUT, check_apart, need_jinja
 from sdrs_async.command.terminal import Screen, to_stdout
 from sdrs_async.errors import ConfigError
 from sdrs_async.render import html
@@ -32,9 +35,18 @@ def report(
     with reported():
         if format_ is flags.Format.HTML:
             need_jinja("--format html")
-        merged = _merged(files)
-        with to_stdout() if output == STDOUT else written_whole(output) as file:
-            _FORMATS[format_](merged, file)
+        # A report may take the place of one that went into it, but nothing else may: it could not be read again.
+        read = [] if format_ is flags.Format.JSON else [("a report that is read", path) for path in files]
+        check_apart([("--output", output)], read)
+        write, merged = _FORMATS[format_], _merged(files)
+        if output == STDOUT:
+            with to_stdout() as file:
+                write(merged, file)
+            return
+        text = StringIO()
+        write(merged, text)
+        with Document("--output", output) as document:
+            document.save(lambda file: print(text.getvalue(), end="", file=file), (SIGINT, SIGTERM))
 
 
 def _merged(paths: list[str]) -> Report:

@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from typing import Any
 
-import anyio
-
+from sdrs_async.command.interrupts import received
 from sdrs_async.command.terminal import to_stdout
 from sdrs_async.errors import ConfigError
 from sdrs_async.simulator import Fault, Simulator
@@ -43,7 +42,7 @@ async def serve(
     except ValueError as error:
         raise ConfigError(str(error)) from None
     async with AsyncExitStack() as stack:
-        signals = stack.enter_context(anyio.open_signal_receiver(signal.SIGINT, signal.SIGTERM))
+        signals = stack.enter_context(received(signal.SIGINT, signal.SIGTERM))
         try:
             await stack.enter_async_context(simulator)
         except OSError as error:

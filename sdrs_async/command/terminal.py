@@ -22,8 +22,8 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.render.wording import printable
 
 __all__ = [
-    "Screen", "ask", "flush_both", "is_interactive", "logging_to_stderr", "say", "to_stdout", "unlogged",
-    "use_streams",
+    "Screen", "ask", "flush_both", "give_up", "is_interactive", "logging_to_stderr", "say", "to_stdout", "unlogged",
+    "use_streams", "waiting",
 ]  # fmt: skip
 
 _LOGGER = logging.getLogger("sdrs_async")
@@ -40,14 +40,14 @@ class _Stderr(TextIOWrapper):
         try:
             return super().write(text)
         except OSError:
-            _give_up(self)
+            give_up(self)
             return len(text)
 
     def flush(self) -> None:
         try:
             super().flush()
         except OSError:
-            _give_up(self)
+            give_up(self)
 
 
 def use_streams() -> None:
@@ -130,41 +130,52 @@ def flush_both() -> None:
         try:
             stream.flush()
         except OSError:
-            _give_up(stream)
+            give_up(stream)
 
 
-def _give_up(stream: TextIO) -> None:
-    """Nobody reads the stream any more: send the rest nowhere, so that Python's own flush at the end stays quiet."""
-    if isinstance(stream, TextIOWrapper):
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, stream.fileno())
-        os.close(nowhere)
+def give_up(stream: TextIO) -> None:
+    """Nobody reads the stream any more: send the rest nowhere, so that no flush fails, not even Python's at its end."""
+    if isinstance(stream, TextIOWrapper) and not stream.closed:
+        with suppress(OSError):  # out of descriptors
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
 
 
 @contextmanager
 def to_stdout(signals: Iterable[signal.Signals] = ()) -> Iterator[TextIO]:
     """Around what writes to stdout. Whoever reads it may stop when they have seen enough: the block ends, quietly.
 
-    Raises `ConfigError` when it cannot be written. `signals` change nothing while the block lasts, unless it waits for
-    a reader who does not read: that is given up then.
+    Raises `ConfigError` when it cannot be written. `signals`: as for `waiting`.
     """
-    before = {number: signal.signal(number, _unless_read) for number in signals}
     try:
-        yield sys.stdout
-        sys.stdout.flush()
+        with waiting(sys.stdout, signals):
+            yield sys.stdout
+            sys.stdout.flush()
     except BrokenPipeError:
-        _give_up(sys.stdout)
+        give_up(sys.stdout)
     except OSError as error:
-        _give_up(sys.stdout)
+        give_up(sys.stdout)
         raise ConfigError(f"stdout cannot be written: {error.strerror or error}") from None
+
+
+@contextmanager
+def waiting(file: TextIO, signals: Iterable[signal.Signals]) -> Iterator[None]:
+    """Around what may wait for somebody who reads the file.
+
+    `signals` change nothing while the block lasts, unless it does wait: that is given up then, by an `OSError`.
+    """
+
+    def unless_read(number: int, frame: FrameType | None) -> None:
+        if not (file.closed or select.select([], [file], [], 0)[1]):
+            raise OSError("nobody reads it")
+
+    before = {number: signal.signal(number, unless_read) for number in signals}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _unless_read(number: int, frame: FrameType | None) -> None:
-    if not select.select([], [sys.stdout], [], 0)[1]:
-        raise OSError("nobody reads it")
 
 
 class Screen(Console):
@@ -172,7 +183,7 @@ class Screen(Console):
 
     def on_broken_pipe(self) -> None:
         """Instead of rich's own way, which exits with 1 whatever the job came to."""
-        _give_up(sys.stderr if self.stderr else sys.stdout)
+        give_up(sys.stderr if self.stderr else sys.stdout)
 
 
 class _ToStderr(logging.Handler):

@@ -93,6 +93,8 @@ def exit_meaning(code: int, document: Mapping[str, Any]) -> str:
         return f"{'no group was found' if found else 'nothing was selected'}, so nothing was done"
     if code == 2 and document["error"] is None:
         return "an output could not be written"
+    if code == 1 and document["error"] is not None:
+        return _EXIT[2]
     level = document["project_level"]["planned"]
     one, several = ("group and project level", "groups or project levels") if level else ("group", "groups")
     if code == 1 and (gaps := _gaps(document)):

@@ -43,7 +43,8 @@ class Report:
     their order; `None` holds all. Set by the run: `signed_in` and `refused`: an account was let in, an account was
     refused; `refused_accounts`: by name, why each of them was; `reads`: requests that only read, which are not among
     those of the targets, and of these `reads_throttled`; `learned`: the limits that the server showed, before `finish`.
-    `error`: what stopped it beside signals and refused accounts, set by who runs it, who then exits with 2.
+    `error`: what stopped it beside signals and refused accounts, set by who runs it, who then exits with 2, or with 1
+    for a defect, which it begins with.
     """
 
     def __init__(
@@ -147,7 +148,7 @@ class Report:
         if (self.refused or self.refused_accounts) and not self.signed_in:
             return 3
         if self.error is not None:
-            return 2
+            return 1 if self.error.startswith("defect: ") else 2
         targets = self._tally.targets()
         if targets["unsettled"] or self.refused_accounts or not self.discovery.is_complete:
             return 1

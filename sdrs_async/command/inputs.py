@@ -1,0 +1,48 @@
+"""The files that a run reads, so that it writes over none of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from sdrs_async.command.connecting import Connection
+from sdrs_async.command.outputs import Named
+from sdrs_async.command.selecting import Wanted
+from sdrs_async.fleet_file import HuaweiProfile, load_fleet
+from sdrs_async.keystone import KeystoneAuth
+
+__all__ = ["inputs"]
+
+# Read by this package, openstacksdk, the vendor's SDK, Python and requests, in this order.
+_VARIABLES = (
+    *("OS_CACERT", "HUAWEICLOUD_SDK_CREDENTIALS_FILE"),
+    *("OS_CLIENT_CONFIG_FILE", "OS_CLIENT_SECURE_FILE", "OS_CLIENT_VENDOR_FILE", "OS_CERT", "OS_KEY"),
+    *("HUAWEICLOUD_SDK_ID_TOKEN_FILE", "HUAWEICLOUD_OIDC_TOKEN_FILE", "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
+    *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+)
+
+
+def inputs(selected: Wanted, connection: Connection, environ: Mapping[str, str]) -> Iterator[Named]:
+    """What names each of the files, and its path; there may be none at that path."""
+    given = {"--targets": selected.targets, "--fleet": selected.fleet}
+    variables = {name: environ.get(name) for name in _VARIABLES}
+    yield from ((name, path) for name, path in {**given, **variables}.items() if path)
+    for account in connection.pending:
+        if account.ca_file:
+            yield ("ca_file" if connection.fleet_file else "--ca-file"), account.ca_file
+    if selected.fleet is not None:
+        for one in load_fleet(selected.fleet).accounts:
+            if isinstance(one.credential, HuaweiProfile):
+                yield "huawei_profile", one.credential.path
+    yield from _usual(connection, environ)
+
+
+def _usual(connection: Connection, environ: Mapping[str, str]) -> Iterator[Named]:
+    """What is looked for where nothing names it."""
+    if home := environ.get("HOME") or environ.get("USERPROFILE"):
+        yield "the credentials file", str(Path(home, ".huaweicloud", "credentials"))
+    if any(isinstance(account.auth, KeystoneAuth) for account in connection.pending):
+        from openstack.config import loader
+
+        for path in (*loader.CONFIG_FILES, *loader.SECURE_FILES, *loader.VENDOR_FILES):
+            yield "a file of clouds", path

@@ -6,7 +6,7 @@ import os
 from dataclasses import dataclass, field
 from types import NoneType
 
-from sdrs_async.arguments import check, check_types, is_text, is_whole
+from sdrs_async.arguments import check, check_types, is_whole
 from sdrs_async.auth import Auth
 from sdrs_async.models import Limits
 
@@ -36,7 +36,7 @@ class Account:
     weight: int = 1
 
     def __post_init__(self) -> None:
-        check(is_text(self.name), "the name of an account", "text, and not empty", self.name)
+        check(isinstance(self.name, str), "the name of an account", "text", self.name)
         check(_signs(self.auth), "auth", _AUTH, self.auth, secret=True)
         check(isinstance(self.endpoint, str), "endpoint", "text", self.endpoint, secret=True)
         iam = self.iam_endpoint

@@ -107,8 +107,7 @@ async def test_the_ids_of_projects_are_text() -> None:
 @pytest.mark.parametrize(
     ("how", "says"),
     [
-        ({"name": ""}, "the name of an account must be text, and not empty, not ''"),
-        ({"name": None}, "the name of an account must be text, and not empty, not None"),
+        ({"name": None}, "the name of an account must be text, not None"),
         ({"region": 5}, "region must be text or None, not 5"),
         ({"limits": None}, "limits must be a Limits, not None"),
         ({"weight": True}, "the weight of account a must be a whole number from 1 to 100, not True"),
@@ -133,6 +132,7 @@ def test_an_account_does_not_show_its_credential() -> None:
         ([Shown(SECRET)], {}, "accounts must be an Account, or several of them, not of type Shown"),
         (Account, {}, "accounts must be an Account, or several of them, not the class Account itself"),
         (["a", "b", "a"], {}, "a session needs one account or more, each with a name of its own, not ['a', 'b', 'a']"),
+        ([""], {}, "the name of an account must be text, and not empty, not ''"),
         (["a"], {"retry": 3}, "retry must be a RetryPolicy or None, not 3"),
         (["a"], {"read_ahead": True}, "read_ahead must be a whole number of at least 1, not True"),
         (

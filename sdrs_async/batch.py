@@ -13,7 +13,7 @@ from sdrs_async.models import Limits, RetryPolicy
 from sdrs_async.reading import READ_AHEAD, Targets
 from sdrs_async.report import Report
 from sdrs_async.run import Run
-from sdrs_async.session import Session, connect
+from sdrs_async.session import Session
 
 __all__ = ["clean", "stream"]
 
@@ -87,4 +87,4 @@ def _limits(given: Limits | None) -> Limits:
 
 
 def _session(account: Account, retry: RetryPolicy | None, read_ahead: int) -> Session:
-    return connect(account, concurrency=account.limits.concurrency, retry=retry, read_ahead=read_ahead)
+    return Session((account,), account.limits.concurrency, retry, read_ahead)

@@ -52,15 +52,14 @@ def connect(
     `concurrency`: requests at a time over all of them, `None` for no cap; `retry` defaults to `RetryPolicy()`;
     `read_ahead`: targets held of a flat iterable. Raises `ConfigError` for what cannot be used; nothing is sent.
     """
-    check(retry is None or isinstance(retry, RetryPolicy), "retry", "a RetryPolicy or None", retry)
-    policy = RetryPolicy() if retry is None else retry
-    return Session(_accounts(accounts), Limits(concurrency=concurrency).concurrency, policy, read_ahead)
+    return Session(_accounts(accounts), Limits(concurrency=concurrency).concurrency, retry, read_ahead)
 
 
 def _accounts(given: object) -> tuple[Account, ...]:
     every = tuple(given) if isinstance(given, Iterable) else (given,)
     for one in every:
         check(isinstance(one, Account), "accounts", "an Account, or several of them", one, secret=True)
+        check(bool(one.name), "the name of an account", "text, and not empty", one.name)
     return every
 
 
@@ -71,17 +70,18 @@ class Session:
     """
 
     def __init__(
-        self, accounts: tuple[Account, ...], concurrency: int | None, retry: RetryPolicy, read_ahead: int
+        self, accounts: tuple[Account, ...], concurrency: int | None, retry: RetryPolicy | None, read_ahead: int
     ) -> None:
         names = [account.name for account in accounts]
         if not names or len(set(names)) < len(names):
             raise ConfigError(f"a session needs one account or more, each with a name of its own, not {names!r:.80}")
         check(is_whole(read_ahead), "read_ahead", "a whole number of at least 1", read_ahead)
         self.accounts = accounts
-        self._retry = retry
+        check(retry is None or isinstance(retry, RetryPolicy), "retry", "a RetryPolicy or None", retry)
+        self._retry = RetryPolicy() if retry is None else retry
         self._read_ahead = read_ahead
         self._fleet = Fleet(concurrency)
-        self._clients = [_client(account, concurrency, retry) for account in accounts]
+        self._clients = [_client(account, concurrency, self._retry) for account in accounts]
         self._scopes = self._bounds(concurrency)
         pairs = zip(accounts, self._clients, strict=True)
         self._users = {account.name: self._user(account, client) for account, client in pairs}

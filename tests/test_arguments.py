@@ -132,6 +132,7 @@ def test_an_account_does_not_show_its_credential() -> None:
         ([Shown(SECRET)], {}, "accounts must be an Account, or several of them, not of type Shown"),
         (Account, {}, "accounts must be an Account, or several of them, not the class Account itself"),
         (["a", "b", "a"], {}, "a session needs one account or more, each with a name of its own, not ['a', 'b', 'a']"),
+        ([""], {}, "the name of an account must be text, and not empty, not ''"),
         (["a"], {"retry": 3}, "retry must be a RetryPolicy or None, not 3"),
         (["a"], {"read_ahead": True}, "read_ahead must be a whole number of at least 1, not True"),
         (

@@ -45,11 +45,11 @@ def account(cloud: Simulator, **how: Any) -> Account:
 @on_the_loop
 async def test_a_paced_run_ends_and_keeps_its_rate() -> None:
     """Windows arm timers, whose callbacks are in no task: each target is sent once, and no window is overrun."""
-    async with Simulator(projects=4, groups=40, latency=0.02) as cloud:
+    async with Simulator(projects=4, groups=30, latency=0.02) as cloud:
         report = await clean_all(cloud, Limits(project_rate="25/0.5s"))
-        assert len(cloud.log) == 160
+        assert len(cloud.log) == 120
         assert cloud.most_in_window(0.5) <= 25
-    assert report.to_dict()["requests"]["sent"] == 160
+    assert report.to_dict()["requests"]["sent"] == 120
 
 
 @on_the_loop
@@ -114,7 +114,7 @@ async def test_targets_that_come_slowly_are_all_sent() -> None:
 
     async def slowly() -> AsyncIterator[tuple[str, str]]:
         for number, target in enumerate(cloud.targets):
-            await asyncio.sleep(0.1 if number % 8 == 0 else 0)
+            await asyncio.sleep(0.05 if number % 8 == 0 else 0)
             yield target
 
     async with Simulator(projects=2, groups=20, latency=0.01) as cloud:
@@ -125,13 +125,16 @@ async def test_targets_that_come_slowly_are_all_sent() -> None:
 @on_the_loop
 async def test_what_is_found_is_deleted() -> None:
     """Projects and groups are listed and deleted in one run, lists and deletions at one rate."""
-    async with Simulator(projects=3, groups=6, latency=0.01) as cloud, connect(account(cloud)) as session:
+    async with (
+        Simulator(projects=3, groups=6, latency=0.01) as cloud,
+        connect(account(cloud, limits=Limits("10/0.5s"))) as session,
+    ):
         async with session.find(Selection()) as finding:
             found = [target async for target in finding]
         assert {entry.method for entry in cloud.log} == {"GET"}
         report = await session.clean(Selection(project_level=True))
         assert cloud.remaining == 0
-        assert cloud.most_in_window(1.0) <= 10
+        assert cloud.most_in_window(0.5) <= 10
     assert {(target.project_id, target.server_group_id) for target in found} == set(cloud.targets)
     assert (report.targets["done"], report.to_dict()["discovery"]["projects"]) == (21, 3)
 
@@ -178,7 +181,8 @@ async def test_each_project_is_signed_in_to_and_again_in_time() -> None:
         auth = SigningIn(cloud.token, 1.0)  # no sign-in is taken to be good for less
         report = await clean(cloud.targets, endpoint=cloud.url, auth=auth, limits=Limits("10/s"))
         assert (report.targets["done"], cloud.remaining) == (72, 0)
-    assert sorted(auth.begun.values()) == [2] * 6
+    assert len(auth.begun) == 6
+    assert min(auth.begun.values()) >= 2
 
 
 @on_the_loop
@@ -197,7 +201,7 @@ def test_a_run_under_anyio_ends() -> None:
     """The host may have started its loop with `anyio.run`."""
 
     async def main() -> None:
-        async with Simulator(projects=2, groups=15, latency=0.02) as cloud:
+        async with Simulator(projects=2, groups=10, latency=0.02) as cloud:
             await clean_all(cloud, Limits("20/s"))
 
     anyio.run(main, backend="asyncio", backend_options={"use_uvloop": LOOP == "uvloop"})

@@ -19,7 +19,7 @@ _AUTH = "a credential (StaticToken(...), AkSk(...), KeystoneAuth.from_cloud(...)
 class Account:
     """One credential at one endpoint of the service.
 
-    `name`: what messages and reports call it, empty where it is the only one and needs none; `endpoint`: the service's
+    `name`: what messages and reports call it, not empty in a session; `endpoint`: the service's
     URL; `iam_endpoint`: where its projects are listed; `region`: its endpoint's, so that projects of other regions are
     left out; `limits`: its own rates and its requests per project, the requests at a time in all are the session's;
     `ca_file` and `allow_http` as for `clean()`. `weight`: turns of each of its projects for one of another account's,

@@ -19,7 +19,7 @@ from sdrs_async.alarm import Alarm
 from sdrs_async.errors import SdrsError
 from sdrs_async.fleet import Fleet
 from sdrs_async.lanes import Job
-from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, RetryPolicy, Target
+from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import Intake, Reader, Source
 from sdrs_async.retry import last_start
 from sdrs_async.settlement import Settlement
@@ -39,7 +39,18 @@ _SWEEPS, _SHORTEST_SWEEP = 20, 1.0
 # Seconds between two looks at whether anything moves, and how many in a row without that are a defect: 30 s in which
 # the event loop ran, however long its process was stopped meanwhile.
 _LOOK, _LOOKS = 3.0, 10
-_SOON = 0.001
+# Until it is looked again at what should be due already, or at a host that was cancelled.
+_SOON, _LATER = 0.001, 0.05
+
+
+def _stray(cancelled: asyncio.CancelledError, who: str) -> SdrsError:
+    """The error for a task that nobody has cancelled: what it awaited was. Raises the cancellation if it is its own."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise cancelled
+    stray = SdrsError(f"defect: what {who} waited for was cancelled by somebody else")
+    stray.__cause__ = cancelled
+    return stray
 
 
 class _NoSlots:
@@ -72,7 +83,7 @@ class Engine:
         self.fleet = fleet
         self.settlement = Settlement(fleet, policy, rng or SystemRandom(), emit)
         self.intake = Intake(self._accept)
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
         self.reading = True
         self.completed = False
         self._sign_ins = SignIns(self.settlement, policy.timeout, self._spawn, self._wake)
@@ -89,6 +100,8 @@ class Engine:
         self._next_start = Alarm(self._loop, self._wake)
         self._end_of_grace = Alarm(self._loop, self.shut)
         self._reading_scope = anyio.CancelScope()
+        self._host: asyncio.Task[Any] | None = None
+        self._cancellations = 0
 
     # ---- from start to end
 
@@ -156,6 +169,15 @@ class Engine:
             self.settlement.interrupt(lane.drain(), now)
             self.fleet.rest(lane)
 
+    def attend(self, host: asyncio.Task[Any] | None) -> None:
+        """Start nothing while this task, beside which the run goes on, is cancelled, whatever it does until it ends."""
+        self._host = host
+        self._cancellations = 0 if host is None else host.cancelling()
+
+    def is_abandoned(self) -> bool:
+        """Whether the task beside which the run goes on was cancelled, and has not made it good as a time-out does."""
+        return self._host is not None and self._host.cancelling() > self._cancellations
+
     def pause(self) -> None:
         """Read and send nothing new while whoever takes the outcomes is behind."""
         self._paused = True
@@ -174,23 +196,14 @@ class Engine:
 
     async def _guarded(self, work: Callable[[*Ts], Coroutine[Any, Any, None]], *arguments: *Ts) -> None:
         """Let the first error that any task meets be the one of the run, and no task be cancelled unnoticed."""
-        task = asyncio.current_task()
         try:
             await work(*arguments)
-        except Exception as error:
-            self._fail(error)
-        except asyncio.CancelledError as error:
+        except asyncio.CancelledError as cancelled:
             self.shut()
-            if task is None or task.cancelling():
-                raise
-            # Nobody has cancelled the task: a credential, say, awaited something else that was.
-            stray = SdrsError("defect: what a request waited for was cancelled by somebody else")
-            stray.__cause__ = error
-            self._fail(stray)
-
-    def _fail(self, error: Exception) -> None:
-        self.error = self.error or error
-        self.shut()
+            self.error = self.error or _stray(cancelled, "a request")
+        except BaseException as error:  # the group of tasks would make a group of it
+            self.error = self.error or error
+            self.shut()
 
     def _wake(self) -> None:
         """Have the dispatcher look at what is due; from any task or callback of the loop."""
@@ -219,7 +232,9 @@ class Engine:
 
     def _what_is_stuck(self) -> str | None:
         """What could move, or waits for nothing that will ever come; `None` where all is as it should be."""
-        if self._paused or self._stopped:
+        if self._stopped:
+            return None if self._end_of_grace.at < math.inf else "a stop has not been carried out"
+        if self._paused or self.is_abandoned():
             return None
         if self._is_done():
             return "all targets have been settled"
@@ -246,7 +261,10 @@ class Engine:
     async def _read(self, reader: Reader) -> None:
         try:
             await reader.read(self.intake)
-        except Exception as error:  # the caller's own iterator may raise anything; kept, and raised when the run ends
+        except asyncio.CancelledError as cancelled:
+            self.error = self.error or _stray(cancelled, "the iterator of the targets")
+            self.stop()
+        except BaseException as error:  # the caller's own iterator may raise anything; raised when the run ends
             self.error = self.error or error
             self.stop()
 
@@ -269,6 +287,9 @@ class Engine:
         Its verdict is `READ`, or what it failed as; `SKIPPED` and `UNSETTLED` where it was not sent.
         """
         answer: asyncio.Future[Reply] = self._loop.create_future()
+        if self._ended:  # the fleet may be another run's by now
+            answer.set_result(Reply(Verdict.UNSETTLED, message="not asked for: the run has ended"))
+            return answer
 
         def tell(reply: Reply) -> None:
             if not answer.done():  # whoever asked may have gone
@@ -308,7 +329,7 @@ class Engine:
         return bool(self._idle) or self._workers < self._cap
 
     def _take(self, now: float) -> Job | None:
-        if self._paused or self._stopped:
+        if self._paused or self._stopped or (self._host is not None and self.is_abandoned()):
             return None
         job = self.fleet.take(now)
         if job is not None:
@@ -321,7 +342,8 @@ class Engine:
     def _arm(self, now: float) -> None:
         """Look again when something is due: it was not now, so a time that is past must not make a busy loop."""
         due = math.inf if self._paused or self._stopped else self.fleet.next_due()
-        self._next_start.set(due if due > now else now + _SOON)
+        soon = now + (_LATER if self.is_abandoned() else _SOON)
+        self._next_start.set(due if due > soon else soon)
 
     async def _work(self, job: Job) -> None:
         """Send one request after the other, and give back the places of each; at the end of the run `_end` does."""

@@ -119,6 +119,7 @@ class Fleet:
         lane = job.lane
         lane.push(job)
         if len(lane.ready) == 1:
+            lane.waiting_since = now
             self._activate(lane)
             self._place(lane, now)
 

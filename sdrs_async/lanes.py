@@ -74,13 +74,14 @@ class Lane:
     `forbidden`: how often it was that; `stopped`: why nothing more is sent for it; `active`: it has work, on the wire
     or waiting; `signed_at` and `signed_until`: the loop's time from and until which it is signed in; `sign_in_at`: when
     to try that again after it has failed. `turn` and `taken`: its number among those that are due, and the turns it has
-    had with that number; `lost_turn`: a 429 took its last one, so that it keeps the number.
+    had with that number; `lost_turn`: a 429 took its last one, so that it keeps the number. `waiting_since`: when the
+    first of those came that have made it have `ready` ones without a break.
     """
 
     __slots__ = (
         "accepted", "active", "admitted", "answered", "cap", "forbidden", "gate", "in_flight", "kin", "later",
         "lost_turn", "place", "project_id", "ready", "sign_in_at", "signed_at", "signed_until", "stopped", "taken",
-        "timed_out", "turn", "user",
+        "timed_out", "turn", "user", "waiting_since",
     )  # fmt: skip
 
     def __init__(self, project_id: str, user: User, kin: Iterable[Lane] = ()) -> None:
@@ -95,6 +96,7 @@ class Lane:
         self.in_flight = 0
         self.ready: deque[Job] | tuple[()] = _NONE
         self.later: list[tuple[float, int, Job]] = []
+        self.waiting_since = 0.0
         self.place: float | None = None
         self.signed_until = math.inf if user.sign_in is None else -math.inf
         self.sign_in_at = 0.0
@@ -203,11 +205,11 @@ class Lane:
         return max(self.gate.held_until, self.user.gate.held_until, self.user.endpoint.gate.held_until)
 
     def held(self, now: float) -> tuple[float, float]:
-        """Until when nothing of it starts by the server's word, and since when, in whichever scope that is the longest.
+        """Until when nothing of it starts by the server's word, and since when: the extremes of all its scopes.
 
         Both are past, or now, where something may start or an answer decides.
         """
         held = [gate.held(now) for gate in (self.gate, self.user.gate, self.user.endpoint.gate)]
         if self.signed_until <= now:
             held.append(self.user.sign_ins.held(now))
-        return max(held)
+        return max(until for until, _ in held), max(self.waiting_since, min(since for _, since in held))

@@ -181,7 +181,9 @@ class Gate:
             elif peers is not None:
                 peers.refused_as_well(now)
             return self.held_until
-        self._heeded, self.held_since = now, min(self.held_since, now)
+        # Nobody has asked for a while after the last hold: it was not that which those that wait were kept by.
+        self.held_since = now if sent_at > self.held_until + _LULL else min(self.held_since, now)
+        self._heeded = now
         if told is not None and told.per > _LONGEST_TOLD:
             until = now + MAX_HOLD
         elif told is not None and told not in self._told:

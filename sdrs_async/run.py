@@ -6,8 +6,9 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable
 from contextlib import suppress
-from typing import Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar, cast
 
+from sdrs_async.arguments import check, is_time
 from sdrs_async.engine import GRACE, Engine
 from sdrs_async.errors import AuthenticationError
 from sdrs_async.listing import Project
@@ -45,6 +46,8 @@ class Running(Generic[T]):
 
     async def __anext__(self) -> T:
         """The next one. Raises what stopped the run: `ConfigError`, `AuthenticationError`."""
+        if self._engine.is_abandoned():  # and goes on all the same
+            self._engine.shut()
         while not self._buffer:
             if self._ended:
                 self.raise_error()
@@ -56,17 +59,24 @@ class Running(Generic[T]):
             self._engine.resume()
         return self._buffer.popleft()
 
-    def stop(self, grace: float = GRACE, *, signal: int | None = None) -> None:
+    def stop(self, grace: object = GRACE, frame: object = None, *, signal: int | None = None) -> None:
         """Start nothing new; requests on the wire get `grace` seconds for their answer, the rest is unsettled.
 
         The iteration then ends as it does otherwise, and the report says that it was interrupted (by `signal`, if one
         is given). May be called again, with less grace; and from anywhere: a task, a callback of the loop, a signal
-        handler, another thread.
+        handler, another thread. It may itself be the handler of `signal.signal`, which is given a number and a `frame`,
+        or a done callback, which is given a future. Raises `ConfigError` for a grace that is no number of seconds of at
+        least 0.
         """
+        if frame is not None:
+            grace, signal = GRACE, signal or cast(int, grace)
+        elif isinstance(grace, asyncio.Future):
+            grace = GRACE
+        check(is_time(grace) or grace == 0, "grace", "a number of seconds of at least 0", grace)
         if not self._ended:
             self._stopped = True
             self._signal = self._signal or signal
-            self._engine.stop(grace)
+            self._engine.stop(cast(float, grace))
 
     def ask(self, user: User, page: Listing) -> asyncio.Future[Reply]:
         """The reply to one page of a list, asked for within the run."""
@@ -106,6 +116,10 @@ class Running(Generic[T]):
             self._close(self._engine.completed and self._engine.error is None)
             self._ended = True
             self._news.set()
+
+    def attend(self, host: asyncio.Task[Any] | None) -> None:
+        """Send nothing while this task, beside which the run goes on, is cancelled."""
+        self._engine.attend(host)
 
     def shut(self) -> None:
         """Send nothing more, from this moment on."""

@@ -6,7 +6,7 @@ The only module that knows all the parts: it puts clients, fleet, engine and rep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -180,7 +180,7 @@ class Session:
         report = self._report()
         run = Run(Engine(self._fleet, report.add, self._retry), report)
         async with driving(run, [_Open()]):
-            yield Lists(run, self._users)
+            yield Lists(run, self._user_of)
 
     # ---- putting a run together
 
@@ -201,10 +201,14 @@ class Session:
             raise ConfigError("with several accounts, targets are a mapping from each Account to its targets")
         return {self.accounts[0]: targets}
 
-    def _readers_of(self, account: Account, targets: Targets | Selection, run: Running[Any]) -> Iterable[Reader]:
-        user = self._users.get(account.name)
-        if user is None:
+    def _user_of(self, account: Account) -> User:
+        """Not by its name alone: another session's account may have the same one."""
+        if account not in self.accounts:
             raise ConfigError(f"account {account.name} is not one of this session")
+        return self._users[account.name]
+
+    def _readers_of(self, account: Account, targets: Targets | Selection, run: Running[Any]) -> Iterable[Reader]:
+        user = self._user_of(account)
         if not isinstance(targets, Selection):
             return sources(targets, self._read_ahead, user)
         if targets.ids() is None and account.iam_endpoint is None:
@@ -230,9 +234,9 @@ class Lists:
     Each raises `ListingError` where the list cannot be read, or not to its end. Comes from `Session.lists()`.
     """
 
-    def __init__(self, run: Run, users: Mapping[str, User]) -> None:
+    def __init__(self, run: Run, user_of: Callable[[Account], User]) -> None:
         self._run = run
-        self._users = users
+        self._user_of = user_of
 
     def projects(self, account: Account) -> AsyncGenerator[Project]:
         """The projects that an account may use, those included that have no SDRS."""
@@ -250,9 +254,7 @@ class Lists:
 
     def _ask(self, account: Account) -> Ask:
         check(isinstance(account, Account), "account", "an Account of this session", account, secret=True)
-        if account.name not in self._users:
-            raise ConfigError(f"account {account.name} is not one of this session")
-        return partial(self._run.ask, self._users[account.name])
+        return partial(self._run.ask, self._user_of(account))
 
 
 @asynccontextmanager
@@ -260,6 +262,7 @@ async def driving(run: Running[Any], readers: Iterable[Reader]) -> AsyncIterator
     """Let a run go on beside the block, and not a moment longer. What the block raises leaves as it is."""
     error: BaseException | None = None
     run.open()
+    run.attend(asyncio.current_task())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run.drive, readers)
         try:

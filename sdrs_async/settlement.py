@@ -255,7 +255,7 @@ class Settlement:
         if not lane.ready:
             return
         until, since = lane.held(now)
-        if until >= since + last_start(self._policy):
+        if until > now and until >= since + last_start(self._policy):
             message = f"throttled, not sent: nothing more is let in for {until - now:.0f} s, longer than its time"
             for job in lane.untried():
                 self._settle(job, now, Verdict.THROTTLED, message)

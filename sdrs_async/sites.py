@@ -20,7 +20,7 @@ _URL = re.compile(r"https?://(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d+)?(?:/[\w.:/~-]*)
 # The service catalog's URL of the service ends in its version and the project id; both are added to each request. An
 # IAM endpoint is given with its version or without.
 _API_ROOT = re.compile(r"/*(?:/v1(?:/[0-9a-f]{32})?|/v3)?/*$")
-_USUAL_PORTS = {"http": ":80", "https": ":443"}
+_USUAL_PORTS = {"http": 80, "https": 443}
 
 
 def check_endpoint(endpoint: str, *, allow_http: bool = False) -> str:
@@ -32,7 +32,7 @@ def check_endpoint(endpoint: str, *, allow_http: bool = False) -> str:
         raise ConfigError("the endpoint is scheme, host and port only: no user, query or fragment in it")
     try:
         parts = urlsplit(endpoint)
-        host, _ = parts.hostname, parts.port
+        host, port = parts.hostname, parts.port
         (host or "").encode("idna")  # what looking it up does, and fails at
     except ValueError as error:
         raise ConfigError(f"endpoint {endpoint!r} is not a URL: {error}") from None
@@ -40,8 +40,20 @@ def check_endpoint(endpoint: str, *, allow_http: bool = False) -> str:
         raise ConfigError(f"endpoint {endpoint!r} is not a URL like https://sdrs.eu-de.otc.t-systems.com")
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise ConfigError(f"endpoint {endpoint!r} would send the credential unencrypted: use https, or --allow-http")
-    port = _USUAL_PORTS[parts.scheme]
-    return f"{parts.scheme}://{parts.netloc.lower().removesuffix(port)}{_API_ROOT.sub('', parts.path, count=1)}"
+    path = re.sub("/+", "/", _API_ROOT.sub("", parts.path, count=1))
+    if {".", ".."} & set(path.split("/")):
+        raise ConfigError(f"endpoint {endpoint!r} has a dot for a part of its path: name the path that is meant")
+    shown_port = "" if port in (None, _USUAL_PORTS[parts.scheme]) else f":{port}"
+    return f"{parts.scheme}://{_spelled(host)}{shown_port}{path}"
+
+
+def _spelled(host: str) -> str:
+    """A host in the one spelling that tells it from others: limits and duplicates go by it."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host.removesuffix(".")
+    return f"[{address}]" if address.version == 6 else str(address)
 
 
 def _is_loopback(host: str) -> bool:

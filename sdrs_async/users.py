@@ -22,6 +22,8 @@ __all__ = ["Endpoint", "Hold", "Key", "Send", "SignIn", "User"]
 
 # One or two may have had their own limit used up by somebody else.
 _TURNED_AWAY = 3
+# Seconds without a sign-in, after a hold, after which a 429 has nothing to do with it.
+_LULL = 10.0
 
 
 class Send(Protocol):
@@ -70,7 +72,7 @@ class Hold:
         """Count a 429 and return how many there were in a row; those that arrive during a hold belong to its cause."""
         if now >= self.until or not self.refusals:
             self.refusals += 1
-        self.since = min(self.since, now)
+        self.since = now if now > self.until + _LULL else min(self.since, now)
         return self.refusals
 
     def accept(self) -> None:

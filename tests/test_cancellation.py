@@ -273,6 +273,68 @@ async def test_nothing_is_sent_after_a_cancellation(phase: str) -> None:
     assert sum(map(len, late.values())) > 20  # there was something to end
 
 
+@pytest.mark.parametrize("how", ["cancel", "timeout"])
+async def test_nothing_is_sent_while_the_cancelled_one_cleans_up(how: str) -> None:
+    """The block is not left yet, but its task was told to stop: that is the first sign of it."""
+    async with cloud() as server:
+        ended: list[float] = []
+
+        async def work() -> None:
+            one = account(server.url, "paced-4")
+            async with stream(targets("paced"), endpoint=server.url, auth=one.auth, limits=one.limits) as run:
+                try:
+                    async for _ in run:
+                        pass
+                finally:
+                    ended.append(server.clock.now)
+                    await server.clock.after(1.0, lambda: None)
+
+        with contextlib.suppress(asyncio.CancelledError, TimeoutError):
+            await end(work(), how, 0.5, server.clock, lambda: None)
+        assert max(server.arrived["paced-4"]) < ended[0] + LATEST
+
+
+async def test_a_time_out_around_one_outcome_ends_nothing() -> None:
+    """It has made its cancellation good: the run goes on to its end."""
+    async with cloud() as server:
+        some = {PROJECTS[0]: GROUPS[:30]}
+        limits, taken = Limits("20/s", 8, None, None, None), 0
+        async with stream(some, endpoint=server.url, auth=StaticToken("paced-5"), limits=limits) as run:
+            while taken < 30:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.02):
+                        await anext(run)
+                        taken += 1
+        assert run.report.targets["done"] == 30
+        assert not run.report.interrupted
+
+
+async def test_who_goes_on_after_its_cancellation_gets_no_more() -> None:
+    """An iteration that swallows it ends, interrupted, and nothing more is sent."""
+    async with cloud() as server:
+        one, outcomes = account(server.url, "paced-6"), 0
+
+        async def work() -> Report:
+            nonlocal outcomes
+            async with stream(targets("paced"), endpoint=server.url, auth=one.auth, limits=one.limits) as run:
+                while True:
+                    try:
+                        async for _ in run:
+                            outcomes += 1
+                        return run.report
+                    except asyncio.CancelledError:
+                        pass
+
+        task = asyncio.ensure_future(work())
+        while outcomes < 50:  # noqa: ASYNC110 - a task beside this one
+            await asyncio.sleep(0.01)
+        at = server.clock.now
+        task.cancel()
+        report = await asyncio.wait_for(task, 5)
+        assert report.interrupted
+        assert max(server.arrived["paced-6"]) < at + LATEST
+
+
 CHILD = """
 import asyncio, sys
 from sdrs_async import Limits, StaticToken, clean

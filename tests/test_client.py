@@ -581,6 +581,10 @@ async def test_a_reply_is_logged_for_debugging_only(caplog: pytest.LogCaptureFix
         ("http://127.0.0.1:80", "http://127.0.0.1"),
         ("http://127.0.0.1:443", "http://127.0.0.1:443"),
         ("https://sdrs.test:8443", "https://sdrs.test:8443"),
+        ("https://sdrs.test:08443", "https://sdrs.test:8443"),
+        ("https://sdrs.test.", "https://sdrs.test"),
+        ("https://[2001:db8:0:0::1]", "https://[2001:db8::1]"),
+        ("https://sdrs.test//prefix//more", "https://sdrs.test/prefix/more"),
         ("https://[2001:DB8::443]", "https://[2001:db8::443]"),
         ("https://sdrs.test/Prefix", "https://sdrs.test/Prefix"),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
@@ -626,6 +630,7 @@ def test_plain_http_leaves_this_machine_only_when_allowed(endpoint: str) -> None
         *("https://sdrs.test:abc", "https://sdrs.test:99999", "https://[::1", "https://a..b", "https://" + "a" * 64),
         *(" https://sdrs.test", "https://sdrs.test ", "https://sd rs.test", "https://sdrs\n.test", "https://sdrs.test\\x"),
         *("https://b\u00fccher.test", "https://sdrs\u200b.test", "https://sd%rs.test", "https://sdrs.test/a b", "file:///x"),
+        *("https://sdrs.test/./a", "https://sdrs.test/a/..", "https://sdrs.test/.."),
         *("https://sdrs.test?x=1", "https://sdrs.test?", "https://sdrs.test#f", "https://sdrs.test/#", "https://@sdrs.test"),
     ],
 )  # fmt: skip

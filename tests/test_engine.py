@@ -1,4 +1,5 @@
 import asyncio
+import itertools
 from collections.abc import AsyncIterator, Iterator
 from random import Random
 
@@ -521,6 +522,63 @@ def test_a_told_limit_that_is_a_users_own_is_waited_for_too() -> None:
     service = Service(answer=lambda target, nth: refusal if len(service.calls) == 1 else DELETED)
     settled = settle(service, fleet(1, 5), Limits(None, 1, "2/h", None, None), RetryPolicy(total=7200.0))
     assert settled.verdicts() == {Verdict.DELETED: 5}
+
+
+def test_a_hold_that_was_over_before_they_came_keeps_no_target() -> None:
+    """The first one fails by a long Retry-After; those that are read long after that wait out a short one."""
+
+    async def later() -> AsyncIterator[tuple[str, str]]:
+        yield "p0", "g0"
+        await asyncio.sleep(70)
+        for number in range(1, 10):
+            yield "p0", f"g{number}"
+
+    def answer(target: Target, nth: int) -> Reply:
+        if target.server_group_id == "g0":
+            return throttled(retry_after=65.0)
+        return throttled(retry_after=1.0) if len(service.calls) == 2 else DELETED
+
+    service = Service(answer=answer)
+    settled = settle(service, later(), Limits(None, 1, None, None, None), RetryPolicy(total=60.0))
+    assert settled.verdicts() == {Verdict.THROTTLED: 1, Verdict.DELETED: 9}
+
+
+@pytest.mark.parametrize("scope", ["project", "user", "endpoint"])
+def test_a_hold_of_a_run_that_was_cancelled_keeps_no_target_of_the_next(scope: str) -> None:
+    """Twenty minutes later, in the same session, a short 429 is waited out."""
+    outcomes = list[Outcome]()
+    service = Service()
+
+    async def main() -> None:
+        service.answer = lambda target, nth: throttled(scope, retry_after=300.0)
+        engine, user = engine_of(service.send, outcomes.append, Limits(None, 1, None, None, None))
+        first = asyncio.create_task(engine.run(sources(fleet(1, 2), 10, user)))
+        await asyncio.sleep(1)
+        first.cancel()
+        await asyncio.wait([first])
+        outcomes.clear()
+        await asyncio.sleep(1200)
+        before = len(service.calls)
+        service.answer = lambda t, n: throttled(scope, retry_after=5.0) if len(service.calls) == before + 1 else DELETED
+        await Engine(engine.fleet, outcomes.append, RetryPolicy()).run(sources(fleet(1, 20), 100, user))
+
+    run_virtual(main())
+    assert [outcome.verdict for outcome in outcomes] == [Verdict.DELETED] * 20
+
+
+def test_own_limits_between_two_429s_are_no_hold() -> None:
+    """One an hour is what was asked for: a short 429 an hour after the other is waited out by those behind it."""
+    service = Service(answer=lambda t, n: throttled(retry_after=1.0) if len(service.calls) in (1, 3) else DELETED)
+    settled = settle(service, fleet(1, 4), Limits("1/h", 1, None, None, None), RetryPolicy(total=8000.0))
+    assert settled.verdicts() == {Verdict.DELETED: 4}
+
+
+def test_429s_that_name_another_scope_each_time_are_one_hold() -> None:
+    """Project, user, endpoint in turn, 590 s each: those that were never tried count from the first."""
+    scopes = itertools.cycle(["project", "user", "endpoint"])
+    settled = settle(Service(answer=lambda t, n: throttled(next(scopes), retry_after=590.0)), fleet(1, 50), FREE)
+    assert settled.verdicts() == {Verdict.THROTTLED: 50}
+    assert settled.seconds < 600 + 900
 
 
 # ---- what was given up may be read later

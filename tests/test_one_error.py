@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -82,6 +83,52 @@ async def test_a_cancellation_that_nobody_asked_for_is_no_silence() -> None:
         await clean(TARGETS, endpoint="http://127.0.0.1:9", auth=Broken(asyncio.CancelledError()), limits=FREE)
     assert caught.value.report is not None
     assert caught.value.report.targets["done"] == 0
+
+
+async def _that_awaits_what_is_cancelled() -> AsyncIterator[tuple[str, str]]:
+    for target in TARGETS[:3]:
+        yield target
+    producer = asyncio.ensure_future(asyncio.sleep(60))
+    asyncio.get_running_loop().call_soon(producer.cancel)
+    await producer
+    for target in TARGETS[3:]:
+        yield target
+
+
+async def test_an_iterator_that_awaits_what_was_cancelled_is_no_end_of_the_list() -> None:
+    """The rest of the targets is not lost in silence: the run says that its list was cut off."""
+    async with Simulator(projects=1, groups=1) as cloud:
+        with pytest.raises(SdrsError, match=r"the iterator of the targets .* cancelled by somebody else") as caught:
+            await clean(_that_awaits_what_is_cancelled(), endpoint=cloud.url, auth=StaticToken(cloud.token))
+    assert caught.value.report is not None
+    assert caught.value.report.interrupted
+
+
+class Stop(BaseException):
+    """No `Exception`, as those of test frameworks are."""
+
+
+class Preparing(Broken):
+    """A credential whose sign-in has a defect."""
+
+    async def prepare(self, project_id: str) -> float:
+        """Fail."""
+        raise self.error
+
+
+def _stopping() -> Iterator[tuple[str, str]]:
+    yield from TARGETS[:3]
+    raise Stop
+
+
+@pytest.mark.parametrize("where", ["iterator", "sign", "prepare"])
+async def test_what_is_no_exception_reaches_the_caller_as_it_is_too(where: str) -> None:
+    """In no group, with the report."""
+    auth = {"sign": Broken(Stop()), "prepare": Preparing(Stop())}.get(where, StaticToken("x"))
+    targets = _stopping() if where == "iterator" else iter(TARGETS)
+    with pytest.raises(Stop) as caught:
+        await clean(targets, endpoint="http://127.0.0.1:9", auth=auth, limits=FREE)
+    assert isinstance(getattr(caught.value, "report", None), Report)
 
 
 class Own(Exception):
@@ -201,6 +248,8 @@ STOPS: dict[str, Callable[[Run], object]] = {
     "timer": lambda run: run.stop(),
     "done callback": lambda run: asyncio.ensure_future(asyncio.sleep(0)).add_done_callback(lambda done: run.stop()),
     "thread": lambda run: threading.Thread(target=run.stop).start(),
+    "it is the done callback": lambda run: asyncio.ensure_future(asyncio.sleep(0)).add_done_callback(run.stop),
+    "it is the signal handler": lambda run: signal.raise_signal(signal.SIGUSR2),
 }
 
 
@@ -212,16 +261,31 @@ async def test_a_run_is_stopped_from_anywhere(kind: str) -> None:
         stream(cloud.targets, endpoint=cloud.url, auth=StaticToken(cloud.token)) as run,
     ):
         before = signal.signal(signal.SIGUSR1, lambda number, frame: run.stop(1.0))
+        signal.signal(signal.SIGUSR2, run.stop)
         try:
             asyncio.get_running_loop().call_later(0.5, STOPS[kind], run)
             outcomes = [outcome async for outcome in run]
         finally:
             signal.signal(signal.SIGUSR1, before)
+            signal.signal(signal.SIGUSR2, signal.SIG_DFL)
     report = run.report
     assert report.interrupted
     assert report.targets["unsettled"] > 0
     assert report.targets["failed"] == 0
     assert len(outcomes) == report.targets["planned"]
+
+
+@pytest.mark.parametrize("grace", [None, "3", -1, math.nan, True])
+async def test_a_grace_that_is_no_time_is_refused_and_stops_nothing(grace: Any) -> None:
+    """A sentence, and the run goes on to its end."""
+    async with Simulator(projects=1, groups=3) as cloud:
+        async with stream(cloud.targets, endpoint=cloud.url, auth=StaticToken(cloud.token)) as run:
+            with pytest.raises(ConfigError, match="grace must be a number of seconds"):
+                run.stop(grace)
+            async for _ in run:
+                pass
+        assert run.report.targets["done"] == 3
+    assert not run.report.interrupted
 
 
 def test_a_stop_after_the_end_changes_nothing() -> None:

@@ -209,3 +209,31 @@ async def test_the_lowest_rate_that_is_named_for_an_endpoint_holds_for_all_its_a
         assert report.targets["done"] == 16
         arrivals = sorted(entry.at for entry in sim.log)
     assert all(later - earlier >= 1.0 for earlier, later in zip(arrivals, arrivals[5:], strict=False))
+
+
+async def test_an_account_of_another_session_is_not_taken_for_ones_own() -> None:
+    """Not even by the same name: its groups would be deleted at the other one's endpoint."""
+    async with Simulator(projects=1, groups=2) as here, Simulator(projects=1, groups=2) as there:
+        own, other = (Account("main", cloud.url, StaticToken(cloud.token)) for cloud in (here, there))
+        async with connect(own) as session:
+            with pytest.raises(ConfigError, match="account main is not one of this session"):
+                await session.clean({other: there.targets})
+            async with session.lists() as lists:
+                with pytest.raises(ConfigError, match="account main is not one of this session"):
+                    lists.groups(other, there.targets[0][0])
+    assert not here.log
+    assert not there.log
+
+
+async def test_a_list_that_outlives_its_context_takes_nothing_from_a_later_run() -> None:
+    """It says that its run has ended; the later run settles all of its own."""
+    async with Simulator(projects=2, groups=5) as cloud:
+        account = Account("a", cloud.url, StaticToken(cloud.token))
+        async with connect(account) as session:
+            async with session.lists() as lists:
+                late = lists.groups(account, cloud.targets[0][0])
+            async with session.stream(cloud.targets) as run:
+                with pytest.raises(ListingError, match="the run has ended"):
+                    await anext(late)
+                outcomes = [outcome async for outcome in run]
+    assert len(outcomes) == run.report.targets["done"] == 10

@@ -13,7 +13,7 @@ from sdrs_async.bodies import parse_page
 from sdrs_async.connections import NOTHING_SENT
 from sdrs_async.errors import AuthenticationError
 from sdrs_async.models import Reply, Verdict
-from sdrs_async.redaction import Secrets, may_echo, secrets_sent
+from sdrs_async.redaction import Secrets, is_plain_id, secrets_sent
 from sdrs_async.wire import classify, one_line, parse_date, parse_error, parse_retry_after, parse_throttle
 
 __all__ = ["read_page", "read_reply", "request_id", "sign_in_reply", "unreachable", "without_secrets"]
@@ -77,7 +77,7 @@ def without_secrets(reply: Reply, headers: Mapping[str, str], held: Callable[[],
 
     `headers`: those that the request was signed with; `held`: gives what else the credential holds.
     """
-    if not (reply.message or reply.error_code) and not may_echo(reply.request_id or "", headers.values()):
+    if not (reply.message or reply.error_code or _may_echo(reply.request_id, headers)):
         return reply  # nearly always
     secrets = Secrets((*secrets_sent(headers), *held()))
     shown = [reply.message, reply.error_code or "", reply.request_id or ""]
@@ -85,6 +85,10 @@ def without_secrets(reply: Reply, headers: Mapping[str, str], held: Callable[[],
     if struck == shown:
         return reply
     return replace(reply, message=struck[0], error_code=struck[1] or None, request_id=struck[2] or None)
+
+
+def _may_echo(request_id: str | None, headers: Mapping[str, str]) -> bool:
+    return request_id is not None and not is_plain_id(request_id, headers.values())
 
 
 def unreachable(error: Exception, elapsed: float, *, sent: bool = True) -> Reply:

@@ -22,16 +22,19 @@ from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
+from urllib.parse import unquote
 
 from sdrs_async.spellings import Reading, decoded_words, readings
 
-__all__ = ["Secrets", "is_plain_id", "secrets_sent"]
+__all__ = ["Secrets", "is_plain_id", "secrets_sent", "user_info_of", "without_user_info"]
 
 _STRUCK = "***"
 _SHORTEST = 4
 _RUN = 8
 _REMEMBERED = 16  # secrets; a token of 9000 characters takes a millisecond and a megabyte to make ready
 _USUAL_ID = re.compile(r"(?:req-)?(?:[0-9a-f-]{1,64}|[0-9A-F-]{1,64})")
+_PERCENT = re.compile("%(40|3a|2f)", re.IGNORECASE)  # @ : /
+_OPENING = re.compile("/(?:  )?/")
 
 # Headers of a credential that are worth nothing to anybody else.
 _HARMLESS = frozenset({"x-sdk-date", "x-project-id", "x-domain-id", "host", "content-type"})
@@ -114,6 +117,42 @@ def is_plain_id(text: str, values: Iterable[str]) -> bool:
     if not _USUAL_ID.fullmatch(text):
         return False
     return not any(text in value or (value in text and len(value) >= _SHORTEST) for value in values)
+
+
+def user_info_of(url: str) -> tuple[str, ...]:
+    """What is secret of `user:password@` in a URL, or in what is nearly one: all of it, and the password, or what there
+    is in its place; percent-encoded and decoded.
+    """
+    place = _user_info(url)
+    if place is None:
+        return ()
+    raw = url[slice(*place)]
+    pairs = [(info, info.partition(":")) for info in (raw, unquote(raw))]
+    secrets = (text for info, (user, _, password) in pairs for text in (info, password or user, unquote(password)))
+    return tuple(dict.fromkeys(filter(None, secrets)))
+
+
+def without_user_info(text: str) -> str:
+    """A text with blanks folded, and `***@` in each word of it for the user and password that a URL may hold.
+
+    Sooner too much than too little: a password may hold any mark. An address of mail has no colon.
+    """
+    return " ".join(map(_word_without_user_info, text.split()))
+
+
+def _word_without_user_info(word: str) -> str:
+    place = _user_info(word)
+    return word if place is None else f"{word[: place[0]]}***@{word[place[1] + 1 :]}"
+
+
+def _user_info(word: str) -> tuple[int, int] | None:
+    """From where to which `@` there is `user:password`, or whatever follows `//`; percent-encoded or not."""
+    marks = _PERCENT.sub(lambda found: f"  {chr(int(found[1], 16))}", word)  # each is as long as before
+    end = marks.rfind("@")
+    opening = _OPENING.search(marks, 0, max(end, 0))
+    if opening is None and ":" not in marks[: max(end, 0)]:
+        return None
+    return (opening.end() if opening else 0), end
 
 
 # ---- finding --------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sdrs_async import redaction
-from sdrs_async.redaction import Secrets, is_plain_id, secrets_sent
+from sdrs_async.redaction import Secrets, is_plain_id, secrets_sent, user_info_of
 from sdrs_async.spellings import readings as product_readings
 from sdrs_async.wire import one_line, parse_error
 
@@ -261,6 +261,7 @@ def test_what_holds_secrets_does_not_show_them() -> None:
         ({"authorization": TOKEN}, [TOKEN]),
         ({"Authorization": "SDK-HMAC-SHA256 Access=AK, SignedHeaders=host, Signature=00ff"}, ["00ff"]),
         ({"Authorization": "Basic YW5uOm5ldmVyIG1vcmU="}, ["YW5uOm5ldmVyIG1vcmU=", "never more"]),
+        ({"Proxy-Authorization": "Basic b25seS1hLXRva2VuOg=="}, ["b25seS1hLXRva2VuOg==", "only-a-token"]),
         ({"Authorization": "Basic no base64"}, ["no base64"]),
         ({"X-Sdk-Date": "20240102T030405Z", "X-Project-Id": "p1", "X-Security-Token": "tttt"}, ["tttt"]),
     ],
@@ -268,6 +269,25 @@ def test_what_holds_secrets_does_not_show_them() -> None:
 def test_of_a_request_s_headers_the_credential_is_secret(headers: dict[str, str], secret: list[str]) -> None:
     """Not the algorithm, the key's name or the names of headers: messages of gateways speak of these."""
     assert list(secrets_sent(headers)) == secret
+
+
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("http://ann:p%40ss@proxy:3128", {"ann:p%40ss", "p%40ss", "ann:p@ss", "p@ss"}),
+        ("http://only-a-token@proxy", {"only-a-token"}),
+        ("http://only-a-token:@proxy", {"only-a-token:", "only-a-token"}),
+        ("http://ann%3Apass@proxy", {"ann%3Apass", "ann:pass", "pass"}),
+        ("ann:pass@proxy:1", {"ann:pass", "pass"}),
+        ("http://ann:x/y#z@proxy", {"ann:x/y#z", "x/y#z"}),
+        ("http://proxy:3128", set()),
+        ("proxy:3128", set()),
+        ("", set()),
+    ],
+)
+def test_what_is_secret_of_a_proxy_s_url(url: str, secrets: set[str]) -> None:
+    """The password, or what there is in its place, and all of the user info; a user beside a password is not."""
+    assert set(user_info_of(url)) == secrets
 
 
 USUAL = ["7b1cf1a6b2a84f1a9c3bd1a0b8f6e6c1", "decf224d-87fe-403a-8721-037a1a45c287", "req-" + "0f" * 16, "7B1CF1A6"]

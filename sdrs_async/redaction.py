@@ -52,6 +52,9 @@ class Secrets:
     def __repr__(self) -> str:
         return "Secrets(***)"
 
+    def __reduce__(self) -> tuple[type[Secrets], tuple[tuple[str, ...]]]:
+        return Secrets, (self._texts,)
+
     def __iter__(self) -> Iterator[str]:
         return iter(self._texts)
 

@@ -62,12 +62,19 @@ class SignInFailed(AuthenticationError):
         )  # fmt: skip
 
 
+class _Hidden(dict[str, str]):
+    """Headers whose values `vars()` of their holder does not show."""
+
+    def __repr__(self) -> str:
+        return "{***}"
+
+
 class StaticToken:
     """One token for every selected project; it cannot be renewed, so a refusal is final."""
 
     def __init__(self, token: str) -> None:
         check_secret("the token", token)
-        self._headers = {"X-Auth-Token": token}
+        self._headers = _Hidden({"X-Auth-Token": token})
         self.secrets = Secrets((token,))
 
     def __repr__(self) -> str:
@@ -109,7 +116,7 @@ class AkSk:
         self.iam_endpoint = iam_endpoint
         self.identity = access_key
         self._signer = Signer(access_key, secret_key, scope)
-        self._security_token = security_token
+        self._token = _Hidden({} if security_token is None else {"X-Security-Token": security_token})
         self.secrets = Secrets((secret_key, security_token or ""))
         self._clock = clock
         self._second = -1
@@ -127,8 +134,8 @@ class AkSk:
         signed = {"host": request.host, "x-sdk-date": self._date}
         if project_id:
             headers["X-Project-Id"] = signed["x-project-id"] = project_id
-        if self._security_token is not None:
-            headers["X-Security-Token"] = signed["x-security-token"] = self._security_token
+        for name, token in self._token.items():
+            headers[name] = signed[name.lower()] = token
         headers["Authorization"] = self._signer.authorization(request.method, request.path, request.query, signed)
         return headers
 

@@ -5,16 +5,19 @@
 
 from __future__ import annotations
 
+import logging
+import threading
 import zlib
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies
 
 import requests
 from requests.adapters import HTTPAdapter
 
+from sdrs_async.redaction import user_info_of
 from sdrs_async.threads import errand_of_this_thread
 
 if TYPE_CHECKING:
@@ -23,10 +26,12 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
     from urllib3 import PoolManager
 
-__all__ = ["AnswerRefused", "guard", "proxy_passwords"]
+__all__ = ["AnswerRefused", "guard", "proxy_secrets", "redact_logs", "redacting"]
 
 _MOST = 1 << 20
 _CHUNK = 1 << 16
+_MOST_LOGGED = 8 * 1024  # characters of one record, which may be an answer with its catalog
+_signing_in = threading.local()
 
 
 class AnswerRefused(requests.RequestException):
@@ -34,23 +39,49 @@ class AnswerRefused(requests.RequestException):
 
 
 def guard(session: requests.Session) -> None:
-    """Let a session read 1 MiB of an answer at most, unpacked, and write nothing once its errand is abandoned.
+    """Let a session read 1 MiB of an answer at most, unpacked, and write nothing once its errand is abandoned; what
+    urllib3 logs of it goes by way of `redacting`.
 
     Raises what `requests` raises, `AnswerRefused` among it, and `Abandoned`.
     """
     adapter = _Guarded()
     session.mount("https://", adapter)
     session.mount("http://", adapter)
+    redact_logs("urllib3.connection", "urllib3.connectionpool")
 
 
-def proxy_passwords() -> list[str]:
-    """Those of the proxies in the environment, as they are and decoded: the libraries' errors name their proxy."""
-    found: list[str] = []
-    for proxy in getproxies().values():
-        with suppress(ValueError):  # no URL, and so no password that anything takes from it
-            password = urlsplit(proxy).password or ""
-            found += password, unquote(password)
-    return found
+def proxy_secrets() -> list[str]:
+    """What is secret of the proxies in the environment: the libraries' errors name their proxy."""
+    return [secret for proxy in getproxies().values() for secret in user_info_of(proxy)]
+
+
+# ---- logs -----------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def redacting(struck: Callable[[str], str]) -> Iterator[None]:
+    """What this thread logs by the loggers of `redact_logs` has gone through `struck`, which takes secrets out."""
+    _signing_in.struck = struck
+    try:
+        yield
+    finally:
+        _signing_in.struck = None
+
+
+def redact_logs(*loggers: str) -> None:
+    """Have these log what a server answered, which may be what it was sent, by way of `redacting`."""
+    for name in loggers:
+        logging.getLogger(name).addFilter(_redact)
+
+
+def _redact(record: logging.LogRecord) -> bool:
+    struck: Callable[[str], str] | None = getattr(_signing_in, "struck", None)
+    if struck is not None:  # with an exception, its text would be shown
+        record.msg, record.args, record.exc_info = struck(record.getMessage()[:_MOST_LOGGED]), (), None
+    return True
+
+
+# ---- sessions -------------------------------------------------------------------------------------------------------
 
 
 class _Guarded(HTTPAdapter):

@@ -21,7 +21,7 @@ import anyio
 from sdrs_async.auth import AkSk, SignInFailed, check_secret
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Request, Verdict
-from sdrs_async.redaction import Secrets
+from sdrs_async.redaction import Secrets, without_user_info
 from sdrs_async.shared_work import SharedWork
 from sdrs_async.threads import in_daemon_thread, room
 from sdrs_async.wire import classify, one_line
@@ -38,6 +38,7 @@ _OTC_NAMES = ("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", "")
 _RENEWED_AT = 40 * 60 - 5
 _AGAIN = 30.0  # until the next try, where keys that are still good could not be renewed
 _SECRET = re.compile(r"[\w+/=.-]{40,}", re.ASCII)  # keys, signatures and tokens, echoed; ids are shorter
+_STRUCK = "***"
 _HELD = ("_id_token", "_token")  # of what the SDK signs in with
 _LEAST = 60.0  # for which keys have to be good to be used at all
 
@@ -223,19 +224,27 @@ class HuaweiAuth:
 
     def _read(self) -> _Held:
         """Let the SDK sign in if it has to. Blocks as long as its own time-outs allow."""
-        credentials = self._held.credentials if self._held is not None else self._get()
-        self.secrets = _secrets_of(credentials)
+        from sdrs_async.blocking_http import redacting
+
         client = _http_client(self._timeout)
         try:
-            credentials.process_sts(client)
+            with redacting(lambda text: _SECRET.sub(_STRUCK, self.secrets.struck(text))):
+                credentials = self._held.credentials if self._held is not None else self._get()
+                self._process(credentials, client)
         finally:
             client.close()
-            self.secrets = _secrets_of(credentials)
         keys = AkSk(
             credentials.ak, credentials.sk, credentials.security_token or None,
             scope=self._scope, iam_endpoint=credentials.iam_endpoint, clock=self._clock,
         )  # fmt: skip
         return _Held(credentials, keys, _expires_at(credentials))
+
+    def _process(self, credentials: VendorCredentials, client: Any) -> None:
+        self.secrets = _secrets_of(credentials)
+        try:
+            credentials.process_sts(client)
+        finally:
+            self.secrets = _secrets_of(credentials)
 
     def _failure_of(self, result: _Held | SignInFailed) -> SignInFailed | None:
         """Hold the keys that were got; a failure is one only once the old ones are over."""
@@ -280,7 +289,7 @@ def _http_client(timeout: float) -> Any:
 
 def _secrets_of(credentials: Any) -> Secrets:
     """All that the SDK's credentials hold, and what they read from files to sign in with."""
-    from sdrs_async.blocking_http import proxy_passwords
+    from sdrs_async.blocking_http import proxy_secrets
 
     accessor = getattr(credentials, "sts_accessor", None)
     found = [credentials.sk, credentials.security_token, *(getattr(accessor, name, None) for name in _HELD)]
@@ -289,7 +298,7 @@ def _secrets_of(credentials: Any) -> Secrets:
         if isinstance(file, str):
             with suppress(OSError, ValueError):
                 found.append(Path(file).read_text().strip())
-    return Secrets([text for text in (*found, *proxy_passwords()) if isinstance(text, str)])
+    return Secrets([text for text in (*found, *proxy_secrets()) if isinstance(text, str)])
 
 
 def _expires_at(credentials: VendorCredentials) -> float:
@@ -302,7 +311,7 @@ def _expires_at(credentials: VendorCredentials) -> float:
 def _failed(error: Exception, secrets: Secrets) -> SignInFailed:
     """What an error of the SDK means. Its text is shown where it is the SDK's own, or the network's."""
     text, verdict = _meaning(error)
-    return _sign_in_failed(secrets.struck(text), verdict)
+    return _sign_in_failed(secrets.struck(one_line(without_user_info(text))), verdict)
 
 
 def _meaning(error: Any) -> tuple[str, Verdict]:
@@ -312,7 +321,7 @@ def _meaning(error: Any) -> tuple[str, Verdict]:
         verdict = classify(error.status_code, str(error.error_code or ""))
         again = verdict in (Verdict.THROTTLED, Verdict.TRANSIENT)
         # A token between two steps of a sign-in is nowhere but in the SDK: all that looks like one goes.
-        text = f"{error.status_code} {_SECRET.sub('***', str(error.error_msg))}"
+        text = f"{error.status_code} {_SECRET.sub(_STRUCK, str(error.error_msg))}"
         return text, verdict if again else Verdict.UNAUTHORIZED
     if isinstance(error, (sdk.ConnectionException, sdk.RequestTimeoutException)):
         return str(error.error_msg), Verdict.UNREACHABLE

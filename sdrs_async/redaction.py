@@ -2,32 +2,39 @@
 
 What is promised for each secret: no eight characters that follow each other in it are left in a text, neither as they
 are nor as an escape of JSON, Python or a shell, an entity of HTML, percent-encoding (`+` for a blank too), quotes that
-are doubled, base64 at any alignment (so within `user:secret` too), nor as one of these inside another. A secret of less
-than eight characters is struck as a whole. One of less than four cannot be told from the words around it, and is left.
-Blanks and what cannot be printed do not count: messages fold them.
+are doubled, base64 at any alignment (so within `user:secret` too), nor as one of these inside another, up to three deep
+(inside base64: of ASCII). Blanks and what cannot be printed do not count: messages fold them. A text in which more
+kinds of spellings are mixed than anybody mixes is read in a few of all ways only: reading holds the event loop.
+
+A secret of less than eight characters is struck as a whole where no letter or digit adjoins it, and wherever base64
+holds it as it is. One of less than four cannot be told from the words around it, and is left.
+
+The price: a secret that is a word of messages, or has eight characters of one (`project`, `Protection1`), takes that
+word out of them. Whether a server echoes the secret or speaks of protection groups, nobody can tell.
 
 This is against servers that echo. One that means harm knows the secret anyway, and spellings that nobody reads.
 """
 
 from __future__ import annotations
 
-import html
 import re
 from base64 import b64decode
-from binascii import a2b_base64
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import AnyStr
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote
 
-__all__ = ["Secrets", "may_echo", "secrets_sent"]
+from sdrs_async.spellings import Reading, decoded_words, readings
+
+__all__ = ["Secrets", "is_plain_id", "secrets_sent", "user_info_of", "without_user_info"]
 
 _STRUCK = "***"
 _SHORTEST = 4
 _RUN = 8
-_LONG = 256  # characters from which on a look for each piece of an id would take microseconds
-# Readings of one text, spellings inside spellings included. Hardly any text has more than two.
-_READINGS = 40
-_DEPTH = 3
+_REMEMBERED = 16  # secrets; a token of 9000 characters takes a millisecond and a megabyte to make ready
+_USUAL_ID = re.compile(r"(?:req-)?(?:[0-9a-f-]{1,64}|[0-9A-F-]{1,64})")
+_PERCENT = re.compile("%(40|3a|2f)", re.IGNORECASE)  # @ : /
+_OPENING = re.compile("/(?:  )?/")
 
 # Headers of a credential that are worth nothing to anybody else.
 _HARMLESS = frozenset({"x-sdk-date", "x-project-id", "x-domain-id", "host", "content-type"})
@@ -36,46 +43,51 @@ _HARMLESS = frozenset({"x-sdk-date", "x-project-id", "x-domain-id", "host", "con
 class Secrets:
     """Texts that must not be shown, made ready to be struck out of others. Its `repr` shows none of them."""
 
-    __slots__ = ("_encoded", "_texts", "_visible")
+    __slots__ = ("_ready", "_texts")
 
     def __init__(self, texts: Iterable[str] = ()) -> None:
-        visible = {text: _visible(text) for text in texts}
-        self._texts = tuple(text for text, shown in visible.items() if len(shown) >= _SHORTEST)
-        self._visible = tuple(visible[text] for text in self._texts)
-        self._encoded = tuple({encoded for text in self._texts for encoded in _encodings(text)})
+        self._texts = tuple(text for text in dict.fromkeys(texts) if len(_visible(text)) >= _SHORTEST)
+        self._ready = tuple(map(_made_ready, self._texts))
 
     def __repr__(self) -> str:
         return "Secrets(***)"
+
+    def __reduce__(self) -> tuple[type[Secrets], tuple[tuple[str, ...]]]:
+        return Secrets, (self._texts,)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._texts)
 
     def struck(self, text: str) -> str:
         """The text with `***` for each piece of a secret; the text itself where it holds none."""
-        spans = [span for reading in _readings(text) for span in self._found(reading)]
+        spans: list[tuple[int, int]] = []
+        for reading in readings(text) if self._ready else ():
+            if found := [*self._plain(reading), *self._in_base64(reading)]:
+                starts, ends = reading.places()
+                spans += [(starts[begin], ends[end - 1]) for begin, end in found]
         return _without(text, spans) if spans else text
 
-    def _found(self, reading: _Reading) -> Iterator[tuple[int, int]]:
-        """Where secrets are, as positions in the text that was read."""
-        visible = reading.visible()
-        for secret in self._visible:
-            for begin in _runs(visible.chars, secret):
-                yield visible.starts[begin], visible.ends[begin + min(_RUN, len(secret)) - 1]
-        for word in _BASE64.finditer(reading.chars) if self._encoded else ():
-            if not _PLAIN_ID.fullmatch(word[0]):
-                for begin, end in self._found_in_base64(word[0]):
-                    yield reading.starts[word.start() + begin], reading.ends[word.start() + end - 1]
+    def _plain(self, reading: Reading) -> Iterator[tuple[int, int]]:
+        pieces = _pieces(_visible(reading.chars))
+        for secret in self._ready:
+            if not secret.pieces.isdisjoint(pieces):
+                seen = [at for at, char in enumerate(reading.chars) if _is_visible(char)]
+                yield from (
+                    (seen[at], seen[at + _RUN - 1] + 1) for at, piece in enumerate(pieces) if piece in secret.pieces
+                )
+            if secret.word is not None:
+                yield from (match.span() for match in secret.word.finditer(reading.chars))
 
-    def _found_in_base64(self, word: str) -> Iterator[tuple[int, int]]:
-        """Where in a word of base64 secrets are, wherever its first group of four may have begun."""
-        word = word.translate(_STANDARD)
-        for shift in range(4):
-            whole = a2b_base64(word[shift:] + "A" * (-(len(word) - shift) % 4))
-            decoded = whole[: (len(word) - shift) * 3 // 4]
-            for secret in self._encoded:
-                for begin in _runs(decoded, secret):
-                    end = begin + min(_RUN, len(secret))
-                    yield shift + begin * 4 // 3, shift + (end * 4 + 2) // 3
+    def _in_base64(self, reading: Reading) -> Iterator[tuple[int, int]]:
+        for place, decoded in decoded_words(reading.chars):
+            pieces = _pieces(decoded)
+            for secret in self._ready:
+                if not secret.pieces.isdisjoint(pieces):
+                    for at in (at for at, piece in enumerate(pieces) if piece in secret.pieces):
+                        yield place + at * 4 // 3, place + ((at + _RUN) * 4 + 2) // 3
+                for whole in secret.encoded:
+                    if (at := decoded.find(whole)) >= 0:
+                        yield place + at * 4 // 3, place + ((at + len(whole)) * 4 + 2) // 3
 
 
 def secrets_sent(headers: Mapping[str, str]) -> tuple[str, ...]:
@@ -93,49 +105,105 @@ def _credentials(value: str) -> tuple[str, ...]:
     if scheme.lower() != "basic":
         return (rest.strip() or value,)
     try:
-        return rest, b64decode(rest, validate=True).decode("utf-8", "replace").partition(":")[2]
+        user, _, password = b64decode(rest, validate=True).decode("utf-8", "replace").partition(":")
     except ValueError:
         return (rest,)
+    return rest, password or user  # a token, perhaps, in the place of the user
 
 
-def may_echo(text: str, values: Iterable[str]) -> bool:
-    """A quick look at an id, for every reply: whether it may hold fifteen characters of a value, or all of it.
+def is_plain_id(text: str, values: Iterable[str]) -> bool:
+    """A quick look at the id that nearly every reply has: whether a secret that was sent in a header cannot be in it.
 
-    Of a long value it may miss less than thirty-one. It sees plain ones only, and never misses what is more.
+    In the digits of an id nothing is spelled, so that only a secret of such digits alone could be in them; of one that
+    is more than the id, or less, all is found, and not what overlaps it.
     """
-    pieces = [text[begin : begin + _RUN] for begin in range(0, max(1, len(text) - _RUN + 1), _RUN)]
-    for value in values:
-        for piece in pieces if len(value) <= _LONG else pieces[::3]:
-            if piece in value:
-                return True
-        if _SHORTEST <= len(value) < 2 * _RUN and value in text:
-            return True
-    return False
+    if not _USUAL_ID.fullmatch(text):
+        return False
+    return not any(text in value or (value in text and len(value) >= _SHORTEST) for value in values)
+
+
+def user_info_of(url: str) -> tuple[str, ...]:
+    """What is secret of `user:password@` in a URL, or in what is nearly one: all of it, and the password, or what there
+    is in its place; percent-encoded and decoded.
+    """
+    place = _user_info(url)
+    if place is None:
+        return ()
+    raw = url[slice(*place)]
+    pairs = [(info, info.partition(":")) for info in (raw, unquote(raw))]
+    secrets = (text for info, (user, _, password) in pairs for text in (info, password or user, unquote(password)))
+    return tuple(dict.fromkeys(filter(None, secrets)))
+
+
+def without_user_info(text: str) -> str:
+    """A text with blanks folded, and `***@` in each word of it for the user and password that a URL may hold.
+
+    Sooner too much than too little: a password may hold any mark. An address of mail has no colon.
+    """
+    return " ".join(map(_word_without_user_info, text.split()))
+
+
+def _word_without_user_info(word: str) -> str:
+    place = _user_info(word)
+    return word if place is None else f"{word[: place[0]]}***@{word[place[1] + 1 :]}"
+
+
+def _user_info(word: str) -> tuple[int, int] | None:
+    """From where to which `@` there is `user:password`, or whatever follows `//`; percent-encoded or not."""
+    marks = _PERCENT.sub(lambda found: f"  {chr(int(found[1], 16))}", word)  # each is as long as before
+    end = marks.rfind("@")
+    opening = _OPENING.search(marks, 0, max(end, 0))
+    if opening is None and ":" not in marks[: max(end, 0)]:
+        return None
+    return (opening.end() if opening else 0), end
 
 
 # ---- finding --------------------------------------------------------------------------------------------------------
 
-_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{6,}")
-_STANDARD = str.maketrans("-_", "+/")
-# Ids are everywhere, and no text decodes to these sixteen characters only.
-_PLAIN_ID = re.compile(r"[0-9a-f-]+")
+
+class _Ready(NamedTuple):
+    """What to look for. Of a long secret its `pieces`, also of the bytes that base64 is made of, with a character for
+    each byte; of a short one the whole `word`, and what it is as such bytes.
+    """
+
+    pieces: frozenset[str]
+    word: re.Pattern[str] | None = None
+    encoded: tuple[str, ...] = ()
+
+
+@lru_cache(_REMEMBERED)
+def _made_ready(secret: str) -> _Ready:
+    encoded = tuple(dict.fromkeys(_encodings(secret)))
+    visible = _visible(secret)
+    if len(visible) < _RUN:
+        return _Ready(frozenset(), _word(secret), encoded)
+    return _Ready(frozenset(piece for text in {visible, *encoded} for piece in _pieces(text)))
+
+
+def _word(secret: str) -> re.Pattern[str]:
+    """Blanks in it may be others; there are none where it has none, as between two words of a message."""
+    parts = [part for part in map(_visible, secret.split()) if part]
+    before = "(?<![^\\W_])" if parts[0][0].isalnum() else ""
+    after = "(?![^\\W_])" if parts[-1][-1].isalnum() else ""
+    return re.compile(before + r"\s*".join(map(re.escape, parts)) + after)
+
+
+def _encodings(text: str) -> Iterator[str]:
+    yield text.encode("utf-8", "surrogatepass").decode("latin-1")
+    if not text.isascii():
+        yield text.encode("latin-1", "replace").decode("latin-1")
+
+
+def _pieces(text: str) -> list[str]:
+    return [text[begin : begin + _RUN] for begin in range(len(text) - _RUN + 1)]
 
 
 def _visible(text: str) -> str:
-    return _Reading.of(text).visible().chars
+    return text.replace(" ", "") if text.isprintable() else "".join(filter(_is_visible, text))
 
 
-def _encodings(text: str) -> Iterator[bytes]:
-    """The bytes that base64 is made of."""
-    yield text.encode("utf-8", "surrogatepass")
-    if not text.isascii():
-        yield text.encode("latin-1", "replace")
-
-
-def _runs(text: AnyStr, secret: AnyStr) -> Iterator[int]:
-    """Where in the text any eight characters of the secret begin; a shorter secret: where that does."""
-    size = min(_RUN, len(secret))
-    return (begin for begin in range(len(text) - size + 1) if text[begin : begin + size] in secret)
+def _is_visible(char: str) -> bool:
+    return char.isprintable() and char != " "
 
 
 def _without(text: str, spans: list[tuple[int, int]]) -> str:
@@ -145,127 +213,3 @@ def _without(text: str, spans: list[tuple[int, int]]) -> str:
             kept += [text[max(at, 0) : begin], _STRUCK]
         at = max(at, end)
     return "".join([*kept, text[at:]])
-
-
-# ---- reading --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """A text as it is understood by whoever decodes it: character n stands for `text[starts[n]:ends[n]]`."""
-
-    chars: str
-    starts: Sequence[int]
-    ends: Sequence[int]
-
-    @classmethod
-    def of(cls, text: str) -> _Reading:
-        """The text as it is."""
-        return cls(text, range(len(text)), range(1, len(text) + 1))
-
-    def visible(self) -> _Reading:
-        """Without blanks, and without what cannot be printed."""
-        joined = self.replaced(_PAIR, lambda found: found[0].encode("utf-16", "surrogatepass").decode("utf-16"))
-        if joined.chars.isprintable() and " " not in joined.chars:
-            return joined
-        kept = [at for at, char in enumerate(joined.chars) if char.isprintable() and not char.isspace()]
-        return _Reading(
-            "".join([joined.chars[at] for at in kept]),
-            [joined.starts[at] for at in kept],
-            [joined.ends[at] for at in kept],
-        )
-
-    def replaced(self, pattern: re.Pattern[str], meaning: Callable[[re.Match[str]], str]) -> _Reading:
-        """With what each match means in its place."""
-        chars: list[str] = []
-        starts: list[int] = []
-        ends: list[int] = []
-        at = 0
-        for match in pattern.finditer(self.chars):
-            begin, end = match.span()
-            meant = meaning(match)
-            chars += self.chars[at:begin], meant
-            starts += [*self.starts[at:begin], *[self.starts[begin]] * len(meant)]
-            ends += [*self.ends[at:begin], *[self.ends[end - 1]] * len(meant)]
-            at = end
-        if not at:
-            return self
-        chars.append(self.chars[at:])
-        return _Reading("".join(chars), [*starts, *self.starts[at:]], [*ends, *self.ends[at:]])
-
-
-def _readings(text: str) -> Iterable[_Reading]:
-    """The text as it is, and as each decoder reads it, and what these make of each other's readings."""
-    last = [_Reading.of(text)]
-    found = {text: last[0]}
-    for _ in range(_DEPTH):
-        decoded = (one.replaced(pattern, meaning) for one in last for pattern, meaning in _DECODERS)
-        last = []
-        for one in decoded:
-            if one.chars not in found and len(found) < _READINGS:
-                found[one.chars] = one
-                last.append(one)
-    return found.values()
-
-
-def _bytewise(mark: str) -> str:
-    """A pattern for one character as UTF-8, byte by byte in hexadecimal, or else for a single byte."""
-    byte, more = f"{mark}[0-9a-fA-F]{{2}}", f"{mark}[89abAB][0-9a-fA-F]"
-    longer = (
-        f"{mark}{lead}[0-9a-fA-F](?:{more}){{{count}}}" for count, lead in enumerate(("[cdCD]", "[eE]", "[fF]"), 1)
-    )
-    return "|".join([*longer, byte])
-
-
-def _from_bytes(digits: str) -> str:
-    data = bytes.fromhex(digits)
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
-def _character(number: int) -> str:
-    return chr(number) if number < 0x110000 else ""
-
-
-_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-_ESCAPE = (
-    r"\\u\{(?P<braced>[0-9a-fA-F]{1,6})\}|\\u(?P<short>[0-9a-fA-F]{4})|\\U(?P<long>[0-9a-fA-F]{8})|"
-    r"\\(?P<octal>[0-7]{1,3})|\\(?P<blank>[nrtbfvae])|\\(?P<same>.)"
-)
-_SLASHED = r"\\x"
-# `\xc3\xa9` is one character in bytes, and two in a string.
-_ESCAPE_OF_BYTES = re.compile(f"(?P<bytes>{_bytewise(_SLASHED)})|{_ESCAPE}", re.DOTALL)
-_ESCAPE_OF_TEXT = re.compile(rf"(?P<bytes>\\x[0-9a-fA-F]{{2}})|{_ESCAPE}", re.DOTALL)
-_ENTITY = re.compile(r"&#(?P<decimal>\d{1,7});?|&#[xX](?P<hex>[0-9a-fA-F]{1,6});?|&[A-Za-z][A-Za-z0-9]{1,31};?")
-_PERCENT = re.compile(_bytewise("%"))
-_PLUS = re.compile(r"\+")
-# What shells and SQL make of a quote inside quotes.
-_DOUBLED = re.compile(r"""'"'"'|'\\''|''|\"\"""")
-
-
-def _escaped(match: re.Match[str]) -> str:
-    if match["bytes"]:
-        return _from_bytes(match["bytes"].replace(r"\x", ""))
-    if code := match["braced"] or match["short"] or match["long"]:
-        return _character(int(code, 16))
-    if match["octal"]:
-        return chr(int(match["octal"], 8))
-    return " " if match["blank"] else match["same"]
-
-
-def _entity(match: re.Match[str]) -> str:
-    if match["decimal"] or match["hex"]:
-        return _character(int(match["decimal"] or match["hex"], 10 if match["decimal"] else 16))
-    return html.unescape(match[0])
-
-
-_DECODERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
-    (_ESCAPE_OF_BYTES, _escaped),
-    (_ESCAPE_OF_TEXT, _escaped),
-    (_ENTITY, _entity),
-    (_PERCENT, lambda match: _from_bytes(match[0].replace("%", ""))),
-    (_PLUS, lambda match: " "),
-    (_DOUBLED, lambda match: match[0][-1]),
-)

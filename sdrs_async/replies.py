@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
@@ -13,13 +12,11 @@ from sdrs_async.bodies import parse_page
 from sdrs_async.connections import NOTHING_SENT
 from sdrs_async.errors import AuthenticationError
 from sdrs_async.models import Reply, Verdict
-from sdrs_async.redaction import Secrets, may_echo, secrets_sent
+from sdrs_async.redaction import Secrets, is_plain_id, secrets_sent, without_user_info
 from sdrs_async.wire import classify, one_line, parse_date, parse_error, parse_retry_after, parse_throttle
 
 __all__ = ["read_page", "read_reply", "request_id", "sign_in_reply", "unreachable", "without_secrets"]
 
-_PERCENT = re.compile("%(40|3a|2f)", re.IGNORECASE)  # @ : /
-_OPENING = re.compile("/(?:  )?/")
 _REQUEST_IDS = ("X-Request-Id", "X-IAM-Trace-Id")
 
 
@@ -77,7 +74,7 @@ def without_secrets(reply: Reply, headers: Mapping[str, str], held: Callable[[],
 
     `headers`: those that the request was signed with; `held`: gives what else the credential holds.
     """
-    if not (reply.message or reply.error_code) and not may_echo(reply.request_id or "", headers.values()):
+    if not (reply.message or reply.error_code or _may_echo(reply.request_id, headers)):
         return reply  # nearly always
     secrets = Secrets((*secrets_sent(headers), *held()))
     shown = [reply.message, reply.error_code or "", reply.request_id or ""]
@@ -85,6 +82,10 @@ def without_secrets(reply: Reply, headers: Mapping[str, str], held: Callable[[],
     if struck == shown:
         return reply
     return replace(reply, message=struck[0], error_code=struck[1] or None, request_id=struck[2] or None)
+
+
+def _may_echo(request_id: str | None, headers: Mapping[str, str]) -> bool:
+    return request_id is not None and not is_plain_id(request_id, headers.values())
 
 
 def unreachable(error: Exception, elapsed: float, *, sent: bool = True) -> Reply:
@@ -118,17 +119,4 @@ def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, elapsed: float) -> Re
 
 def _shown(text: str) -> str:
     """What an exception says, on one line, without the user and password that a URL in it may hold."""
-    return one_line(" ".join(map(_without_user_info, text.split())))
-
-
-def _without_user_info(word: str) -> str:
-    """`user:password@`, and whatever stands between `//` and a later `@`, percent-encoded or not, becomes `***@`.
-
-    Sooner too much than too little: a password may hold any mark. An address of mail has no colon.
-    """
-    marks = _PERCENT.sub(lambda found: f"  {chr(int(found[1], 16))}", word)  # each is as long as before
-    end = marks.rfind("@")
-    opening = _OPENING.search(marks, 0, max(end, 0))
-    if opening is None and ":" not in marks[: max(end, 0)]:
-        return word
-    return f"{word[: opening.end() if opening else 0]}***@{word[end + 1 :]}"
+    return one_line(without_user_info(text))

@@ -127,8 +127,10 @@ def test_what_cannot_be_a_key_is_refused(key: Any, place: int, name: str) -> Non
 
 
 async def test_keys_are_not_shown() -> None:
-    """No repr shows one, and the secret key is in no attribute at all."""
+    """No repr shows one, nor that of what holds it."""
     auth = AkSk(AK, SK, TOKEN)
     await auth.sign(SIGNED, P)
     assert f"{auth} {[auth]}" == "AkSk(***) [AkSk(***)]"
     assert SK not in str(vars(auth))
+    assert TOKEN not in str(vars(auth))
+    assert TOKEN not in str(vars(StaticToken(TOKEN)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,7 @@ from sdrs_async import (
 )
 from sdrs_async.models import Reply
 from sdrs_async.simulator import Fault, Simulator
+from tests.raw_server import Connection, answer, serving
 from tests.waiting import until
 
 COPIES = [lambda value: pickle.loads(pickle.dumps(value)), copy.copy, copy.deepcopy]
@@ -107,3 +109,35 @@ def test_a_copy_of_a_report_does_not_need_its_clock() -> None:
     with open(__file__, "rb") as cannot_be_pickled:
         report = Report(Limits(), clock=lambda: float(cannot_be_pickled.tell()))
         assert pickle.loads(pickle.dumps(report)).to_dict() == report.to_dict()
+
+
+@pytest.mark.parametrize("status", [403, 503])
+async def test_what_came_of_a_run_holds_no_credential(status: int) -> None:
+    """Neither what it gives nor what it raises: pickles of both go to other machines, and into files."""
+    token = "gAAAAAB-static/token+0123456789"
+    body = json.dumps({"error_code": "X.1", "error_msg": f"you sent {token}", "request_id": token}).encode()
+
+    async def handle(connection: Connection, head: bytes) -> bytes:
+        return answer(status, body, f"X-Request-Id: {token}")
+
+    async with (
+        serving(handle) as server,
+        stream(
+            [Target(f"p{number}", "g") for number in range(3)],
+            endpoint=server.url, auth=StaticToken(token), retry=RetryPolicy(attempts=1),
+        ) as run,
+    ):  # fmt: skip
+        outcomes = [outcome async for outcome in run]
+    error = AuthenticationError(str(outcomes[0].message), report=run.report)
+    data = pickle.dumps([outcomes, run.report, error])
+    assert server.arrivals
+    assert b"you sent ***" in data
+    assert b"static/token" not in data
+
+
+def test_a_copy_of_a_token_is_as_small() -> None:
+    """What is made of it to find it in texts is made again, where it is needed."""
+    token = "".join(map(str, range(3000)))
+    data = pickle.dumps(StaticToken(token))
+    assert len(data) < 2 * len(token)
+    assert pickle.loads(data).secrets.struck(token) == "***"

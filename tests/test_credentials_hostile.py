@@ -199,6 +199,45 @@ async def test_a_service_that_spells_what_a_credential_holds_does_not_spread_it(
     assert not left(sendable, f"{reply.message[9:]} {caplog.text}")
 
 
+@pytest.mark.parametrize("status", [204, 502])
+@pytest.mark.parametrize("spelled", ["plain", "base64", "percent, all of it", "decimal entities"])
+async def test_an_id_that_spells_the_credential_does_not_spread_it(
+    spelled: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of a deletion that went well, too: ids are all that is kept of it."""
+    caplog.set_level(logging.DEBUG, "sdrs_async")
+    words = SPELLINGS[spelled](STATIC)
+
+    async def handle(connection: Connection, head: bytes) -> bytes:
+        return f"HTTP/1.1 {status} x\r\nX-Request-Id: {words}\r\nContent-Length: 0\r\n\r\n".encode()
+
+    async with (
+        serving(handle) as server,
+        Client(server.url, StaticToken(STATIC), limits=Limits(), retry=RetryPolicy()) as client,
+    ):
+        reply = await client.send(Target("p1", TARGET.server_group_id), 10.0)
+    assert "***" in str(reply.request_id)
+    assert not left(STATIC, f"{reply.request_id} {caplog.text}")
+
+
+@pytest.mark.parametrize("user_info", ["ann:Pr0xy-Geheim-77", "Pr0xy-Geheim-77", "Pr0xy-Geheim-77:"])
+async def test_an_id_that_holds_the_proxy_s_password_does_not_spread_it(
+    user_info: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A proxy in plain http sees the request, and may answer itself."""
+
+    async def handle(connection: Connection, head: bytes) -> bytes:
+        return b"HTTP/1.1 204 x\r\nX-Request-Id: req-Pr0xy-Geheim-77\r\n\r\n"
+
+    async with serving(handle) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://{user_info}@127.0.0.1:{proxy.port}")
+        async with Client(
+            "http://sdrs.test", StaticToken(STATIC), limits=Limits(), retry=RetryPolicy(), allow_http=True
+        ) as client:
+            reply = await client.send(TARGET, 10.0)
+    assert reply.request_id == "req-***"
+
+
 @pytest.mark.parametrize("spelled", SPELLED)
 async def test_an_iam_that_spells_the_password_does_not_spread_it(
     spelled: str, clouds: Clouds, caplog: pytest.LogCaptureFixture
@@ -242,6 +281,55 @@ async def test_the_proxy_s_password_is_not_shown(
     monkeypatch.setenv("HTTP_PROXY", proxy)
     found = await failure(auth)
     assert "ss-of-the" not in f"{found}{caplog.text}"
+
+
+PROXY_TOKEN = "Pr0xy-Geheim-77"
+
+
+@pytest.mark.parametrize("name", ["HTTP_PROXY", "ALL_PROXY"])
+@pytest.mark.parametrize(
+    "proxy",
+    [f"http://{PROXY_TOKEN}@proxy:99999", f"http://ann%3A{PROXY_TOKEN}@proxy:99999", f"http://{PROXY_TOKEN}:@proxy:9x"],
+)
+async def test_nothing_of_a_proxy_s_user_info_is_shown(
+    proxy: str, name: str, clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By neither way to sign in; a token may stand there alone, in the place of the user."""
+    file = tmp_path / "id"
+    file.write_text(ID_TOKEN, "utf-8")
+    clouds.write({"prod": {"auth": {"auth_url": "http://iam.test", "token": "t" * 9}}})
+    credentials = BasicCredentials().with_idp_id("idp").with_id_token_file(str(file)).with_project_id("p1")
+    auths = (
+        KeystoneAuth.from_cloud("prod", allow_http=True),
+        HuaweiAuth(credentials.with_iam_endpoint("http://iam.test")),
+    )
+    monkeypatch.setenv(name, proxy)
+    for auth in auths:
+        with pytest.raises(SignInFailed, match="Failed to parse") as caught:
+            await auth.prepare("")
+        assert not left(PROXY_TOKEN, str(caught.value))
+
+
+async def test_what_the_vendor_s_sign_in_logs_shows_no_secret(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """urllib3 warns of a header that it cannot read, and shows it, and its traceback again."""
+    file = tmp_path / "token"
+    file.write_text(ID_TOKEN, "utf-8")
+    async with echoing("header") as server:
+        credentials = BasicCredentials().with_idp_id("idp").with_id_token_file(str(file)).with_project_id("p1")
+        with pytest.raises(SignInFailed):
+            await HuaweiAuth(credentials.with_iam_endpoint(server.url)).prepare("p1")
+    assert "Failed to parse headers" in caplog.text
+    assert "***" in caplog.text
+    assert ID_TOKEN not in caplog.text
+
+
+async def test_of_a_long_answer_the_beginning_is_logged(clouds: Clouds, caplog: pytest.LogCaptureFixture) -> None:
+    """Looking for secrets in all of it would take the time of the whole sign-in."""
+    caplog.set_level(logging.DEBUG)
+    async with playing(issued(user={"name": "%25" * 30_000})) as iam:
+        await clouds.auth({"auth_url": iam.url}).prepare("")
+    assert "%25%25" in caplog.text
+    assert max(len(record.getMessage()) for record in caplog.records) == 8192
 
 
 class Signs:

@@ -11,13 +11,14 @@ import shlex
 import string
 import urllib.parse
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sdrs_async.redaction import Secrets, may_echo, secrets_sent
+from sdrs_async import redaction
+from sdrs_async.redaction import Secrets, is_plain_id, secrets_sent, user_info_of
+from sdrs_async.spellings import readings as product_readings
 from sdrs_async.wire import one_line, parse_error
 
 RUN = 8
@@ -52,6 +53,10 @@ def _csv(text: str) -> str:
     file = io.StringIO()
     csv.writer(file).writerow(["x", text])
     return file.getvalue()
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
 
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -90,6 +95,12 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "JSON in a query": lambda text: urllib.parse.quote_plus(json.dumps(text)),
     "HTML in JSON": lambda text: json.dumps(html.escape(text)),
     "CSV": _csv,
+    "base64 of base64": lambda text: _base64(_base64(text)),
+    "base64 of a header": lambda text: _base64(f"Authorization: Basic {_base64('ann:' + text)}\r\n"),
+    "base64 of JSON": lambda text: _base64(json.dumps({"password": text}, indent=1)),
+    "base64 of HTML": lambda text: _base64("".join(f"&#{ord(char)};" for char in text)),
+    "base64 of escapes": lambda text: _base64("x:" + "".join(f"\\u{unit:04x}" for unit in _utf16(text))),
+    "base64 of percent": lambda text: _base64("xy=" + _percent(text)),
 }
 
 
@@ -122,7 +133,12 @@ def readings(text: str) -> Iterator[str]:
     }:
         yield one
         yield html.unescape(_read_json(one))
-        yield from _read_base64(one)
+        for decoded in _read_base64(one):
+            yield decoded
+            yield html.unescape(_read_json(decoded))
+            yield urllib.parse.unquote(decoded)
+            if decoded.isascii():
+                yield from _read_base64(decoded)
 
 
 def left(secret: str, text: str) -> list[str]:
@@ -245,6 +261,7 @@ def test_what_holds_secrets_does_not_show_them() -> None:
         ({"authorization": TOKEN}, [TOKEN]),
         ({"Authorization": "SDK-HMAC-SHA256 Access=AK, SignedHeaders=host, Signature=00ff"}, ["00ff"]),
         ({"Authorization": "Basic YW5uOm5ldmVyIG1vcmU="}, ["YW5uOm5ldmVyIG1vcmU=", "never more"]),
+        ({"Proxy-Authorization": "Basic b25seS1hLXRva2VuOg=="}, ["b25seS1hLXRva2VuOg==", "only-a-token"]),
         ({"Authorization": "Basic no base64"}, ["no base64"]),
         ({"X-Sdk-Date": "20240102T030405Z", "X-Project-Id": "p1", "X-Security-Token": "tttt"}, ["tttt"]),
     ],
@@ -254,16 +271,116 @@ def test_of_a_request_s_headers_the_credential_is_secret(headers: dict[str, str]
     assert list(secrets_sent(headers)) == secret
 
 
-@given(secret=tokens, begin=st.integers(0, 400), size=st.integers(15, 100), before=st.text("0123", max_size=9))
-def test_an_id_that_is_a_piece_of_a_token_is_noticed(secret: str, begin: int, size: int, before: str) -> None:
-    """The quick look that every reply gets, for fifteen characters or more; thirty-one of a long token."""
-    least = 15 if len(secret) <= 256 else 31
-    begin %= max(1, len(secret) - least + 1)
-    assert may_echo(f"{before}{secret[begin : begin + max(size, least)]}{before}", ["other", secret])
+@pytest.mark.parametrize(
+    ("url", "secrets"),
+    [
+        ("http://ann:p%40ss@proxy:3128", {"ann:p%40ss", "p%40ss", "ann:p@ss", "p@ss"}),
+        ("http://only-a-token@proxy", {"only-a-token"}),
+        ("http://only-a-token:@proxy", {"only-a-token:", "only-a-token"}),
+        ("http://ann%3Apass@proxy", {"ann%3Apass", "ann:pass", "pass"}),
+        ("ann:pass@proxy:1", {"ann:pass", "pass"}),
+        ("http://ann:x/y#z@proxy", {"ann:x/y#z", "x/y#z"}),
+        ("http://proxy:3128", set()),
+        ("proxy:3128", set()),
+        ("", set()),
+    ],
+)
+def test_what_is_secret_of_a_proxy_s_url(url: str, secrets: set[str]) -> None:
+    """The password, or what there is in its place, and all of the user info; a user beside a password is not."""
+    assert set(user_info_of(url)) == secrets
 
 
-@pytest.mark.parametrize("value", ["7b1cf1a6b2a84f1a9c3bd1a0b8f6e6c1", "", "r1"])
-def test_an_id_of_its_own_is_not_looked_at_twice(value: str) -> None:
-    """Nearly every reply has one."""
-    secrets: Any = [TOKEN.upper(), "0" * 64]
-    assert not may_echo(value, secrets) or len(value) < RUN
+USUAL = ["7b1cf1a6b2a84f1a9c3bd1a0b8f6e6c1", "decf224d-87fe-403a-8721-037a1a45c287", "req-" + "0f" * 16, "7B1CF1A6"]
+
+
+@pytest.mark.parametrize("value", USUAL)
+def test_an_id_of_the_usual_form_is_looked_at_quickly(value: str) -> None:
+    """Nearly every reply has one; what was sent beside it does not matter."""
+    assert is_plain_id(value, [TOKEN, "0" * 64, "1", "7b1cf1a6b2a84f1a9c3bd1a0b8f6e6c2"])
+
+
+@pytest.mark.parametrize("secret", ["0123456789abcdef" * 2, "c0ffee99"])
+@pytest.mark.parametrize("text", ["{}", "req-{}", "1234-{}"])
+def test_a_token_that_looks_like_an_id_is_noticed(text: str, secret: str) -> None:
+    """As tokens once were: the id is the token, or has it inside, or is a piece of it."""
+    assert not is_plain_id(text.format(secret), ["other", secret])
+    assert not is_plain_id(secret[2:7], ["other", secret])
+
+
+@given(st.one_of(passwords, tokens), st.sampled_from(sorted(SPELLINGS)))
+def test_an_id_that_spells_a_secret_is_not_of_the_usual_form(secret: str, spelling: str) -> None:
+    """Whatever the spelling: it has the full look."""
+    text = SPELLINGS[spelling](secret)
+    assert not is_plain_id(text, [secret])
+
+
+# ---- words ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("secret", "text"),
+    [
+        ("http", "Request to https://sdrs.test failed"),
+        ("project", "not authorized: identity:list_projects"),
+        ("isin", "the group is in status protecting, or incorrect: misinformed"),
+        ("ault", "ssl:default"),
+        ("2024", "job 20240 of 12024"),
+        ("123456", "error 12345678"),
+    ],
+)
+def test_a_short_secret_is_no_part_of_a_word(secret: str, text: str) -> None:
+    """Nor the end of one and the beginning of the next."""
+    assert Secrets([secret]).struck(text) is text
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "struck"),
+    [
+        (
+            "hunter2",
+            "http://ann:hunter2@proxy, 'hunter2' hunter2. pw_hunter2",
+            "http://ann:***@proxy, '***' ***. pw_***",
+        ),
+        ("!ab1", "x!ab1 and !ab12", "x*** and !ab12"),
+        ("h 2 o?", "h  2\no?x", "***x"),
+        ("x9\x00yz", "x9yz", "***"),
+        ("geh9", base64.b64encode(b"xxgeh9xx").decode(), "eH***eHg="),
+        ("größe", f"größe {base64.b64encode('agrößex'.encode()).decode()} Vergrößerung", "*** Y***4 Vergrößerung"),
+    ],
+)
+def test_a_short_secret_is_found_beside_marks(secret: str, text: str, struck: str) -> None:
+    """What is no letter or digit ends a word; in base64 there are no words."""
+    assert Secrets([secret]).struck(text) == struck
+
+
+@pytest.mark.parametrize("secret", ["Protection1", "project", "authentication"])
+def test_a_secret_that_is_a_word_takes_the_word_with_it(secret: str) -> None:
+    """Nobody can tell them apart, and what is secret goes first."""
+    assert "***" in Secrets([secret]).struck("Protection group of a project: authentication failed")
+
+
+# ---- costs ----------------------------------------------------------------------------------------------------------
+
+MIXED = "%2525&amp;amp;\\\\\\\\u0025&#37;25+''''%5c%5c&#x26;lt;bm90aGluZyAlMjUgYXQgYWxs" * 9
+
+
+def test_a_text_is_read_in_so_many_ways_at_most() -> None:
+    """Reading holds the event loop: a message of all kinds of spellings is not read in all their combinations."""
+    assert len(list(product_readings(MIXED[:500]))) == 24
+
+
+def test_a_secret_is_made_ready_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for each answer: a token may have nine thousand characters."""
+    cut: list[int] = []
+    pieces = redaction._pieces
+
+    def counting(text: str) -> list[str]:
+        cut.append(len(text))
+        return pieces(text)
+
+    monkeypatch.setattr(redaction, "_pieces", counting)
+    token = "once/" + TOKEN * 3
+    for _ in range(3):
+        held = Secrets([token])
+        assert Secrets((token, "another-secret", *held)).struck(f"you sent {token[7:90]}") == "you sent ***"
+    assert cut.count(len(token)) == 1

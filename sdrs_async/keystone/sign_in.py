@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import logging
-import threading
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from sdrs_async.auth import SignInFailed
 from sdrs_async.keystone.token import HEADER, Token
 from sdrs_async.models import Verdict
-from sdrs_async.redaction import Secrets
+from sdrs_async.redaction import Secrets, without_user_info
 from sdrs_async.wire import classify, one_line, parse_error, parse_retry_after
 
 if TYPE_CHECKING:
@@ -35,14 +31,7 @@ _FIXED = {"v3applicationcredential", "v3oauth1", "v3oauth2clientcredential", "v3
 # A code or a visit to a browser is good for one sign-in: the account's token is then exchanged for those of projects.
 _ONCE = {"v3totp", "v3multifactor", "v3oidcauthcode", "v3oidcdeviceauthz", "v3websso"}
 # These log what a server answered, which may be what it was sent.
-_TALKATIVE = (
-    "keystoneauth.identity.v3.base",
-    "keystoneauth.identity.v3.oidc",
-    "keystoneauth.session",
-    "urllib3.connection",
-)
-_MOST_LOGGED = 64 * 1024  # characters of one record, which may be an answer with its catalog
-_signing_in = threading.local()
+_TALKATIVE = ("keystoneauth.identity.v3.base", "keystoneauth.identity.v3.oidc", "keystoneauth.session")
 
 
 class SignIn:
@@ -60,14 +49,14 @@ class SignIn:
 
         Raises `SignInFailed`.
         """
-        from sdrs_async.blocking_http import proxy_passwords
+        from sdrs_async.blocking_http import proxy_secrets, redacting
 
         if base is not None and self._has_fixed_scope() and base.project_id != project_id:
             raise SignInFailed(
                 f"{self._cloud.label}: this credential is for project {base.project_id} only, not for {project_id}"
             )
-        secrets = Secrets((*self._cloud.secrets, *(base.headers.values() if base else ()), *proxy_passwords()))
-        with _redacting(secrets):
+        secrets = Secrets((*self._cloud.secrets, *(base.headers.values() if base else ()), *proxy_secrets()))
+        with redacting(secrets.struck):
             result = self._try(project_id, base, secrets)
         if isinstance(result, SignInFailed):
             raise result
@@ -84,7 +73,7 @@ class SignIn:
         except ClientException as error:
             return _failure(error, cloud, project_id, secrets)
         except OSError as error:  # a file that is needed, such as that of the certificates
-            return SignInFailed(f"{cloud.label}: {secrets.struck(str(error))}", verdict=Verdict.UNREACHABLE)
+            return SignInFailed(f"{cloud.label}: {secrets.struck(one_line(str(error)))}", verdict=Verdict.UNREACHABLE)
         except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
             return _no_token(cloud, "what it answers is not what an identity service says")
 
@@ -115,7 +104,7 @@ def _session(cloud: Cloud, timeout: float) -> Session:
     from keystoneauth1.session import Session
     from urllib3.exceptions import InsecureRequestWarning
 
-    from sdrs_async.blocking_http import guard
+    from sdrs_async.blocking_http import guard, redact_logs
 
     # A redirect would take the password to another host. Federated sign-ins consist of redirects, but for OpenID's.
     is_redirected = "identity_provider" in cloud.auth and not cloud.kind.startswith("v3oidc")
@@ -130,30 +119,12 @@ def _session(cloud: Cloud, timeout: float) -> Session:
     guard(session.session)
     # Sign-ins come hours apart, and nobody closes this: an idle connection would be kept till the end, and found dead.
     session.session.headers["Connection"] = "close"
-    for name in _TALKATIVE:
-        logging.getLogger(name).addFilter(_redact)
+    redact_logs(*_TALKATIVE)
     if cloud.local:  # plain http is allowed because it stays here: through a proxy it would not
         session.session.trust_env = False
     if cloud.verify is False:  # said once, and loudly, instead of with each request
         warnings.filterwarnings("ignore", category=InsecureRequestWarning)
     return session
-
-
-@contextmanager
-def _redacting(secrets: Secrets) -> Iterator[None]:
-    """What this thread logs shows none of the secrets."""
-    _signing_in.secrets = secrets
-    try:
-        yield
-    finally:
-        _signing_in.secrets = None
-
-
-def _redact(record: logging.LogRecord) -> bool:
-    secrets: Secrets | None = getattr(_signing_in, "secrets", None)
-    if secrets is not None:  # with an exception, its text would be shown
-        record.msg, record.args, record.exc_info = secrets.struck(record.getMessage()[:_MOST_LOGGED]), (), None
-    return True
 
 
 def _unchanged(request: PreparedRequest) -> PreparedRequest:
@@ -229,7 +200,8 @@ def _failure(error: Exception, cloud: Cloud, project_id: str, secrets: Secrets) 
     from sdrs_async.blocking_http import AnswerRefused
 
     if isinstance(error, exceptions.MissingAuthMethods):
-        asked = secrets.struck(", or ".join("+".join(methods) for methods in error.required_auth_methods))
+        methods = ", or ".join("+".join(methods) for methods in error.required_auth_methods)
+        asked = secrets.struck(one_line(methods))
         text = f"it asks for more at once ({asked}): auth_type v3multifactor"
         return SignInFailed(
             f"{cloud.label}: no token from {cloud.auth['auth_url']}: {text}", whole_account=not project_id
@@ -239,7 +211,7 @@ def _failure(error: Exception, cloud: Cloud, project_id: str, secrets: Secrets) 
     response: Response | None = getattr(error, "response", None)
     if response is not None and response.status_code >= 300:
         return _refusal(response, cloud, project_id, secrets)
-    text = secrets.struck(one_line(str(error)))
+    text = secrets.struck(one_line(without_user_info(str(error))))
     if isinstance(error, exceptions.ConnectionError):
         failure = SignInFailed(
             f"{cloud.label}: {text}",

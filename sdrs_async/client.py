@@ -138,8 +138,8 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             reply = unreachable(error, time.perf_counter() - started, sent=headers is not None)
         else:
-            reply = (
-                await self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
+            reply = await (
+                self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
             )
         if reply.message or reply.error_code or reply.request_id:
             reply = self._without_secrets(reply, headers or {}, site)

@@ -18,6 +18,8 @@ _MARK, _ESCAPE, _BYTE = 400, 16, 2
 _MOST = 36_000_000
 _LONGEST_NUMBER = 20
 _STEP = 1 << 20  # bytes that are unpacked before the event loop has its turn
+_MEMBER = b"\x1f\x8b"  # begins each part of gzip, which may have many; what follows otherwise is no part of it
+_MOST_MEMBERS = 100
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
 
 
@@ -48,16 +50,25 @@ async def unpacked(body: bytes, encoding: str, most: int) -> bytes:
     if encoding not in _PACKED:
         raise aiohttp.ClientPayloadError("the answer is packed in a way that nobody asked for")
     # 47: zlib tells its own header and that of gzip apart; -15: some servers send deflate without one.
-    stream = zlib.decompressobj(-15 if encoding == "deflate" and body[0] & 0x0F != 8 else 47)
+    wbits = -15 if encoding == "deflate" and body[0] & 0x0F != 8 else 47
     whole = bytearray()
     try:
-        while body and len(whole) <= most:
-            whole += stream.decompress(body, _STEP)
-            body = stream.unconsumed_tail
-            await asyncio.sleep(0)
+        for _ in range(_MOST_MEMBERS):
+            body = await _unpack_member(body, zlib.decompressobj(wbits), whole, most)
+            if len(whole) > most or not body.startswith(_MEMBER):
+                return bytes(whole)
     except zlib.error:
         raise aiohttp.ClientPayloadError("the answer cannot be unpacked") from None
-    return bytes(whole)
+    raise aiohttp.ClientPayloadError(f"the answer is packed in more than {_MOST_MEMBERS} parts")
+
+
+async def _unpack_member(body: bytes, stream: zlib._Decompress, whole: bytearray, most: int) -> bytes:
+    """Add what one part of the body holds, and return what stands behind that part."""
+    while body and len(whole) <= most:
+        whole += stream.decompress(body, _STEP)
+        body = stream.unconsumed_tail
+        await asyncio.sleep(0)
+    return stream.unused_data
 
 
 class TooLarge(ValueError):

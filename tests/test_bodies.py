@@ -14,6 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import pytest
 
 from sdrs_async.auth import StaticToken
@@ -71,6 +72,8 @@ async def test_nothing_packed_is_asked_for(call: str) -> None:
     [
         ("gzip", gzip.compress),
         ("GZIP", gzip.compress),
+        ("gzip", lambda data: b"".join(gzip.compress(data[at : at + 10]) for at in range(0, len(data), 10))),
+        ("gzip", lambda data: gzip.compress(data) + gzip.compress(b"") + bytes(20)),
         ("x-gzip", gzip.compress),
         ("deflate", zlib.compress),
         ("deflate", lambda data: _deflated(data, -15)),
@@ -120,6 +123,16 @@ async def test_an_error_body_is_64_kib_unpacked() -> None:
     assert (await _reply(400, body)).error_code is None
     assert (await _reply(400, gzip.compress(body), "Content-Encoding: gzip")).error_code is None
     assert len(await unpacked(gzip.compress(b"a" * 50 * MIB), "gzip", 64 << 10)) < 3 * MIB
+
+
+async def test_parts_of_gzip_are_bounded() -> None:
+    """All of them together as one, and how many there are."""
+    part = gzip.compress(b"a" * MIB)
+    assert 2 * MIB < len(await unpacked(part * 50, "gzip", 2 * MIB)) <= 3 * MIB
+    assert await unpacked(gzip.compress(b"a") * 99, "gzip", MIB) == b"a" * 99
+    with pytest.raises(aiohttp.ClientPayloadError, match="in more than 100 parts"):
+        await unpacked(gzip.compress(b"") * 101, "gzip", MIB)
+    assert await unpacked(part + part[:20], "gzip", 2 * MIB) == b"a" * MIB  # cut off
 
 
 BOMBS = """

@@ -290,11 +290,11 @@ MORE: dict[str, Any] = {f"more_{n}": "x" for n in range(20)}
 TAGS = [{"key": f"k{n}", "value": "v"} for n in range(10)]
 IAM = {"domain_id": "a" * 32, "is_domain": False, "parent_id": "a" * 32, "name": "eu-de_x", "enabled": True}
 LARGE = {
-    "commas in descriptions": _full("server_groups", description=SENTENCE, **MORE),
-    "nothing but commas": _full("server_groups", description="," * 64),
+    "commas in descriptions": _full("server_groups", description=SENTENCE * 5, **MORE),
+    "nothing but commas": _full("server_groups", description=",[" * 90),
     "tags": _full("server_groups", tags=TAGS),
     "Chinese": _full("failure_jobs", fail_reason="保护组创建失败请检查源可用区和目标可用区的存储资源是否充足。" * 11),
-    "JSON in JSON": _full("failure_jobs", fail_reason=json.dumps([{"a": "\\"}, {"b": [1, 2]}] * 9)),
+    "JSON in JSON": _full("failure_jobs", fail_reason=json.dumps([{"a": "\\"}, {"b": [1, 2]}] * 25)),
     "6,000 projects": _full("projects", 6000, **IAM, description="", links={"self": "https://iam/v3/projects/x"}),
 }
 

@@ -22,6 +22,7 @@ from sdrs_async.bodies import read_whole, unpacked
 from sdrs_async.connections import Connections
 from sdrs_async.deadlines import Deadlines
 from sdrs_async.errors import AuthenticationError, ConfigError
+from sdrs_async.heads import LONGEST, MOST_FIELDS
 from sdrs_async.lookups import Lookups
 from sdrs_async.models import Call, Limits, Listing, Reply, Request, RetryPolicy, Verdict
 from sdrs_async.replies import read_page, read_reply, request_id, sign_in_reply, unreachable, without_secrets
@@ -100,6 +101,9 @@ class Client:
             auto_decompress=False,
             # aiohttp's own reading of the environment (trust_env) would also send what ~/.netrc holds.
             trust_env=False,
+            max_line_size=LONGEST,
+            max_field_size=LONGEST,
+            max_headers=MOST_FIELDS,
         )
         # aiohttp sends a DELETE a second time by itself when a kept-alive connection closes. That breaks the pacing's
         # proof and the count of tries, and a signature may be too old by then. There is no public switch (aiohttp
@@ -134,8 +138,8 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             reply = unreachable(error, time.perf_counter() - started, sent=headers is not None)
         else:
-            reply = (
-                await self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
+            reply = await (
+                self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
             )
         if reply.message or reply.error_code or reply.request_id:
             reply = self._without_secrets(reply, headers or {}, site)

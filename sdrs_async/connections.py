@@ -5,6 +5,7 @@ What aiohttp leaves open here (seen with 3.14.0 to 3.14.5, with both of its pars
   (aiohttp issue 13656);
 - it gives up a 204 or 304 with bytes behind its head, as servlet containers and some gateways send them (compare its
   issue 5106): the parser meets them in the same piece, fails, and loses the answer that it had read;
+- it gives up a 204 for a field in its head that no other client minds;
 - it closes politely, so that what is buffered still goes out after a cancellation.
 
 HTTP/1.1 gives an answer no number. What arrives before a request is written is known to be no answer to that request;
@@ -15,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import functools
-import re
 import select
 import socket
 import ssl
@@ -28,16 +28,13 @@ from aiohttp.abc import AbstractResolver
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
+from sdrs_async.heads import LONGEST, may_be_head, plain_head, split_head
+
 __all__ = ["NOTHING_SENT", "Connections"]
 
 # The note on every exception of a request that failed before a byte of it was written.
 NOTHING_SENT = "nothing of the request was sent"
 
-# A head ends with a blank line; aiohttp's parsers take one without carriage returns, too.
-_END_OF_HEAD = re.compile(rb"\n\r?\n")
-_LONGEST_END = 3
-_MOST_HEADS = 100  # interim ones included, that are looked at one by one in one piece of data
-_NO_BODY = frozenset({204, 304})
 # Turns of the loop in which what lies in the kernel's buffer reaches the protocol, through TLS too; asyncio needs two.
 _TURNS = 5
 _RESET = struct.pack("ii", 1, 0)
@@ -47,58 +44,60 @@ class Incoming(ResponseHandler):
     """What comes back on one connection. `awaited`: the head of an answer is still to come."""
 
     awaited = True
-    _seen = b""  # the last bytes of a head that has not ended
+    _head = b""  # what came of a head that has not ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self._socket = transport.get_extra_info("socket")
+        self._is_tls = transport.get_extra_info("sslcontext") is not None
         self.has_unread = _readable(self._socket.fileno())
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        if exc is None and self._head:  # aiohttp would not say where
+            self.set_exception(aiohttp.ServerDisconnectedError("the server hung up in the head of its answer"))
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what came; without any data aiohttp has its parser go on after a pause."""
-        rest = self._feed_heads(data) if self.awaited else data
-        if rest and self._is_answered():
+        if self.awaited and self._parser is not None:  # without a parser nothing has been asked
+            self._await_head(self._head + data)
+        elif data and self._is_answered():
             self.close()  # nobody asked for it, or it stands where no body can be
-        elif not self.awaited and (rest or not data):
-            super().data_received(rest)
+        else:
+            super().data_received(data)
 
-    def _feed_heads(self, data: bytes) -> bytes:
-        """Feed the parser up to the end of the answer's head, and return what is left.
+    def _await_head(self, data: bytes) -> None:
+        """Feed the parser the head of the answer as soon as all of it is there, and then what stands behind it.
 
         Not in one piece: a parser that fails at what follows would lose the answer that it has read.
         """
-        for _ in range(_MOST_HEADS):
-            end = self._end_of_head(data)
-            super().data_received(data[:end])
-            data = data[end:]
-            if not (data and self.awaited and self.exception() is None):
-                return data
-        super().data_received(data)
-        return b""
-
-    def _end_of_head(self, data: bytes) -> int:
-        """How many bytes of these belong to the head that is being read; all, if it does not end in them."""
-        seen, self._seen = self._seen, b""
-        if found := _END_OF_HEAD.search(seen + data if seen else data):
-            return found.end() - len(seen)
-        self._seen = (seen + data)[1 - _LONGEST_END :]
-        return len(data)
-
-    def feed_data(self, data: Any, size: int = 0) -> None:
-        """A head was parsed: the final answer, or an interim one."""
-        head = data[0]
-        if head.code >= 200 or head.code == 101:
+        head, rest = split_head(data, len(self._head))
+        self._head = b""
+        if head:
+            head, is_last = plain_head(head)
+            if is_last:
+                self.force_close()
             self.awaited = False
-            if head.code in _NO_BODY and (head.chunked or head.headers.get("Content-Length", "0") != "0"):
-                self.force_close()  # the body that it announces may come yet
-        super().feed_data(data, size)
+            super().data_received(head)
+            if rest and self.exception() is None:
+                self.data_received(rest)
+        elif not may_be_head(rest):
+            super().data_received(rest)  # the parser says what is wrong with it
+        elif len(rest) <= LONGEST:
+            self._head = rest
+        else:
+            self.close()
+            self.set_exception(aiohttp.ClientConnectionError(f"the answer's head is longer than {LONGEST >> 10} KiB"))
 
     def _is_answered(self) -> bool:
         return not self.awaited and (self._payload is None or self._payload.is_eof())
 
     def spoke_first(self) -> bool:
-        """Whether a connection that was never used has got, or lost, something already."""
-        return bool(self.should_close or not self.is_connected() or self.has_unread())
+        """Whether a connection that was never used has got, or lost, something already.
+
+        What the kernel holds of TLS may be its own: tickets, which are none of the answer's bytes and come at any time.
+        """
+        return bool(self.should_close or not self.is_connected() or (not self._is_tls and self.has_unread()))
 
     def close(self) -> None:
         """Cut the connection off: nothing that is buffered goes out any more, neither does TLS take its leave.
@@ -156,7 +155,7 @@ class Connections(aiohttp.TCPConnector):
         """Raise `ClientConnectorError` if the server spoke, or hung up, before it was asked."""
         try:
             for _ in range(_TURNS):
-                if not incoming.has_unread():  # TLS may have sent tickets, which are none of the answer's bytes
+                if not incoming.has_unread():
                     break
                 await asyncio.sleep(0)
             if incoming.spoke_first():

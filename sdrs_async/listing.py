@@ -27,6 +27,9 @@ Ask = Callable[[Listing], "asyncio.Future[Reply]"]
 
 # The object storage's own pseudo-project, which no other service knows (vendor's IAM manual, list of projects).
 _PSEUDO_PROJECT = "MOS"
+# Projects of one account, and pages that list them; a list that goes on behind either has no end.
+_MOST_PROJECTS = 100_000
+_MOST_PAGES = 1_000
 # Refused items of a list that its error names.
 _REASONS = 3
 _AS_IT_CAME = frozenset({"id", "name", "job_id", "resource_id", "resource_name"})
@@ -114,8 +117,10 @@ async def projects(ask: Ask) -> AsyncGenerator[Project, None]:
 
 async def _read_projects(ask: Ask, found: dict[str | Project, Project]) -> None:
     query: str | None = ""
+    pages = 0
     while query is not None:
         reply = await ask(projects_page(query))
+        pages += 1
         items = _items(reply, "projects")
         if items is None:
             raise _no_list(reply, "projects")
@@ -127,6 +132,8 @@ async def _read_projects(ask: Ask, found: dict[str | Project, Project]) -> None:
         query = _following(reply) if items else None
         if query == "" or (query is not None and len(found) == known):
             raise _incomplete(reply, "projects", len(found))
+        if query is not None and (len(found) >= _MOST_PROJECTS or pages >= _MOST_PAGES):
+            raise _endless(reply, len(found), pages)
 
 
 def _following(reply: Reply) -> str | None:
@@ -136,7 +143,7 @@ def _following(reply: Reply) -> str | None:
     """
     links = reply.data.get("links")
     following = links.get("next") if isinstance(links, Mapping) else None
-    if following is None:
+    if following is None or following == "":  # some write nothing, others an empty text
         return None
     match = _NEXT_QUERY.fullmatch(following) if isinstance(following, str) else None
     return "" if match is None else match[1]
@@ -344,6 +351,11 @@ def _contradicted(reply: Reply, first: Project, again: Project) -> ListingError:
 
 def _incomplete(reply: Reply, key: str, count: int) -> ListingError:
     message = f"the list of {key} repeats itself after {count:,} of them: the service does not page as it should"
+    return _error(reply, Verdict.INCOMPLETE, message)
+
+
+def _endless(reply: Reply, count: int, pages: int) -> ListingError:
+    message = f"the list of projects goes on after {count:,} of them on {pages:,} pages: no account has so many"
     return _error(reply, Verdict.INCOMPLETE, message)
 
 

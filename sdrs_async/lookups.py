@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import suppress
 
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -17,6 +18,8 @@ __all__ = ["Lookups"]
 
 # One for the process: a look-up that was given up goes on in its thread, whichever client began it.
 _ROOM = room()
+# Seconds between two looks for room: a fleet may have more names than there is room for.
+_NEXT_LOOK = 0.05
 
 
 class Lookups(AbstractResolver):
@@ -28,14 +31,26 @@ class Lookups(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a host. Raises `OSError` if there are none, or none within the time."""
+        """The addresses of a host. Raises `OSError` if there are none, or none within the time.
+
+        A look-up for which there is no room waits, within the same time, until another one has come back.
+        """
+        is_full = False
         try:
             async with asyncio.timeout(self._seconds):
-                return await in_daemon_thread(_ROOM, _look_up, host, port, family)
-        except NoRoom:
-            raise OSError(None, "names cannot be looked up: too many look-ups have not come back") from None
+                while True:
+                    with suppress(NoRoom):
+                        return await in_daemon_thread(_ROOM, _look_up, host, port, family)
+                    is_full = True
+                    await asyncio.sleep(_NEXT_LOOK)
+                    is_full = False
         except TimeoutError:
-            raise OSError(None, f"the name was not looked up within {self._seconds:g} s") from None
+            what = (
+                "names cannot be looked up: too many look-ups have not come back"
+                if is_full
+                else "the name was not looked up"
+            )
+            raise OSError(None, f"{what} within {self._seconds:g} s") from None
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -8,7 +8,7 @@ from dataclasses import replace
 import aiohttp
 
 from sdrs_async.auth import SignInFailed
-from sdrs_async.bodies import parse_page
+from sdrs_async.bodies import TooLarge, parse_page
 from sdrs_async.connections import NOTHING_SENT
 from sdrs_async.errors import AuthenticationError
 from sdrs_async.models import Reply, Verdict
@@ -27,11 +27,13 @@ def sign_in_reply(error: AuthenticationError) -> Reply:
     return Reply(Verdict.UNAUTHORIZED, message=str(error), retryable=False, sent=False)
 
 
-def read_page(response: aiohttp.ClientResponse, body: bytes, elapsed: float) -> Reply:
-    """One page of a list, or what is none: as a fault of the service, which another try may mend."""
+async def read_page(response: aiohttp.ClientResponse, body: bytes, elapsed: float) -> Reply:
+    """One page of a list, or what is none: as a fault of the service, which another try may mend as a rule."""
     verdict, message, data = Verdict.TRANSIENT, "the answer is no JSON object", None
     try:
-        value = parse_page(body)
+        value = await parse_page(body)
+    except TooLarge as error:
+        verdict, message = Verdict.REJECTED, str(error)
     except ValueError as error:
         message = str(error)
     else:

@@ -214,7 +214,7 @@ async def test_a_lost_connection_is_one_try_and_nothing_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"HTTP/1.1 20", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 204 OK\r\nbad header\r\n\r\n"]
+    "data", [b"", b"HTTP/1.1 20", b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n"]
 )
 async def test_what_is_no_answer_is_unreachable(data: bytes) -> None:
     """Nothing, half a status line, another protocol, a broken header: no status, and worth another try."""

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 import trustme
-from aiohttp import client_proto
+from aiohttp import client_proto, http_parser
 from aiohttp.http_parser import HttpResponseParserPy
 
-from sdrs_async import Limits, RetryPolicy, StaticToken, Target, stream
+from sdrs_async import Limits, RetryPolicy, StaticToken, Target, connections, heads, stream
 from sdrs_async.client import Client
 from sdrs_async.connections import Connections, Incoming
 from sdrs_async.lookups import Lookups
@@ -34,11 +34,17 @@ NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 REFUSED = answer(500, b'{"error":{"code":"SDRS.0009","message":"no permission"}}')
 
 
-@pytest.fixture(params=["C", "Python"])
+@pytest.fixture(params=["C", "Python", "strict"])
 def parser(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Either parser of aiohttp: it takes the other where its extensions are not built."""
-    if request.param == "Python":
+    """Either parser of aiohttp: it takes the other where its extensions are not built; and as strict as in Python's
+    development mode.
+    """
+    if request.param != "C":
         monkeypatch.setattr(client_proto, "HttpResponseParser", HttpResponseParserPy)
+    if request.param == "strict":
+        monkeypatch.setattr(http_parser, "DEBUG", True)
+        monkeypatch.setattr(HttpResponseParserPy, "lax", False)
+        monkeypatch.setattr(heads, "_IS_STRICT", True)
     return str(request.param)
 
 
@@ -349,6 +355,18 @@ async def test_the_tickets_of_tls_are_no_greeting(
     assert server.accepted == 1
 
 
+async def test_what_tls_says_for_itself_is_no_greeting_whenever_it_comes(
+    tls: tuple[ssl.SSLContext, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A ticket that arrives while the connection is looked at, so that the kernel has always something to read."""
+    context, ca_file = tls
+    monkeypatch.setattr(connections, "_readable", lambda descriptor: lambda: True)
+    with _Blocking(NO_CONTENT, None, tls=context) as server:
+        async with _client(server.url, ca_file=ca_file) as client:
+            assert (await client.send(TARGET, LONG)).status_code == 204
+    assert server.accepted == 1
+
+
 # ---- a 204 that announces a body
 
 HEAD = b"HTTP/1.1 204 No Content\r\nServer: api-gateway\r\n"
@@ -388,6 +406,69 @@ async def _two_replies(*pieces: bytes) -> tuple[RawServer, list[Reply]]:
         return server, [await client.send(TARGET, LONG), await client.send(TARGET, LONG)]
 
 
+ODD = {
+    "length twice": HEAD + b"Content-Length: 0\r\nContent-Length: 0\r\n\r\n",
+    "lengths that differ": HEAD + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}",
+    "length and chunked": HEAD + b"Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    **{
+        f"length {value!r}": HEAD + b"Content-Length:%b\r\n\r\n" % value for value in (b"", b"0, 0", b"-1", b"+2", b"x")
+    },
+    "a length too large": HEAD + b"Content-Length: 99999999999999999999999\r\n\r\n",
+    **{repr(line): HEAD + line + b"\r\n\r\n" for line in (b"Server : x", b"none", b": x", b"X\xc3\xa9: x", b"X Y: x")},
+    **{repr(line): HEAD + line + b"\r\n\r\n" for line in (b"A: a\0b", b"A: a\rb", b"A: a\1b", b"A: a\r\n b")},
+    "two blanks": b"HTTP/1.1  204 No Content\r\n\r\n",
+    "carriage returns": b"HTTP/1.1 204 No Content\r\r\nServer: x\r\r\n\r\r\n",
+    "100 interim": b"HTTP/1.1 102 Processing\r\n\r\n" * 100 + HEAD + b"Content-Length: 2\r\n\r\n{}",
+}
+
+
+@pytest.mark.parametrize("mode", ODD)
+async def test_an_odd_204_is_a_204(mode: str, parser: str) -> None:
+    """What other clients read is read: the deletion is not repeated, and its connection not used again."""
+    server, replies = await _two_replies(ODD[mode])
+    assert [(reply.verdict, reply.status_code) for reply in replies] == [(Verdict.DELETED, 204)] * 2
+    assert (len(server.arrivals), server.connections) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        HEAD + b"Content-Security-Policy: " + b"x" * 9000 + b"\r\n\r\n",
+        HEAD + b"X: " + b"x" * 100_000 + b"\r\n\r\n",
+        HEAD + b"".join(b"X-%d: a\r\n" % number for number in range(1000)) + b"\r\n",
+        answer(403, b"{}", "X: " + "x" * 9000),
+        answer(200, b"{}", *(f"X-{number}: a" for number in range(150))),
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 1000 + NO_CONTENT,
+        b"HTTP/1.1 102 Processing\r\nConnection: close\r\n\r\n" + NO_CONTENT,
+    ],
+)
+async def test_a_long_head_is_read(data: bytes, parser: str) -> None:
+    """Gateways send long fields, many of them, and interim answers; none of that is in disorder."""
+    server, replies = await _two_replies(data)
+    assert {reply.status_code for reply in replies} <= {200, 204, 403}
+    assert (len(server.arrivals), server.connections) == (2, 1)
+
+
+async def test_a_head_without_end_ends(parser: str) -> None:
+    """More than 256 KiB of it are no answer."""
+    _, (reply, _) = await _two_replies(HEAD + b"X: a\r\n" * 50_000)
+    assert (reply.verdict, reply.status_code, reply.lost) == (Verdict.UNREACHABLE, None, True)
+    assert reply.message == "the answer's head is longer than 256 KiB"
+
+
+@pytest.mark.parametrize("head", [HEAD + b"Set-Cookie: session=of-somebody\r\n", HEAD[:20], b"HTTP/1.1 403 No\r\nA: b"])
+async def test_a_head_that_is_cut_off_is_named(head: bytes, parser: str) -> None:
+    """Nothing of what the head held is shown."""
+
+    async def cut_off(connection: Connection, _: bytes) -> None:
+        await connection.send(head)
+
+    async with serving(cut_off) as server, _client(server.url) as client:
+        reply = await client.send(TARGET, LONG)
+    assert (reply.verdict, reply.lost) == (Verdict.UNREACHABLE, True)
+    assert reply.message == "the server hung up in the head of its answer"
+
+
 @pytest.mark.parametrize("mode", BODIES)
 async def test_a_204_with_a_body_is_a_204(mode: str, parser: str) -> None:
     """It is deleted, whatever it says of a body; each DELETE goes out once, and each on a connection of its own."""
@@ -405,10 +486,10 @@ async def test_its_bytes_may_come_late(mode: str, parser: str) -> None:
     assert (len(server.arrivals), server.connections) == (2, 2)
 
 
-@pytest.mark.parametrize("mode", ["chunked", "length", "interim", "line feeds"])
+@pytest.mark.parametrize("mode", ["chunked", "length", "interim", "line feeds", "length and chunked"])
 async def test_it_may_be_split_at_any_byte(mode: str, parser: str) -> None:
     """However the network cuts the answer up, it is the same."""
-    data = BODIES[mode]
+    data = {**BODIES, **ODD}[mode]
     for at in range(1, len(data)):
         incoming, message = await _fed(data[:at], data[at:])
         assert message.code == 204

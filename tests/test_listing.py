@@ -378,7 +378,7 @@ def test_projects_are_read_page_by_page() -> None:
     assert [one.region for one in found] == ["eu-de", "eu-nl"]
 
 
-@pytest.mark.parametrize("links", [None, [], "next", {}, {"next": None}])
+@pytest.mark.parametrize("links", [None, [], "next", {}, {"next": None}, {"next": ""}])
 def test_a_list_of_projects_without_a_next_page_is_complete(links: object) -> None:
     """Links that name no next page, or are none, end the list."""
     queries, found, error = project_lists({"projects": [{"id": "a", "name": "n"}], "links": links})
@@ -386,7 +386,7 @@ def test_a_list_of_projects_without_a_next_page_is_complete(links: object) -> No
 
 
 @pytest.mark.parametrize(
-    "link", [5, ["x?a"], "http://[", "/v3/auth/projects", "x?a b", "x?a\r\nb", "x?\u00e4", "", "?", "x?a#b?c d"]
+    "link", [5, ["x?a"], "http://[", "/v3/auth/projects", "x?a b", "x?a\r\nb", "x?\u00e4", " ", "?", "x?a#b?c d"]
 )
 def test_a_next_page_that_cannot_be_asked_for_is_an_incomplete_list(link: object) -> None:
     """A link that is no URL, or has no query that may be sent, is neither followed nor taken for the end."""
@@ -445,6 +445,20 @@ def test_projects_that_repeat_come_to_an_end() -> None:
     assert (len(queries), len(found)) == (2, 1)
     assert error is not None
     assert error.reply.verdict is Verdict.INCOMPLETE
+
+
+@pytest.mark.parametrize("bound", ["_MOST_PROJECTS", "_MOST_PAGES"])
+def test_projects_without_end_come_to_an_end(bound: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """New ones on every page, for ever: as many as any account could have are kept, and the list is incomplete."""
+    monkeypatch.setattr(f"sdrs_async.listing.{bound}", 10)
+    pages = [{"projects": [{"id": f"{n}", "name": "n"}], "links": {"next": f"x?marker={n}"}} for n in range(40)]
+    queries, found, error = project_lists(*pages)
+    assert (len(queries), len(found)) == (10, 10)
+    assert error is not None
+    assert error.reply.verdict is Verdict.INCOMPLETE
+    assert "goes on after 10 of them on 10 pages" in error.reply.message
+    pages[9]["links"] = {}  # as many as that are no trouble
+    assert project_lists(*pages)[2] is None
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from sdrs_async.lookups import Lookups
 from sdrs_async.models import Limits, Listing, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.threads import room
 from tests.raw_server import Connection, answer, serving
+from tests.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
 
@@ -114,14 +115,42 @@ async def test_every_way_out_is_bounded(way: str, silent: list[str], monkeypatch
 
 
 async def test_a_full_room_says_so(silent: list[str]) -> None:
-    """Sixteen look-ups that never came back: the next one fails at once, with the reason."""
+    """Sixteen look-ups that never came back: the next one waits for its time, and fails with the reason."""
     for _ in range(16):
         (reply,) = await _replies(_client(timeout=0.001), 1)
         assert "the name was not looked up" in reply.message
-    (reply,) = await _replies(_client(timeout=LONG), 1)
-    assert "names cannot be looked up: too many look-ups have not come back" in reply.message
+    (reply,) = await _replies(_client(timeout=0.01), 1)
+    assert "names cannot be looked up: too many look-ups have not come back within 0.01 s" in reply.message
     assert (reply.timed_out, reply.lost) == (False, False)
     assert len(silent) == 16
+
+
+async def test_a_fleet_of_many_names_is_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More names at once than there is room for: the others wait until some have come back, and no try is lost."""
+    real, full, waiting = socket.getaddrinfo, threading.Barrier(17), []
+
+    def getaddrinfo(host: str, *rest: Any, **more: Any) -> list[Any]:
+        waiting.append(host)
+        if len(waiting) <= 16:
+            full.wait(20)
+        return real("127.0.0.1", *rest, **more)
+
+    async def handler(connection: Connection, head: bytes) -> bytes:
+        return answer()
+
+    async def one(number: int) -> Reply:
+        url = f"http://sdrs-{number}.test:{server.port}"
+        return (await _replies(_client(url, allow_http=True), 1))[0]
+
+    monkeypatch.setattr(lookups, "_ROOM", room())
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    async with serving(handler) as server, asyncio.TaskGroup() as tasks:
+        asked = [tasks.create_task(one(number)) for number in range(40)]
+        await until(lambda: len(waiting) == 16)
+        await asyncio.sleep(0)  # the others have found the room full
+        full.wait(20)
+    assert [task.result().verdict for task in asked] == [Verdict.DELETED] * 40
+    assert len(waiting) == 40
 
 
 CHILD = """

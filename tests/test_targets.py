@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -129,6 +131,77 @@ def test_bad_input_is_one_error_with_its_place(tmp_path: Path, content: str | by
     assert message in text
     assert text.isprintable()
     assert len(text) < len(source) + 400
+
+
+# Blanks and line ends of any list, and what `str.strip` takes for such.
+BLANKS = ["", " ", "\t", " \t ", "\r"]
+UNSEEN = ["\u00a0", "\u2003", "\u3000", "\u200b", "\ufeff", "\x0b", "\x0c", "\x1c", "\x1f", "\x85", "\u2028", "\u3164"]
+PLACES = [
+    ("# all\n{0}%s/%s", 2),
+    ("%s/%s{0}", 1),
+    ("# all\n%s{0}/%s", 2),
+    ("project_id,server_group_id\n{0}%s,%s", 2),
+    ("project_id,server_group_id\n%s,{0}%s", 2),
+    ("project_id,server_group_id\n%s,%s {0} ", 2),
+    ('project_id,server_group_id\n%s,"{0}%s"', 2),
+    ("project_id,server_group_id,account\n%s,%s,OS_TOKEN{0}", 2),
+    ("project_id,server_group_id,account\n%s,%s,{0}", 2),
+    ("%s/%s\n{0}", 2),
+    ("%s/%s\n{0}# not a comment", 2),
+    ('{{"project_id": "%s", "server_group_id": "%s{0}"}}', 1),
+    ('{{"project_id": "{0}%s", "server_group_id": "%s"}}', 1),
+    ('{{"account": "OS_TOKEN{0}", "project_id": "%s", "server_group_id": "%s"}}', 1),
+    ('{{"project_id": "%s", "server_group_id": "%s"}}{0}', 1),
+]
+
+
+@pytest.mark.parametrize(("form", "line"), PLACES)
+def test_what_is_not_seen_around_an_id_is_refused(tmp_path: Path, form: str, line: int) -> None:
+    """Without it, the id would be another one than the list has: it is never dropped, in no form of a list."""
+    for unseen in UNSEEN:
+        # JSON has control characters as escapes only.
+        spelled = json.dumps(unseen)[1:-1] if form.endswith('"}}') else unseen
+        source = _write(tmp_path, form.format(spelled) % (P1, G1))
+        with pytest.raises(ConfigError) as caught:
+            spool(source)
+        assert str(caught.value).startswith(f"{source}, line {line}: "), ascii(unseen)
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("blank", BLANKS, ids=ascii)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{0}%s/%s{0}\n{0}",
+        "{0}# all{0}\n{0}project_id{0},{0}server_group_id,account{0}\n%s{0},{0}%s{0},{0}\n",
+        '{0}{{"project_id": "%s",{0}"server_group_id": "%s"}}{0}\n',
+    ],
+)
+def test_blanks_around_an_id_do_not_count(tmp_path: Path, form: str, blank: str) -> None:
+    """Spaces and tabs between what a list holds are no part of it."""
+    if form.startswith("{0}#") and blank == "\r":
+        form = form.replace("{0},{0}", ",").replace("{0}project", "project")  # within a row it would end it
+    with spool(_write(tmp_path, form.format(blank) % (P1, G1))) as spooled:
+        assert _content(spooled) == {P1: [G1]}
+
+
+@pytest.mark.parametrize("column", ["project_id", "server_group_id", "account"])
+def test_a_column_that_only_looks_like_one_of_a_list_is_refused(tmp_path: Path, column: str) -> None:
+    """An account that is taken for some column of no meaning would let the lines of all accounts pass."""
+    header = "name,project_id,server_group_id,account"
+    spellings = [(f"{column}{one}", f" {one} {column}", f"{column[:3]}{one}{column[3:]}") for one in UNSEEN]
+    for wrong in chain.from_iterable(spellings):
+        source = _write(tmp_path, f"{header.replace(column, wrong)}\nn,{P1},{G1},prod\n")
+        with pytest.raises(ConfigError, match=rf"line 1: the CSV header has a column .*looks like {column}") as caught:
+            spool(source)
+        assert str(caught.value).isprintable()
+
+
+def test_other_columns_may_be_called_anything(tmp_path: Path) -> None:
+    """What a list holds beside its targets is nobody's business."""
+    header = 'a\u00a0b,project_id,"account\u200b name",server_group_id,"my account",\u200b'
+    with spool(_write(tmp_path, f"{header}\n1\u00a0,{P1},prod,{G1},x,\u2003")) as spooled:
+        assert _content(spooled) == {P1: [G1]}
 
 
 def test_the_file_is_read_to_its_end(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from sdrs_async.command.spool import Owned, Spool
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Target
 from sdrs_async.render.wording import printable
-from sdrs_async.wire import check_target
+from sdrs_async.wire import UNSEEN, check_target
 
 __all__ = ["Owners", "spool"]
 
@@ -30,6 +30,8 @@ _COLUMNS = ("project_id", "server_group_id")
 _FORMS = "a CSV header with project_id and server_group_id, JSON Lines with these keys, or lines of project/group"
 
 _ACCOUNT = "account"
+_BLANKS = " \t\r\n"
+"""What does not count around an id. More, such as a no-break space, may be a part of it, and would be missed."""
 
 Line = tuple[int, str]
 Row = tuple[int, object, object, object]
@@ -149,12 +151,12 @@ def _text(column: str, value: object) -> str:
 
 
 def _is_skipped(text: str) -> bool:
-    line = text.strip()
+    line = text.strip(_BLANKS)
     return not line or line.startswith("#")
 
 
 def _form_of(name: str, number: int, text: str) -> Callable[[str, Iterator[Line]], Iterator[Row]]:
-    line = text.strip()
+    line = text.strip(_BLANKS)
     if line.startswith("{"):
         return _json_lines
     if "," in line or any(column in line for column in _COLUMNS):
@@ -167,7 +169,7 @@ def _form_of(name: str, number: int, text: str) -> Callable[[str, Iterator[Line]
 def _plain(name: str, lines: Iterator[Line]) -> Iterator[Row]:
     for number, text in lines:
         if not _is_skipped(text):
-            project_id, slash, group_id = text.strip().partition("/")
+            project_id, slash, group_id = text.strip(_BLANKS).partition("/")
             if not slash:
                 raise _wrong(name, number, f"{ascii(project_id)[:80]} is not project/group")
             yield number, None, project_id, group_id
@@ -178,7 +180,7 @@ def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Row]:
         if _is_skipped(text):
             continue
         try:
-            entry = json.loads(text.rstrip())
+            entry = json.loads(text.rstrip(_BLANKS))
         except json.JSONDecodeError as error:
             # Its own text would name a line too, the first of the one that it was given.
             raise _wrong(name, number, f"is not a JSON object: {error.msg} (column {error.colno})") from None
@@ -192,20 +194,29 @@ def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Row]:
 def _csv(name: str, lines: Iterator[Line]) -> Iterator[Row]:
     rows = _csv_rows(name, lines)
     number, header = next(rows)
-    columns = [cell.strip() for cell in header]
-    if any(columns.count(column) != 1 for column in _COLUMNS):
-        raise _wrong(
-            name, number, f"the CSV header has to name {' and '.join(_COLUMNS)} once each, it is {ascii(columns)[:200]}"
-        )
-    if columns.count(_ACCOUNT) > 1:
-        raise _wrong(name, number, f"the CSV header has to name {_ACCOUNT} once at most, it is {ascii(columns)[:200]}")
+    columns = [cell.strip(_BLANKS) for cell in header]
+    try:
+        _check_header(columns)
+    except ConfigError as error:
+        raise _wrong(name, number, f"the CSV header {error}") from None
     project, group = (columns.index(column) for column in _COLUMNS)
     owner = columns.index(_ACCOUNT) if _ACCOUNT in columns else None
     for number, row in rows:
         if len(row) != len(columns):
             raise _wrong(name, number, f"the number of columns is {len(row)}, in the header it is {len(columns)}")
-        account = None if owner is None else row[owner].strip()
-        yield number, account, row[project].strip(), row[group].strip()
+        cells = [cell.strip(_BLANKS) for cell in row]
+        yield number, None if owner is None else cells[owner], cells[project], cells[group]
+
+
+def _check_header(columns: list[str]) -> None:
+    for column in columns:
+        seen = UNSEEN.sub("", "".join(filter(str.isprintable, column))).strip(_BLANKS)
+        if seen != column and seen in (*_COLUMNS, _ACCOUNT):
+            raise ConfigError(f"has a column {ascii(column)[:80]} that looks like {seen}: take out what is not seen")
+    if any(columns.count(column) != 1 for column in _COLUMNS):
+        raise ConfigError(f"has to name {' and '.join(_COLUMNS)} once each, it is {ascii(columns)[:200]}")
+    if columns.count(_ACCOUNT) > 1:
+        raise ConfigError(f"has to name {_ACCOUNT} once at most, it is {ascii(columns)[:200]}")
 
 
 def _csv_rows(name: str, lines: Iterator[Line]) -> Iterator[tuple[int, list[str]]]:

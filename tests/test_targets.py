@@ -275,6 +275,37 @@ def test_a_project_level_comes_before_the_groups_of_its_project(tmp_path: Path) 
         assert _content(spooled) == {P1: [ProjectLevel(P1), G1, G2], P2: [ProjectLevel(P2), G3]}
 
 
+LEVEL = f'{{"project_id": "{P1}", "server_group_id": %s, "level": "%s"}}\n'
+
+
+def test_a_results_line_of_a_project_level_is_that_level(tmp_path: Path) -> None:
+    """Without a group it stands for the project's own level, once, beside lines of groups."""
+    lines = [LEVEL % ("null", "project"), LEVEL % (f'"{G1}"', "group"), LEVEL % ("null", "project")]
+    with spool(_write(tmp_path, "".join(lines))) as spooled:
+        assert (spooled.count, spooled.levels, spooled.projects, spooled.duplicates) == (1, 1, 1, 1)
+        assert _content(spooled) == {P1: [ProjectLevel(P1), G1]}
+    with spool(_write(tmp_path, lines[0] + f'{{"project_id": "{P2}", "server_group_id": "{G3}"}}')) as spooled:
+        assert _content(spooled) == {P1: [ProjectLevel(P1)], P2: [G3]}
+
+
+@pytest.mark.parametrize(
+    ("group", "level", "message"),
+    [
+        ("null", "group", "server_group_id has to be a text, not null"),
+        ("null", "Project", "server_group_id has to be a text, not null"),
+        ('""', "project", "level is project, but a server_group_id is named too"),
+        (f'"{G1}"', "project", "level is project, but a server_group_id is named too"),
+    ],
+)
+def test_a_level_that_contradicts_its_line_is_refused(tmp_path: Path, group: str, level: str, message: str) -> None:
+    """A call for the whole project is made of nothing but a line that says so and names no group."""
+    source = _write(tmp_path, LEVEL % ("null", "project") + LEVEL % (group, level))
+    with pytest.raises(ConfigError, match=f"line 2: {message}"):
+        spool(source)
+    with pytest.raises(ConfigError, match="project_id 'batch' is refused"):
+        spool(_write(tmp_path, (LEVEL % ("null", "project")).replace(P1, "batch")))
+
+
 # ---- several accounts
 
 

@@ -2,7 +2,8 @@
 
 Three forms, told apart by the first line that is neither empty nor a comment: CSV with a header that names
 `project_id` and `server_group_id`, JSON Lines with these two keys, or plain lines of `project/group`. The first two may
-name the account of each target, as a results file does: the same id may be another project with another account.
+name the account of each target, as a results file does: the same id may be another project with another account. A JSON
+line with the level `project` and null for the group is a project's own level.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from typing import BinaryIO, NamedTuple
 
 from sdrs_async.command.spool import Owned, Spool
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Target
+from sdrs_async.models import ProjectLevel, Target
 from sdrs_async.render.wording import printable
 from sdrs_async.wire import UNSEEN, check_target
 
@@ -34,8 +35,16 @@ _BLANKS = " \t\r\n"
 """What does not count around an id. More, such as a no-break space, may be a part of it, and would be missed."""
 
 Line = tuple[int, str]
-Row = tuple[int, object, object, object]
-"""The number of a line, and what it says of account, project and group."""
+
+
+class Row(NamedTuple):
+    """The number of a line, and what it says of a target, whatever that is."""
+
+    number: int
+    project_id: object
+    group_id: object
+    account: object = None
+    level: object = None
 
 
 class Owners(NamedTuple):
@@ -108,14 +117,22 @@ def _read(name: str, file: BinaryIO, owners: Owners) -> Iterator[Owned]:
         return
     number, text = first
     rows = _form_of(name, number, text)(name, chain([first], lines))
-    for number, account, project_id, group_id in rows:
+    for row in rows:
         try:
-            target = Target(_text("project_id", project_id), _text("server_group_id", group_id))
-            check_target(target)
-            owner = owners.of(account)
+            target, owner = check_target(_target(row)), owners.of(row.account)
         except ConfigError as error:
-            raise _wrong(name, number, str(error)) from None
+            raise _wrong(name, row.number, str(error)) from None
         yield owner, target
+
+
+def _target(row: Row) -> Target | ProjectLevel:
+    """A results line of a project's own level has no group, and says which level it is of."""
+    project_id = _text("project_id", row.project_id)
+    if row.level != "project":
+        return Target(project_id, _text("server_group_id", row.group_id))
+    if row.group_id is not None:
+        raise ConfigError("level is project, but a server_group_id is named too: one of the two is wrong")
+    return ProjectLevel(project_id)
 
 
 def _lines(name: str, file: BinaryIO) -> Iterator[Line]:
@@ -172,7 +189,7 @@ def _plain(name: str, lines: Iterator[Line]) -> Iterator[Row]:
             project_id, slash, group_id = text.strip(_BLANKS).partition("/")
             if not slash:
                 raise _wrong(name, number, f"{ascii(project_id)[:80]} is not project/group")
-            yield number, None, project_id, group_id
+            yield Row(number, project_id, group_id)
 
 
 def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Row]:
@@ -188,7 +205,8 @@ def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Row]:
             raise _wrong(name, number, f"is not a JSON object: {error}") from None
         if not isinstance(entry, dict) or any(column not in entry for column in _COLUMNS):
             raise _wrong(name, number, f"has to be a JSON object with {' and '.join(_COLUMNS)}")
-        yield number, entry.get(_ACCOUNT), entry["project_id"], entry["server_group_id"]
+        project_id, group_id = (entry[column] for column in _COLUMNS)
+        yield Row(number, project_id, group_id, entry.get(_ACCOUNT), entry.get("level"))
 
 
 def _csv(name: str, lines: Iterator[Line]) -> Iterator[Row]:
@@ -205,7 +223,7 @@ def _csv(name: str, lines: Iterator[Line]) -> Iterator[Row]:
         if len(row) != len(columns):
             raise _wrong(name, number, f"the number of columns is {len(row)}, in the header it is {len(columns)}")
         cells = [cell.strip(_BLANKS) for cell in row]
-        yield number, None if owner is None else cells[owner], cells[project], cells[group]
+        yield Row(number, cells[project], cells[group], None if owner is None else cells[owner])
 
 
 def _check_header(columns: list[str]) -> None:

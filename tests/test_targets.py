@@ -427,6 +427,86 @@ def test_a_line_of_another_account_is_refused(
     assert str(caught.value).isprintable()
 
 
+# ---- endpoints
+
+HERE, THERE = "https://sdrs.eu-de.example.com", "https://sdrs.eu-nl.example.com:8443/gate"
+AT_HERE = Owners(("OS_TOKEN",), endpoints={"OS_TOKEN": HERE})
+OF_TWO = Owners(("prod", "the clone"), fleet=True, endpoints={"prod": HERE})
+
+
+def _at(endpoint: object, account: str = "OS_TOKEN", group: str = G1) -> str:
+    line = {"account": account, "project_id": P1, "server_group_id": group, "endpoint": endpoint}
+    return f"{json.dumps(line)}\n"
+
+
+@pytest.mark.parametrize("spelled", [HERE, f"{HERE.upper().replace('HTTPS', 'https')}:443/", f"{HERE}/v1/{P1}"])
+def test_a_line_of_the_endpoint_of_this_run_is_taken(tmp_path: Path, spelled: str) -> None:
+    """However its URL is spelled, and beside lines that name none; also where it is known only after the sign-in."""
+    content = _at(HERE) + _at(spelled, group=G2) + LINE % '"OS_TOKEN"'
+    for owners in (AT_HERE, ONE):
+        with spool(_write(tmp_path, content), owners) as spooled:
+            spooled.unite({"OS_TOKEN": HERE})
+            assert (spooled.count, spooled.duplicates) == (2, 1)
+
+
+def test_a_csv_has_no_column_for_the_endpoint(tmp_path: Path) -> None:
+    """It is one of the others that have no meaning."""
+    with spool(_write(tmp_path, f"project_id,server_group_id,endpoint\n{P1},{G1},{THERE}"), AT_HERE) as spooled:
+        assert spooled.count == 1
+
+
+@pytest.mark.parametrize(
+    ("owners", "content", "line", "message"),
+    [
+        (AT_HERE, _at(THERE), 1, f"account OS_TOKEN at {THERE}, and in this run that account is at {HERE}, where"),
+        (AT_HERE, _at(HERE) + _at(THERE), 2, f"in this run that account is at {HERE}"),
+        (AT_HERE, LINE % '""' + "\n" + _at(THERE, ""), 2, f"account OS_TOKEN at {THERE}"),
+        (AT_HERE, _at("http://sdrs.eu-de.example.com"), 1, "account OS_TOKEN at http://sdrs.eu-de.example.com,"),
+        (OF_TWO, _at(THERE, "the clone") + _at(THERE, "prod"), 2, f"account prod at {THERE}"),
+        (OF_TWO, _at(THERE, "the clone") + _at(HERE, "prod") + _at(HERE, "the clone"), 3, f"but line 1 at {THERE}"),
+        (ONE, _at(THERE) + _at(HERE), 2, f"account OS_TOKEN at {HERE}, but line 1 at {THERE}: "),
+        (AT_HERE, _at(None), 1, "endpoint has to be a text, not null"),
+        (AT_HERE, _at(7), 1, "endpoint has to be a text, not 7"),
+        (AT_HERE, _at([HERE]), 1, 'endpoint has to be a text, not ["https'),
+        (AT_HERE, _at("\ud800"), 1, "endpoint has to be a text"),
+        (AT_HERE, _at(""), 1, "endpoint '' is not a URL"),
+        (AT_HERE, _at(f"{HERE}\u200b"), 1, "is not a URL like"),
+        (AT_HERE, _at(f" {HERE}"), 1, "is not a URL like"),
+        (AT_HERE, _at("https://\u2100\u202e/"), 1, "is not a URL"),
+        (AT_HERE, _at("https://" + "x" * 1000), 1, "is not a URL"),
+        (AT_HERE, _at(f"{THERE}/{'x' * 1000}"), 1, f"account OS_TOKEN at {THERE}"),
+        (ONE, _at(THERE) + _at(f"{THERE}/{'x' * 1000}"), 2, f"account OS_TOKEN at {THERE}"),
+        (AT_HERE, _at("https://user:secret@host"), 1, "no user, query or fragment in it"),
+    ],
+)
+def test_a_line_of_another_endpoint_is_refused(
+    tmp_path: Path, owners: Owners, content: str, line: int, message: str
+) -> None:
+    """With its place: the same ids are other groups there, and the name of the account does not tell."""
+    source = _write(tmp_path, content)
+    with pytest.raises(ConfigError) as caught:
+        spool(source, owners)
+    text = str(caught.value)
+    assert text.startswith(f"{source}, line {line}: ")
+    assert message in text
+    assert text.isprintable()
+    assert "secret" not in text
+    assert len(text) < len(source) + 400
+
+
+def test_an_endpoint_that_is_known_late_is_compared_then(tmp_path: Path) -> None:
+    """Once the sign-in has named it, and with the place of the line, which nobody has kept but the list."""
+    source = _write(tmp_path, LINE % '""' + "\n" + _at(THERE) + _at(THERE, group=G2))
+    with spool(source) as spooled:
+        with pytest.raises(ConfigError, match=f"line 2: is a target of account OS_TOKEN at {THERE}, and in this run"):
+            spooled.unite({"OS_TOKEN": HERE})
+        assert spooled.endpoints() == {"OS_TOKEN": THERE}
+    with spool(source) as spooled:
+        spooled.unite({"OS_TOKEN": THERE})
+    with spool(source) as spooled:
+        spooled.unite({})
+
+
 def test_the_sources_are_a_mapping(tmp_path: Path) -> None:
     """What `per_project` returns is a mapping of project id to group ids, as `clean()` takes it."""
     with spool(_write(tmp_path, f"{P1}/{G1}")) as spooled:

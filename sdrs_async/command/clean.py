@@ -143,7 +143,8 @@ def listed(selected: Wanted, connection: Connection) -> Spool:
     Read to its end, and nothing is sent. Raises `ConfigError`.
     """
     source = selected.targets or ""
-    owners = Owners(tuple(one.name for one in connection.pending), connection.fleet_file)
+    names = tuple(one.name for one in connection.pending)
+    owners = Owners(names, connection.fleet_file, connection.endpoints())
     spooled = spool(source, owners, project_level=selected.project_level)
     if not spooled.projects:
         say(f"warning: {'stdin' if source == STDOUT else source} names no protection group: nothing to do")

@@ -2,8 +2,9 @@
 
 Three forms, told apart by the first line that is neither empty nor a comment: CSV with a header that names
 `project_id` and `server_group_id`, JSON Lines with these two keys, or plain lines of `project/group`. The first two may
-name the account of each target, as a results file does: the same id may be another project with another account. A JSON
-line with the level `project` and null for the group is a project's own level.
+name the account of each target, as a results file does: the same id may be another project with another account. So it
+may at another endpoint, which a JSON line may name, too. A JSON line with the level `project` and null for the group is
+a project's own level.
 """
 
 from __future__ import annotations
@@ -12,25 +13,30 @@ import codecs
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import chain
+from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
-from sdrs_async.command.spool import Owned, Spool
+from sdrs_async.command.spool import Origin, Owned, Spool
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import ProjectLevel, Target
 from sdrs_async.render.wording import printable
+from sdrs_async.sites import check_endpoint
 from sdrs_async.wire import UNSEEN, check_target
 
 __all__ = ["Owners", "spool"]
 
 _MAX_LINE = 128 * 1024
 _SHOWN = 5
+_LONG = 250
 _COLUMNS = ("project_id", "server_group_id")
 _FORMS = "a CSV header with project_id and server_group_id, JSON Lines with these keys, or lines of project/group"
 
 _ACCOUNT = "account"
+_ENDPOINT = "endpoint"
 _BLANKS = " \t\r\n"
 """What does not count around an id. More, such as a no-break space, may be a part of it, and would be missed."""
 
@@ -45,13 +51,19 @@ class Row(NamedTuple):
     group_id: object
     account: object = None
     level: object = None
+    endpoint: object = ...
+    """`...` where it says nothing of that."""
 
 
 class Owners(NamedTuple):
-    """Whose targets a list may hold: the `names` of the accounts of a run. `fleet`: they come from a fleet file."""
+    """Whose targets a list may hold: the `names` of the accounts of a run. `fleet`: they come from a fleet file.
+
+    `endpoints`: by the name, where that is known before anything is sent.
+    """
 
     names: tuple[str, ...]
     fleet: bool = False
+    endpoints: Mapping[str, str] = MappingProxyType({})
 
     def of(self, account: object) -> str:
         """The account that a line names, the only one where it names none. Raises `ConfigError` for any other."""
@@ -69,6 +81,15 @@ class Owners(NamedTuple):
             f"use the fleet file that the list came from (--fleet), or remove {_ACCOUNT} from it"
         )
 
+    def check(self, account: str, origin: Origin, earlier: Origin) -> None:
+        """Raise `ConfigError`, with the place, for a line of another endpoint than that of its account.
+
+        `earlier`: what the first line of the account that names an endpoint says.
+        """
+        if account in self.endpoints:
+            origin.check(account, self.endpoints[account])
+        origin.check_same(account, earlier)
+
     def __str__(self) -> str:
         shown = ", ".join(printable(name) for name in self.names[:_SHOWN])
         return f"{shown} and {len(self.names) - _SHOWN} more" if len(self.names) > _SHOWN else shown
@@ -82,7 +103,7 @@ def spool(source: str, owners: Owners, *, project_level: bool = False) -> Spool:
     result = Spool(owners.names)
     try:
         with _opened(source) as (name, file):
-            result.fill(_read(name, file, owners), project_level=project_level)
+            result.fill(_read(name, file, owners, result.origins), project_level=project_level)
     except BaseException:
         result.close()
         raise
@@ -109,8 +130,11 @@ def _opened(source: str) -> Iterator[tuple[str, BinaryIO]]:
 # ---- lines
 
 
-def _read(name: str, file: BinaryIO, owners: Owners) -> Iterator[Owned]:
-    """Every target of the file with its account, checked. Raises `ConfigError` with the place."""
+def _read(name: str, file: BinaryIO, owners: Owners, origins: dict[str, Origin]) -> Iterator[Owned]:
+    """Every target of the file with its account, checked, and in `origins` the endpoints that it names.
+
+    Raises `ConfigError` with the place.
+    """
     lines = _lines(name, file)
     first = next((line for line in lines if not _is_skipped(line[1])), None)
     if first is None:
@@ -120,9 +144,23 @@ def _read(name: str, file: BinaryIO, owners: Owners) -> Iterator[Owned]:
     for row in rows:
         try:
             target, owner = check_target(_target(row)), owners.of(row.account)
+            endpoint = None if row.endpoint is ... else _spelled(_text(_ENDPOINT, row.endpoint))
         except ConfigError as error:
             raise _wrong(name, row.number, str(error)) from None
+        if endpoint is not None:
+            origin = Origin(endpoint, name, row.number)
+            owners.check(owner, origin, origins.setdefault(owner, origin))
         yield owner, target
+
+
+@lru_cache
+def _spelled(endpoint: str) -> str:
+    """The endpoint as accounts have it. Raises `ConfigError`, in few words, whatever the list holds."""
+    try:
+        return check_endpoint(endpoint, allow_http=True)  # nothing is sent there for this
+    except ConfigError as error:
+        text = str(error) if len(str(error)) <= _LONG else f"endpoint {ascii(endpoint)[:80]} is not a URL"
+        raise ConfigError(printable(text)) from None
 
 
 def _target(row: Row) -> Target | ProjectLevel:
@@ -206,7 +244,7 @@ def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Row]:
         if not isinstance(entry, dict) or any(column not in entry for column in _COLUMNS):
             raise _wrong(name, number, f"has to be a JSON object with {' and '.join(_COLUMNS)}")
         project_id, group_id = (entry[column] for column in _COLUMNS)
-        yield Row(number, project_id, group_id, entry.get(_ACCOUNT), entry.get("level"))
+        yield Row(number, project_id, group_id, entry.get(_ACCOUNT), entry.get("level"), entry.get(_ENDPOINT, ...))
 
 
 def _csv(name: str, lines: Iterator[Line]) -> Iterator[Row]:

@@ -22,6 +22,7 @@ from sdrs_async.models import Call, Listing, ProjectLevel, Rate, Target, Verdict
 
 __all__ = [
     "PAGE",
+    "UNSEEN",
     "ErrorBody",
     "check_id",
     "check_target",
@@ -47,9 +48,9 @@ _RESERVED = frozenset({"batch", "failure-jobs"})
 # Nearly every id: it needs neither a closer look nor an encoding.
 _PLAIN_ID = re.compile(r"(?!(?i:batch|failure-jobs)$)[A-Za-z0-9_-]{1,64}", re.ASCII)
 _FORBIDDEN = re.compile(r"[/?#%\\; ]|\.\.")
-# Letters that leave no mark and that readers may drop, as far as `isprintable` lets them pass (Unicode's property
-# Default_Ignorable_Code_Point).
-_UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
+UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]")
+"""Letters that leave no mark and that readers may drop, as far as `isprintable` lets them pass (Unicode's property
+Default_Ignorable_Code_Point)."""
 _MAX_ID = 256
 _MAX_MESSAGE = 500
 
@@ -75,7 +76,7 @@ def _what_is_wrong(value: object) -> str | None:
         return "it is empty" if value == "" else "an id is text"
     if len(value) > _MAX_ID:
         return f"it is longer than {_MAX_ID} characters ({len(value):,})"
-    if not value.isprintable() or _UNSEEN.search(value):
+    if not value.isprintable() or UNSEEN.search(value):
         return "it holds a control or other invisible character"
     misleading = (wrong for reading in _readings(value) if (wrong := _leads_away(reading)))
     return next(misleading, None)

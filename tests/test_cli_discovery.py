@@ -147,6 +147,28 @@ async def test_the_project_level_of_listed_targets(tmp_path: Path, simulator: Si
     assert (document["targets"]["planned"], document["project_level"]["done"]) == (8, 2)
 
 
+async def test_the_results_of_a_project_level_are_targets(tmp_path: Path) -> None:
+    """What a run with `--project-level` left is done by the next one from its results, and asked about before."""
+    fault = Fault("status", status=503, route="delete_project_failures", times=1)
+    async with Simulator(projects=2, groups=2, faults=[fault]) as simulator:
+        results = tmp_path / "results.jsonl"
+        args = ["--all-projects", "--project-level", "--attempts", "1", "--results", str(results)]
+        assert (await found(tmp_path, simulator, *args)).code == 5
+        left = [line for line in results.read_text("utf-8").splitlines() if '"transient"' in line]
+        (tmp_path / "left").write_text("\n".join(left), "utf-8")
+        again = ["clean", "--endpoint", simulator.url, "--targets", str(tmp_path / "left")]
+        simulator.log.clear()
+        done = await run(*again, token=simulator.token)
+        assert (done.code, "add --yes" in done.stderr, simulator.log) == (2, True, [])
+        done = await run(*again, "--dry-run", token=simulator.token)
+        assert "0 protection groups in 2 projects, and of the project level of 2 projects at" in done.stdout
+        assert "warning" not in done.stderr
+        done = await run(*again, "--yes", "--json", str(tmp_path / "report.json"), token=simulator.token)
+        assert (done.code, routes(simulator)) == (0, {"delete_project_failures": 2}), done.stderr
+    document = report(tmp_path)
+    assert (document["targets"]["planned"], document["project_level"]["done"]) == (2, 2)
+
+
 async def test_the_help_does_not_promise_too_much() -> None:
     """The help of `--project-level` says that failed tasks inside groups are another matter."""
     done = await run("clean", "--help", environ={"COLUMNS": "200"})

@@ -198,18 +198,118 @@ async def test_what_a_run_left_goes_back_to_the_account_it_came_from(twins: Twin
     """The failed lines of a results file are the targets of the next run, and nobody else is even signed in to."""
     busy = twins.clone.targets[0]
     assert busy in twins.prod.targets
-    async with Simulator(projects=2, groups=5, faults=[Fault("status", status=503, only=[busy[1]])]) as failing:
+    fault = Fault("status", status=503, only=[busy[1]], times=1)
+    async with Simulator(projects=2, groups=5, faults=[fault]) as failing:
         first = await twins.run("clean", *twins.fleet(clone=failing.url), "--attempts", "1", *twins.report)
-    assert first.code == 5, first.stderr
-    (left,) = [line for line in twins.results() if line["verdict"] != "deleted"]
-    assert (left["account"], left["project_id"], left["server_group_id"]) == ("clone", *busy)
-    path = twins.folder / "left.jsonl"
-    path.write_text(json.dumps(left), "utf-8")
+        assert first.code == 5, first.stderr
+        (left,) = [line for line in twins.results() if line["verdict"] != "deleted"]
+        assert (left["account"], left["project_id"], left["server_group_id"]) == ("clone", *busy)
+        path = twins.folder / "left.jsonl"
+        path.write_text(json.dumps(left), "utf-8")
+        twins.prod.log.clear()
+        failing.log.clear()
+        again = await twins.run("clean", *twins.fleet(clone=failing.url), "--targets", str(path), *twins.report)
+        assert again.code == 0, again.stderr
+        assert (deleted(failing), twins.prod.log) == ([busy], [])
+        assert "prod" not in again.stderr
+
+
+# ---- by results of another endpoint
+
+
+async def test_results_lines_name_the_endpoint(twins: Twins) -> None:
+    """Spelled in one way, of each account its own."""
+    done = await twins.run(
+        "clean", *twins.fleet(prod=twins.prod.url.upper().replace("HTTP", "http") + "/v1/"), *twins.report
+    )
+    assert done.code == 0, done.stderr
+    places = Counter((line["account"], line["endpoint"]) for line in twins.results())
+    assert places == {("prod", twins.prod.url): 6, ("clone", twins.clone.url): 10}
+
+
+REFUSED = [["clean", "--yes"], ["clean", "--dry-run"], ["plan"]]
+
+
+async def test_results_of_the_same_variable_at_another_endpoint_are_refused(twins: Twins) -> None:
+    """`OS_TOKEN` is what every token is called: its results of the cloud are no targets at the clone."""
+    results = str(twins.folder / "results.jsonl")
+    at_prod = ["--endpoint", twins.prod.url, "--iam-endpoint", twins.prod.url]
+    done = await run("clean", *at_prod, "--all-projects", *twins.report, token=twins.prod.token)
+    assert done.code == 0, done.stderr
     twins.prod.log.clear()
-    again = await twins.run("clean", *twins.fleet(), "--targets", str(path), *twins.report)
-    assert again.code == 0, again.stderr
-    assert (deleted(twins.clone), twins.prod.log) == ([busy], [])
-    assert "prod" not in again.stderr
+    for command in REFUSED:
+        done = await run(*command, "--targets", results, "--endpoint", twins.clone.url, token=twins.clone.token)
+        assert (done.code, done.stdout) == (2, "")
+        place = f"account OS_TOKEN at {twins.prod.url}, and in this run that account is at {twins.clone.url}"
+        assert f"{results}, line 1: is a target of {place}" in done.stderr
+    assert (twins.prod.log, twins.clone.log) == ([], [])
+    done = await run("clean", "--yes", "--targets", results, *at_prod, token=twins.prod.token)
+    assert (done.code, len(deleted(twins.prod))) == (0, 6), done.stderr
+
+
+def _cloud(twins: Twins, cloud: Simulator, **wrong: str) -> dict[str, str]:
+    """A cloud whose catalog names its endpoint; the variable that leads to it."""
+    env = cloud.environment
+    values = {"user": "OS_USERNAME", "password": "OS_PASSWORD", "domain": "OS_USER_DOMAIN_NAME", "url": "OS_AUTH_URL"}
+    known = {name: env[variable] for name, variable in values.items()} | wrong
+    (twins.folder / "clouds.yaml").write_text(CLOUDS_YAML.format(**known), "utf-8")
+    return {"OS_CLIENT_CONFIG_FILE": str(twins.folder / "clouds.yaml")}
+
+
+def _add(path: str, line: dict[str, str], target: tuple[str, str]) -> None:
+    """One more line for a list."""
+    with Path(path).open("a", encoding="utf-8") as file:
+        file.write(f"\n{json.dumps(line | {'project_id': target[0], 'server_group_id': target[1]})}")
+
+
+THIRD = '[accounts.third]\ncredential = { os_cloud = "third" }\n'
+
+
+async def test_an_endpoint_that_the_catalog_names_is_compared_before_anything_is_deleted(twins: Twins) -> None:
+    """The cloud was moved to another endpoint meanwhile: nothing of the list is sent, of no account."""
+    one, two, *_ = twins.prod.targets
+    flags = [*twins.fleet(THIRD), *twins.lines(("prod", one))]
+    _add(flags[-1], {"account": "third", "endpoint": twins.prod.url}, two)
+    for command in (["clean", "--yes"], ["plan"]):
+        done = await twins.run(*command, *flags, **_cloud(twins, twins.clone))
+        assert (done.code, done.stdout) == (2, ""), done.stderr
+        assert f"line 2: is a target of account third at {twins.prod.url}, and in this run" in done.stderr
+        assert [twins.prod.log, deleted(twins.clone)] == [[], []]
+    done = await twins.run("clean", "--yes", *flags, **_cloud(twins, twins.prod))
+    assert (done.code, sorted(deleted(twins.prod))) == (0, sorted([one, two])), done.stderr
+
+
+async def test_an_endpoint_that_is_known_is_compared_before_anybody_signs_in(twins: Twins) -> None:
+    """The line of one account is wrong: nothing goes out to learn where the others are."""
+    one, two, *_ = twins.prod.targets
+    flags = [*twins.fleet(THIRD), *twins.lines(("third", one))]
+    _add(flags[-1], {"account": "prod", "endpoint": twins.clone.url}, two)
+    for command in REFUSED:
+        done = await twins.run(*command, *flags, **_cloud(twins, twins.clone))
+        assert (done.code, done.stdout) == (2, "")
+        assert f"line 2: is a target of account prod at {twins.clone.url}, and in this run" in done.stderr
+    assert (twins.prod.log, twins.clone.log) == ([], [])
+
+
+async def test_the_endpoint_of_an_account_that_cannot_sign_in_is_handed_on(twins: Twins) -> None:
+    """Its lines are skipped, and the results of this run still say where they came from."""
+    one, two, *_ = twins.prod.targets
+    flags = [*twins.fleet(THIRD), *twins.lines(("prod", one), ("third", one))]
+    _add(flags[-1], {"account": "third", "endpoint": twins.prod.url}, two)
+    environ = _cloud(twins, twins.prod, password="wrong-password")
+    done = await twins.run("clean", *flags, *twins.report, **environ)
+    assert done.code == 1, done.stderr
+    assert [(line["account"], line["endpoint"]) for line in twins.results()] == [
+        ("prod", twins.prod.url), ("third", twins.prod.url), ("third", twins.prod.url),
+    ]  # fmt: skip
+    # Where nothing has named it, there is no such key, and the lines are targets all the same.
+    flags = [*twins.fleet(THIRD), *twins.lines(("prod", one), ("third", one))]
+    assert (await twins.run("clean", *flags, *twins.report, **environ)).code == 1
+    assert [line.get("endpoint") for line in twins.results()] == [twins.prod.url, None]
+    assert "endpoint" not in twins.results()[1]
+    results = ["--targets", str(twins.folder / "results.jsonl")]
+    done = await twins.run("clean", *twins.fleet(THIRD), *results, "--yes", **_cloud(twins, twins.prod))
+    assert done.code == 0, done.stderr
 
 
 async def test_lines_of_another_account_are_refused_before_anything_is_sent(twins: Twins) -> None:

@@ -46,7 +46,7 @@ def test_files_are_private_from_their_first_byte_on(tmp_path: Path) -> None:
     with outputs.opened() as files:
         assert [mode(path) for path in tmp_path.iterdir()] == [0o600] * 3
         assert files.results is not None
-        files.results.begin()
+        files.results.begin({})
         for document in files.documents.values():
             document.save(lambda file: print("x", file=file))
     assert {path.name: mode(path) for path in tmp_path.iterdir()} == {"j": 0o600, "r": 0o600, "h": 0o600}
@@ -107,7 +107,7 @@ def test_results_that_are_begun_are_those_of_this_run(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("old\n", "utf-8")
     with Outputs(results=str(tmp_path / "results")).opened() as files:
         assert files.results is not None
-        files.results.begin()
+        files.results.begin({})
     assert texts(tmp_path) == {"results": ""}
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
 import sys
 from collections.abc import Mapping
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -131,6 +133,77 @@ def test_bad_input_is_one_error_with_its_place(tmp_path: Path, content: str | by
     assert len(text) < len(source) + 400
 
 
+# Blanks and line ends of any list, and what `str.strip` takes for such.
+BLANKS = ["", " ", "\t", " \t ", "\r"]
+UNSEEN = ["\u00a0", "\u2003", "\u3000", "\u200b", "\ufeff", "\x0b", "\x0c", "\x1c", "\x1f", "\x85", "\u2028", "\u3164"]
+PLACES = [
+    ("# all\n{0}%s/%s", 2),
+    ("%s/%s{0}", 1),
+    ("# all\n%s{0}/%s", 2),
+    ("project_id,server_group_id\n{0}%s,%s", 2),
+    ("project_id,server_group_id\n%s,{0}%s", 2),
+    ("project_id,server_group_id\n%s,%s {0} ", 2),
+    ('project_id,server_group_id\n%s,"{0}%s"', 2),
+    ("project_id,server_group_id,account\n%s,%s,OS_TOKEN{0}", 2),
+    ("project_id,server_group_id,account\n%s,%s,{0}", 2),
+    ("%s/%s\n{0}", 2),
+    ("%s/%s\n{0}# not a comment", 2),
+    ('{{"project_id": "%s", "server_group_id": "%s{0}"}}', 1),
+    ('{{"project_id": "{0}%s", "server_group_id": "%s"}}', 1),
+    ('{{"account": "OS_TOKEN{0}", "project_id": "%s", "server_group_id": "%s"}}', 1),
+    ('{{"project_id": "%s", "server_group_id": "%s"}}{0}', 1),
+]
+
+
+@pytest.mark.parametrize(("form", "line"), PLACES)
+def test_what_is_not_seen_around_an_id_is_refused(tmp_path: Path, form: str, line: int) -> None:
+    """Without it, the id would be another one than the list has: it is never dropped, in no form of a list."""
+    for unseen in UNSEEN:
+        # JSON has control characters as escapes only.
+        spelled = json.dumps(unseen)[1:-1] if form.endswith('"}}') else unseen
+        source = _write(tmp_path, form.format(spelled) % (P1, G1))
+        with pytest.raises(ConfigError) as caught:
+            spool(source)
+        assert str(caught.value).startswith(f"{source}, line {line}: "), ascii(unseen)
+        assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("blank", BLANKS, ids=ascii)
+@pytest.mark.parametrize(
+    "form",
+    [
+        "{0}%s/%s{0}\n{0}",
+        "{0}# all{0}\n{0}project_id{0},{0}server_group_id,account{0}\n%s{0},{0}%s{0},{0}\n",
+        '{0}{{"project_id": "%s",{0}"server_group_id": "%s"}}{0}\n',
+    ],
+)
+def test_blanks_around_an_id_do_not_count(tmp_path: Path, form: str, blank: str) -> None:
+    """Spaces and tabs between what a list holds are no part of it."""
+    if form.startswith("{0}#") and blank == "\r":
+        form = form.replace("{0},{0}", ",").replace("{0}project", "project")  # within a row it would end it
+    with spool(_write(tmp_path, form.format(blank) % (P1, G1))) as spooled:
+        assert _content(spooled) == {P1: [G1]}
+
+
+@pytest.mark.parametrize("column", ["project_id", "server_group_id", "account"])
+def test_a_column_that_only_looks_like_one_of_a_list_is_refused(tmp_path: Path, column: str) -> None:
+    """An account that is taken for some column of no meaning would let the lines of all accounts pass."""
+    header = "name,project_id,server_group_id,account"
+    spellings = [(f"{column}{one}", f" {one} {column}", f"{column[:3]}{one}{column[3:]}") for one in UNSEEN]
+    for wrong in chain.from_iterable(spellings):
+        source = _write(tmp_path, f"{header.replace(column, wrong)}\nn,{P1},{G1},prod\n")
+        with pytest.raises(ConfigError, match=rf"line 1: the CSV header has a column .*looks like {column}") as caught:
+            spool(source)
+        assert str(caught.value).isprintable()
+
+
+def test_other_columns_may_be_called_anything(tmp_path: Path) -> None:
+    """What a list holds beside its targets is nobody's business."""
+    header = 'a\u00a0b,project_id,"account\u200b name",server_group_id,"my account",\u200b'
+    with spool(_write(tmp_path, f"{header}\n1\u00a0,{P1},prod,{G1},x,\u2003")) as spooled:
+        assert _content(spooled) == {P1: [G1]}
+
+
 def test_the_file_is_read_to_its_end(tmp_path: Path) -> None:
     """An error in the last of many lines is found: nothing is handed out before."""
     lines = [f"{P1}/{number}" for number in range(5000)]
@@ -200,6 +273,37 @@ def test_a_project_level_comes_before_the_groups_of_its_project(tmp_path: Path) 
         assert (spooled.count, spooled.levels, spooled.projects) == (3, 2, 2)
         assert spooled.first_projects() == {"OS_TOKEN": [P1]}
         assert _content(spooled) == {P1: [ProjectLevel(P1), G1, G2], P2: [ProjectLevel(P2), G3]}
+
+
+LEVEL = f'{{"project_id": "{P1}", "server_group_id": %s, "level": "%s"}}\n'
+
+
+def test_a_results_line_of_a_project_level_is_that_level(tmp_path: Path) -> None:
+    """Without a group it stands for the project's own level, once, beside lines of groups."""
+    lines = [LEVEL % ("null", "project"), LEVEL % (f'"{G1}"', "group"), LEVEL % ("null", "project")]
+    with spool(_write(tmp_path, "".join(lines))) as spooled:
+        assert (spooled.count, spooled.levels, spooled.projects, spooled.duplicates) == (1, 1, 1, 1)
+        assert _content(spooled) == {P1: [ProjectLevel(P1), G1]}
+    with spool(_write(tmp_path, lines[0] + f'{{"project_id": "{P2}", "server_group_id": "{G3}"}}')) as spooled:
+        assert _content(spooled) == {P1: [ProjectLevel(P1)], P2: [G3]}
+
+
+@pytest.mark.parametrize(
+    ("group", "level", "message"),
+    [
+        ("null", "group", "server_group_id has to be a text, not null"),
+        ("null", "Project", "server_group_id has to be a text, not null"),
+        ('""', "project", "level is project, but a server_group_id is named too"),
+        (f'"{G1}"', "project", "level is project, but a server_group_id is named too"),
+    ],
+)
+def test_a_level_that_contradicts_its_line_is_refused(tmp_path: Path, group: str, level: str, message: str) -> None:
+    """A call for the whole project is made of nothing but a line that says so and names no group."""
+    source = _write(tmp_path, LEVEL % ("null", "project") + LEVEL % (group, level))
+    with pytest.raises(ConfigError, match=f"line 2: {message}"):
+        spool(source)
+    with pytest.raises(ConfigError, match="project_id 'batch' is refused"):
+        spool(_write(tmp_path, (LEVEL % ("null", "project")).replace(P1, "batch")))
 
 
 # ---- several accounts
@@ -321,6 +425,86 @@ def test_a_line_of_another_account_is_refused(
     assert str(caught.value).startswith(f"{source}, line {line}: ")
     assert message in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+# ---- endpoints
+
+HERE, THERE = "https://sdrs.eu-de.example.com", "https://sdrs.eu-nl.example.com:8443/gate"
+AT_HERE = Owners(("OS_TOKEN",), endpoints={"OS_TOKEN": HERE})
+OF_TWO = Owners(("prod", "the clone"), fleet=True, endpoints={"prod": HERE})
+
+
+def _at(endpoint: object, account: str = "OS_TOKEN", group: str = G1) -> str:
+    line = {"account": account, "project_id": P1, "server_group_id": group, "endpoint": endpoint}
+    return f"{json.dumps(line)}\n"
+
+
+@pytest.mark.parametrize("spelled", [HERE, f"{HERE.upper().replace('HTTPS', 'https')}:443/", f"{HERE}/v1/{P1}"])
+def test_a_line_of_the_endpoint_of_this_run_is_taken(tmp_path: Path, spelled: str) -> None:
+    """However its URL is spelled, and beside lines that name none; also where it is known only after the sign-in."""
+    content = _at(HERE) + _at(spelled, group=G2) + LINE % '"OS_TOKEN"'
+    for owners in (AT_HERE, ONE):
+        with spool(_write(tmp_path, content), owners) as spooled:
+            spooled.unite({"OS_TOKEN": HERE})
+            assert (spooled.count, spooled.duplicates) == (2, 1)
+
+
+def test_a_csv_has_no_column_for_the_endpoint(tmp_path: Path) -> None:
+    """It is one of the others that have no meaning."""
+    with spool(_write(tmp_path, f"project_id,server_group_id,endpoint\n{P1},{G1},{THERE}"), AT_HERE) as spooled:
+        assert spooled.count == 1
+
+
+@pytest.mark.parametrize(
+    ("owners", "content", "line", "message"),
+    [
+        (AT_HERE, _at(THERE), 1, f"account OS_TOKEN at {THERE}, and in this run that account is at {HERE}, where"),
+        (AT_HERE, _at(HERE) + _at(THERE), 2, f"in this run that account is at {HERE}"),
+        (AT_HERE, LINE % '""' + "\n" + _at(THERE, ""), 2, f"account OS_TOKEN at {THERE}"),
+        (AT_HERE, _at("http://sdrs.eu-de.example.com"), 1, "account OS_TOKEN at http://sdrs.eu-de.example.com,"),
+        (OF_TWO, _at(THERE, "the clone") + _at(THERE, "prod"), 2, f"account prod at {THERE}"),
+        (OF_TWO, _at(THERE, "the clone") + _at(HERE, "prod") + _at(HERE, "the clone"), 3, f"but line 1 at {THERE}"),
+        (ONE, _at(THERE) + _at(HERE), 2, f"account OS_TOKEN at {HERE}, but line 1 at {THERE}: "),
+        (AT_HERE, _at(None), 1, "endpoint has to be a text, not null"),
+        (AT_HERE, _at(7), 1, "endpoint has to be a text, not 7"),
+        (AT_HERE, _at([HERE]), 1, 'endpoint has to be a text, not ["https'),
+        (AT_HERE, _at("\ud800"), 1, "endpoint has to be a text"),
+        (AT_HERE, _at(""), 1, "endpoint '' is not a URL"),
+        (AT_HERE, _at(f"{HERE}\u200b"), 1, "is not a URL like"),
+        (AT_HERE, _at(f" {HERE}"), 1, "is not a URL like"),
+        (AT_HERE, _at("https://\u2100\u202e/"), 1, "is not a URL"),
+        (AT_HERE, _at("https://" + "x" * 1000), 1, "is not a URL"),
+        (AT_HERE, _at(f"{THERE}/{'x' * 1000}"), 1, f"account OS_TOKEN at {THERE}"),
+        (ONE, _at(THERE) + _at(f"{THERE}/{'x' * 1000}"), 2, f"account OS_TOKEN at {THERE}"),
+        (AT_HERE, _at("https://user:secret@host"), 1, "no user, query or fragment in it"),
+    ],
+)
+def test_a_line_of_another_endpoint_is_refused(
+    tmp_path: Path, owners: Owners, content: str, line: int, message: str
+) -> None:
+    """With its place: the same ids are other groups there, and the name of the account does not tell."""
+    source = _write(tmp_path, content)
+    with pytest.raises(ConfigError) as caught:
+        spool(source, owners)
+    text = str(caught.value)
+    assert text.startswith(f"{source}, line {line}: ")
+    assert message in text
+    assert text.isprintable()
+    assert "secret" not in text
+    assert len(text) < len(source) + 400
+
+
+def test_an_endpoint_that_is_known_late_is_compared_then(tmp_path: Path) -> None:
+    """Once the sign-in has named it, and with the place of the line, which nobody has kept but the list."""
+    source = _write(tmp_path, LINE % '""' + "\n" + _at(THERE) + _at(THERE, group=G2))
+    with spool(source) as spooled:
+        with pytest.raises(ConfigError, match=f"line 2: is a target of account OS_TOKEN at {THERE}, and in this run"):
+            spooled.unite({"OS_TOKEN": HERE})
+        assert spooled.endpoints() == {"OS_TOKEN": THERE}
+    with spool(source) as spooled:
+        spooled.unite({"OS_TOKEN": THERE})
+    with spool(source) as spooled:
+        spooled.unite({})
 
 
 def test_the_sources_are_a_mapping(tmp_path: Path) -> None:

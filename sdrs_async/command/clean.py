@@ -119,7 +119,7 @@ def clean(
         if dry_run:
             planning = Planning(connection, selections, title="Dry run: nothing was deleted.", quiet=quiet)
             raise typer.Exit(anyio.run(planning.run))
-        asking = not yes and (spooled is None or bool(spooled.count))
+        asking = not yes and (spooled is None or bool(spooled.projects))
         if asking:
             _need_terminal()
         job = Cleanup(connection, selections if spooled is None else spooled, outputs, asking=asking, quiet=quiet)
@@ -143,9 +143,10 @@ def listed(selected: Wanted, connection: Connection) -> Spool:
     Read to its end, and nothing is sent. Raises `ConfigError`.
     """
     source = selected.targets or ""
-    owners = Owners(tuple(one.name for one in connection.pending), connection.fleet_file)
+    names = tuple(one.name for one in connection.pending)
+    owners = Owners(names, connection.fleet_file, connection.endpoints())
     spooled = spool(source, owners, project_level=selected.project_level)
-    if not spooled.count:
+    if not spooled.projects:
         say(f"warning: {'stdin' if source == STDOUT else source} names no protection group: nothing to do")
     return spooled
 

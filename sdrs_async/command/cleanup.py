@@ -149,7 +149,7 @@ class Cleanup:
             if self._ending.error is not None:
                 self._note(self._ending.error)
             with self._ending.noting():
-                self._records.begin()
+                self._records.begin({})
             self._write(self._wanted if isinstance(self._wanted, Spool) else None)
 
     def _warn_of_nothing(self) -> None:
@@ -170,7 +170,7 @@ class Cleanup:
     ) -> None:
         """Delete and write the files. `spooled`: all there is, if that is known; `report`: the one to go on with."""
         outlook = None if spooled is None else self._outlook(self._floors(spooled, ready, report))
-        self._records.begin()
+        self._records.begin(_endpoints(ready, spooled))
         try:
             async with anyio.create_task_group() as tasks:
                 try:
@@ -273,6 +273,12 @@ class Cleanup:
             project = one.account, one.project_id
             report.add_unsettled(*project, one.groups - self._seen[*project, False])
             report.add_unsettled(*project, one.project_level - self._seen[*project, True], project_level=True)
+
+
+def _endpoints(ready: Connected, spooled: Spool | None) -> dict[str, str]:
+    """Of an account that could not sign in, the one that its list names, so that the next run can still compare it."""
+    named = {} if spooled is None else spooled.endpoints()
+    return named | {account.name: account.endpoint for account in ready.accounts}
 
 
 def _by_account(spooled: Spool, ready: Connected) -> Selected:

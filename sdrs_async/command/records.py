@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from signal import Signals
 from typing import TextIO
@@ -29,12 +29,15 @@ class Records:
         self._fleet_file = fleet_file
         self._writers = {"--json": self._write_json, "--html": self._write_html}
 
-    def begin(self) -> None:
-        """Something is about to be deleted. Raises what shows now already that there would be no record of it."""
+    def begin(self, endpoints: Mapping[str, str]) -> None:
+        """Something is about to be deleted at these endpoints, which are by the accounts' names.
+
+        Raises what shows now already that there would be no record of it.
+        """
         if any(flag == "--html" for flag, _ in self._given):
             html.render(Report())  # loads all that a page takes, while there is a descriptor for it
         if self._results is not None:
-            self._results.begin()
+            self._results.begin(endpoints)
 
     async def take(self, outcome: Outcome) -> list[SdrsError]:
         """Record a target that has settled; what went wrong with that."""

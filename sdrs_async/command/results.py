@@ -8,7 +8,7 @@ import select
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from types import TracebackType
@@ -28,15 +28,16 @@ STDOUT = "-"
 
 
 class ResultsFile:
-    """One JSON line per target as it settles: the report's failure fields, `elapsed_s` and `finished_at`.
+    """One JSON line per target as it settles: the report's failure fields, `endpoint`, `elapsed_s` and `finished_at`.
 
-    It is opened at once, and emptied by `begin`; without that, what was there stays, and nothing new does. Raises
-    `ConfigError`.
+    It is opened at once, and emptied by `begin`; without that, what was there stays, and nothing new does. `endpoint`
+    is not there where nothing has named it. Raises `ConfigError`.
     """
 
     def __init__(self, path: str) -> None:
         self._on_stdout = path == STDOUT
         self._path = "stdout" if self._on_stdout else path
+        self._endpoints: Mapping[str, str] = {}
         self._to_remove = not (self._on_stdout or os.path.exists(path))
         try:
             self._file = sys.stdout if self._on_stdout else _opened(path)
@@ -59,8 +60,9 @@ class ResultsFile:
             with suppress(OSError):
                 os.unlink(os.path.realpath(self._path))
 
-    def begin(self) -> None:
-        """From now on it is the file of this run. Raises `ConfigError`."""
+    def begin(self, endpoints: Mapping[str, str]) -> None:
+        """From now on it is the file of this run, whose accounts are there, by their names. Raises `ConfigError`."""
+        self._endpoints = endpoints
         self._to_remove = False
         try:
             if not (self._on_stdout or self._may_wait):
@@ -86,7 +88,13 @@ class ResultsFile:
         if outcome.verdict is Verdict.UNSETTLED:
             return
         finished = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        line = {**failure_line(outcome), "elapsed_s": round(outcome.elapsed, 6), "finished_at": finished}
+        endpoint = self._endpoints.get(outcome.account)
+        line = {
+            **failure_line(outcome),
+            **({} if endpoint is None else {"endpoint": endpoint}),
+            "elapsed_s": round(outcome.elapsed, 6),
+            "finished_at": finished,
+        }
         text = f"{json.dumps(line)}\n"
         try:
             # JSON is ASCII here, so that letters are bytes: more of them at once would block the event loop.

@@ -11,8 +11,9 @@ from typing import NamedTuple, Self
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import ProjectLevel, Target
+from sdrs_async.render.wording import printable
 
-__all__ = ["BATCH", "Extent", "Owned", "Spool"]
+__all__ = ["BATCH", "Extent", "Origin", "Owned", "Spool"]
 
 BATCH = 1000
 """How many targets are best stored at a time."""
@@ -47,15 +48,42 @@ class Extent(NamedTuple):
     project_level: bool
 
 
+class Origin(NamedTuple):
+    """The endpoint that a line of a list names for its account, and where that line is."""
+
+    endpoint: str
+    source: str
+    line: int
+
+    def check(self, account: str, endpoint: str) -> None:
+        """Raise `ConfigError` unless the account is at this endpoint: elsewhere the same ids may be other groups."""
+        if endpoint != self.endpoint:
+            raise ConfigError(
+                f"{self._of(account)}, and in this run that account is at {endpoint}, where the same ids may be "
+                "others: run with the endpoint that the list came from, or remove endpoint from it"
+            )
+
+    def check_same(self, account: str, other: Origin) -> None:
+        """Raise `ConfigError` when an earlier line of the list names another endpoint for the account."""
+        if other.endpoint != self.endpoint:
+            raise ConfigError(
+                f"{self._of(account)}, but line {other.line} at {other.endpoint:.100}: make a list for each endpoint"
+            )
+
+    def _of(self, account: str) -> str:
+        return f"{self.source}, line {self.line}: is a target of account {printable(account)} at {self.endpoint:.100}"
+
+
 class Spool:
     """Distinct targets in a temporary database on disk, which is gone when this is closed or the process ends.
 
     `count` groups and `levels` project levels of `projects`. The same project id with two accounts is two projects,
     since their endpoints may be two clouds; `unite` knows the endpoints. Accounts are in the order of `accounts`, then
-    in that in which they bring targets.
+    in that in which they bring targets. `origins`: by the accounts' names, where a list says that they are.
     """
 
     def __init__(self, accounts: Iterable[str] = ()) -> None:
+        self.origins: dict[str, Origin] = {}
         self.count = 0
         self.levels = 0
         self.projects = 0
@@ -125,8 +153,10 @@ class Spool:
         """Of accounts at one endpoint, the first keeps what several of them have; the others' are `duplicates`.
 
         `endpoints`: by the names of the accounts; one that is not in it shares with none. To be called once, after
-        `seal`. Raises `ConfigError` when the disk is full.
+        `seal`. Raises `ConfigError` when the disk is full, and for an account that is not where its list says.
         """
+        for name, origin in self.origins.items():
+            origin.check(name, endpoints.get(name, origin.endpoint))
         places = [(self._numbers[name], place) for name, place in endpoints.items() if name in self._numbers]
         pairs = [(own, other) for own, place in places for other, same in places if same == place and other < own]
         if not pairs:
@@ -141,6 +171,10 @@ class Spool:
         self.count -= groups
         self.levels -= levels
         self.duplicates += groups + levels
+
+    def endpoints(self) -> dict[str, str]:
+        """Where the list says that accounts are, by the names of those of which it says that."""
+        return {name: origin.endpoint for name, origin in self.origins.items()}
 
     def accounts(self) -> list[str]:
         """The names of those that have targets here, in order."""

@@ -2,7 +2,9 @@
 
 Three forms, told apart by the first line that is neither empty nor a comment: CSV with a header that names
 `project_id` and `server_group_id`, JSON Lines with these two keys, or plain lines of `project/group`. The first two may
-name the account of each target, as a results file does: the same id may be another project with another account.
+name the account of each target, as a results file does: the same id may be another project with another account. So it
+may at another endpoint, which a JSON line may name, too. A JSON line with the level `project` and null for the group is
+a project's own level.
 """
 
 from __future__ import annotations
@@ -11,36 +13,57 @@ import codecs
 import csv
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import lru_cache
 from itertools import chain
+from types import MappingProxyType
 from typing import BinaryIO, NamedTuple
 
-from sdrs_async.command.spool import Owned, Spool
+from sdrs_async.command.spool import Origin, Owned, Spool
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Target
+from sdrs_async.models import ProjectLevel, Target
 from sdrs_async.render.wording import printable
-from sdrs_async.wire import check_target
+from sdrs_async.sites import check_endpoint
+from sdrs_async.wire import UNSEEN, check_target
 
 __all__ = ["Owners", "spool"]
 
 _MAX_LINE = 128 * 1024
 _SHOWN = 5
+_LONG = 250
 _COLUMNS = ("project_id", "server_group_id")
 _FORMS = "a CSV header with project_id and server_group_id, JSON Lines with these keys, or lines of project/group"
 
 _ACCOUNT = "account"
+_ENDPOINT = "endpoint"
+_BLANKS = " \t\r\n"
+"""What does not count around an id. More, such as a no-break space, may be a part of it, and would be missed."""
 
 Line = tuple[int, str]
-Row = tuple[int, object, object, object]
-"""The number of a line, and what it says of account, project and group."""
+
+
+class Row(NamedTuple):
+    """The number of a line, and what it says of a target, whatever that is."""
+
+    number: int
+    project_id: object
+    group_id: object
+    account: object = None
+    level: object = None
+    endpoint: object = ...
+    """`...` where it says nothing of that."""
 
 
 class Owners(NamedTuple):
-    """Whose targets a list may hold: the `names` of the accounts of a run. `fleet`: they come from a fleet file."""
+    """Whose targets a list may hold: the `names` of the accounts of a run. `fleet`: they come from a fleet file.
+
+    `endpoints`: by the name, where that is known before anything is sent.
+    """
 
     names: tuple[str, ...]
     fleet: bool = False
+    endpoints: Mapping[str, str] = MappingProxyType({})
 
     def of(self, account: object) -> str:
         """The account that a line names, the only one where it names none. Raises `ConfigError` for any other."""
@@ -58,6 +81,15 @@ class Owners(NamedTuple):
             f"use the fleet file that the list came from (--fleet), or remove {_ACCOUNT} from it"
         )
 
+    def check(self, account: str, origin: Origin, earlier: Origin) -> None:
+        """Raise `ConfigError`, with the place, for a line of another endpoint than that of its account.
+
+        `earlier`: what the first line of the account that names an endpoint says.
+        """
+        if account in self.endpoints:
+            origin.check(account, self.endpoints[account])
+        origin.check_same(account, earlier)
+
     def __str__(self) -> str:
         shown = ", ".join(printable(name) for name in self.names[:_SHOWN])
         return f"{shown} and {len(self.names) - _SHOWN} more" if len(self.names) > _SHOWN else shown
@@ -71,7 +103,7 @@ def spool(source: str, owners: Owners, *, project_level: bool = False) -> Spool:
     result = Spool(owners.names)
     try:
         with _opened(source) as (name, file):
-            result.fill(_read(name, file, owners), project_level=project_level)
+            result.fill(_read(name, file, owners, result.origins), project_level=project_level)
     except BaseException:
         result.close()
         raise
@@ -98,22 +130,47 @@ def _opened(source: str) -> Iterator[tuple[str, BinaryIO]]:
 # ---- lines
 
 
-def _read(name: str, file: BinaryIO, owners: Owners) -> Iterator[Owned]:
-    """Every target of the file with its account, checked. Raises `ConfigError` with the place."""
+def _read(name: str, file: BinaryIO, owners: Owners, origins: dict[str, Origin]) -> Iterator[Owned]:
+    """Every target of the file with its account, checked, and in `origins` the endpoints that it names.
+
+    Raises `ConfigError` with the place.
+    """
     lines = _lines(name, file)
     first = next((line for line in lines if not _is_skipped(line[1])), None)
     if first is None:
         return
     number, text = first
     rows = _form_of(name, number, text)(name, chain([first], lines))
-    for number, account, project_id, group_id in rows:
+    for row in rows:
         try:
-            target = Target(_text("project_id", project_id), _text("server_group_id", group_id))
-            check_target(target)
-            owner = owners.of(account)
+            target, owner = check_target(_target(row)), owners.of(row.account)
+            endpoint = None if row.endpoint is ... else _spelled(_text(_ENDPOINT, row.endpoint))
         except ConfigError as error:
-            raise _wrong(name, number, str(error)) from None
+            raise _wrong(name, row.number, str(error)) from None
+        if endpoint is not None:
+            origin = Origin(endpoint, name, row.number)
+            owners.check(owner, origin, origins.setdefault(owner, origin))
         yield owner, target
+
+
+@lru_cache
+def _spelled(endpoint: str) -> str:
+    """The endpoint as accounts have it. Raises `ConfigError`, in few words, whatever the list holds."""
+    try:
+        return check_endpoint(endpoint, allow_http=True)  # nothing is sent there for this
+    except ConfigError as error:
+        text = str(error) if len(str(error)) <= _LONG else f"endpoint {ascii(endpoint)[:80]} is not a URL"
+        raise ConfigError(printable(text)) from None
+
+
+def _target(row: Row) -> Target | ProjectLevel:
+    """A results line of a project's own level has no group, and says which level it is of."""
+    project_id = _text("project_id", row.project_id)
+    if row.level != "project":
+        return Target(project_id, _text("server_group_id", row.group_id))
+    if row.group_id is not None:
+        raise ConfigError("level is project, but a server_group_id is named too: one of the two is wrong")
+    return ProjectLevel(project_id)
 
 
 def _lines(name: str, file: BinaryIO) -> Iterator[Line]:
@@ -149,12 +206,12 @@ def _text(column: str, value: object) -> str:
 
 
 def _is_skipped(text: str) -> bool:
-    line = text.strip()
+    line = text.strip(_BLANKS)
     return not line or line.startswith("#")
 
 
 def _form_of(name: str, number: int, text: str) -> Callable[[str, Iterator[Line]], Iterator[Row]]:
-    line = text.strip()
+    line = text.strip(_BLANKS)
     if line.startswith("{"):
         return _json_lines
     if "," in line or any(column in line for column in _COLUMNS):
@@ -167,10 +224,10 @@ def _form_of(name: str, number: int, text: str) -> Callable[[str, Iterator[Line]
 def _plain(name: str, lines: Iterator[Line]) -> Iterator[Row]:
     for number, text in lines:
         if not _is_skipped(text):
-            project_id, slash, group_id = text.strip().partition("/")
+            project_id, slash, group_id = text.strip(_BLANKS).partition("/")
             if not slash:
                 raise _wrong(name, number, f"{ascii(project_id)[:80]} is not project/group")
-            yield number, None, project_id, group_id
+            yield Row(number, project_id, group_id)
 
 
 def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Row]:
@@ -178,7 +235,7 @@ def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Row]:
         if _is_skipped(text):
             continue
         try:
-            entry = json.loads(text.rstrip())
+            entry = json.loads(text.rstrip(_BLANKS))
         except json.JSONDecodeError as error:
             # Its own text would name a line too, the first of the one that it was given.
             raise _wrong(name, number, f"is not a JSON object: {error.msg} (column {error.colno})") from None
@@ -186,26 +243,36 @@ def _json_lines(name: str, lines: Iterator[Line]) -> Iterator[Row]:
             raise _wrong(name, number, f"is not a JSON object: {error}") from None
         if not isinstance(entry, dict) or any(column not in entry for column in _COLUMNS):
             raise _wrong(name, number, f"has to be a JSON object with {' and '.join(_COLUMNS)}")
-        yield number, entry.get(_ACCOUNT), entry["project_id"], entry["server_group_id"]
+        project_id, group_id = (entry[column] for column in _COLUMNS)
+        yield Row(number, project_id, group_id, entry.get(_ACCOUNT), entry.get("level"), entry.get(_ENDPOINT, ...))
 
 
 def _csv(name: str, lines: Iterator[Line]) -> Iterator[Row]:
     rows = _csv_rows(name, lines)
     number, header = next(rows)
-    columns = [cell.strip() for cell in header]
-    if any(columns.count(column) != 1 for column in _COLUMNS):
-        raise _wrong(
-            name, number, f"the CSV header has to name {' and '.join(_COLUMNS)} once each, it is {ascii(columns)[:200]}"
-        )
-    if columns.count(_ACCOUNT) > 1:
-        raise _wrong(name, number, f"the CSV header has to name {_ACCOUNT} once at most, it is {ascii(columns)[:200]}")
+    columns = [cell.strip(_BLANKS) for cell in header]
+    try:
+        _check_header(columns)
+    except ConfigError as error:
+        raise _wrong(name, number, f"the CSV header {error}") from None
     project, group = (columns.index(column) for column in _COLUMNS)
     owner = columns.index(_ACCOUNT) if _ACCOUNT in columns else None
     for number, row in rows:
         if len(row) != len(columns):
             raise _wrong(name, number, f"the number of columns is {len(row)}, in the header it is {len(columns)}")
-        account = None if owner is None else row[owner].strip()
-        yield number, account, row[project].strip(), row[group].strip()
+        cells = [cell.strip(_BLANKS) for cell in row]
+        yield Row(number, cells[project], cells[group], None if owner is None else cells[owner])
+
+
+def _check_header(columns: list[str]) -> None:
+    for column in columns:
+        seen = UNSEEN.sub("", "".join(filter(str.isprintable, column))).strip(_BLANKS)
+        if seen != column and seen in (*_COLUMNS, _ACCOUNT):
+            raise ConfigError(f"has a column {ascii(column)[:80]} that looks like {seen}: take out what is not seen")
+    if any(columns.count(column) != 1 for column in _COLUMNS):
+        raise ConfigError(f"has to name {' and '.join(_COLUMNS)} once each, it is {ascii(columns)[:200]}")
+    if columns.count(_ACCOUNT) > 1:
+        raise ConfigError(f"has to name {_ACCOUNT} once at most, it is {ascii(columns)[:200]}")
 
 
 def _csv_rows(name: str, lines: Iterator[Line]) -> Iterator[tuple[int, list[str]]]:

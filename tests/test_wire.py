@@ -211,6 +211,7 @@ def test_no_id_turns_into_another_call_in_a_server_that_folds_letters(
 @given(FOLDING | st.text(max_size=6) | NEAR, st.text(max_size=6) | NEAR)
 @example("\u00fc~+@:", "group.1")
 @example("e\u0301", "\u00e9")
+@example("{", "}")
 def test_a_web_server_reads_exactly_these_ids(project: str, group: str) -> None:
     """What aiohttp's own server takes from the path, and from the query of a list, are the ids that were handed in."""
     try:
@@ -230,9 +231,10 @@ async def _nothing(request: web.Request) -> web.Response:
 
 
 ROUTES = web.UrlDispatcher()
-ROUTES.add_delete("/v1/{project}/task-center/failure-jobs/{job}", _nothing)
-ROUTES.add_delete("/v1/{project}/task-center/{group}/failure-jobs/batch", _nothing)
-ROUTES.add_get("/v1/{project}/task-center/failure-jobs", _nothing)
+# A part without a pattern of its own takes no braces (aiohttp web_urldispatcher.py).
+ROUTES.add_delete("/v1/{project:[^/]+}/task-center/failure-jobs/{job:[^/]+}", _nothing)
+ROUTES.add_delete("/v1/{project:[^/]+}/task-center/{group:[^/]+}/failure-jobs/batch", _nothing)
+ROUTES.add_get("/v1/{project:[^/]+}/task-center/failure-jobs", _nothing)
 
 
 def test_the_message_of_a_refused_id_names_each_of_its_letters() -> None:

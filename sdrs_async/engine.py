@@ -86,7 +86,7 @@ class Engine:
         self.error: BaseException | None = None
         self.reading = True
         self.completed = False
-        self._sign_ins = SignIns(self.settlement, policy.timeout, self._spawn, self._wake)
+        self._sign_ins = SignIns(self.settlement, policy.timeout, self._spawn, self._wake, self._may_start)
         self._hand_over = accept
         self._policy = policy
         self._cap = fleet.cap or math.inf
@@ -327,6 +327,9 @@ class Engine:
 
     def _has_room(self) -> bool:
         return bool(self._idle) or self._workers < self._cap
+
+    def _may_start(self) -> bool:
+        return not (self._stopped or self.is_abandoned())
 
     def _take(self, now: float) -> Job | None:
         if self._paused or self._stopped or (self._host is not None and self.is_abandoned()):

@@ -21,18 +21,28 @@ Spawn = Callable[[Callable[[User], Coroutine[Any, Any, None]], User], None]
 _AT_ONCE = 4
 # Seconds for which any sign-in is used, so that one that is over at once cannot turn into an endless row of them.
 _LEAST = 1.0
+# Seconds until it is looked again whether another one may begin.
+_LATER = 0.05
 
 
 class SignIns:
     """The sign-ins of one run. `timeout`: seconds for each; `spawn`: starts a task of the run, from one of its tasks;
-    `signed`: called whenever one has ended.
+    `signed`: called whenever one has ended; `may`: whether another one may begin.
     """
 
-    def __init__(self, settlement: Settlement, timeout: float, spawn: Spawn, signed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settlement: Settlement,
+        timeout: float,
+        spawn: Spawn,
+        signed: Callable[[], None],
+        may: Callable[[], bool],
+    ) -> None:
         self._settlement = settlement
         self._timeout = timeout
         self._spawn = spawn
         self._signed = signed
+        self._may = may
 
     def start(self, lane: Lane) -> None:
         """Sign in to the project of a lane that is due, as soon as its user may."""
@@ -45,7 +55,9 @@ class SignIns:
     async def _sign_in_all(self, user: User) -> None:
         try:
             while user.unsigned:
-                if user.sign_ins.until > anyio.current_time():
+                if not self._may():
+                    await anyio.sleep(_LATER)
+                elif user.sign_ins.until > anyio.current_time():
                     await anyio.sleep_until(user.sign_ins.until)  # and look again: it may be longer by then
                 else:
                     await self._sign_in(user.unsigned.popleft())

@@ -30,7 +30,7 @@ from sdrs_async.models import Call, Reply, Target
 from sdrs_async.reading import sources
 from sdrs_async.session import driving
 from sdrs_async.simulator import Simulator
-from tests.engine_runs import DELETED, engine_of
+from tests.engine_runs import DELETED, Iam, Service, engine_of
 from tests.virtual_time import run_virtual
 
 FREE = Limits(None, None, None, None, 64)
@@ -324,5 +324,31 @@ def test_an_answer_at_the_moment_at_which_a_stream_is_left_starts_nothing() -> N
             wire[Target("p", "g0")].set_result(DELETED)
         assert list(wire) == [Target("p", "g0")]
         assert report.targets["done"] + report.targets["unsettled"] == 3
+
+    run_virtual(main())
+
+
+def test_no_sign_in_begins_while_the_cancelled_one_cleans_up() -> None:
+    """Those that wait for their turn at IAM wait on, until the block is left."""
+
+    async def main() -> None:
+        iam, loop, report = Iam(latency=1.0), asyncio.get_running_loop(), Report()
+        engine, user = engine_of(Service().send, report.add, FREE, sign_in=iam.sign_in)
+        run = Run(engine, report)
+
+        async def work() -> None:
+            async with driving(run, sources([(f"p{number}", "g") for number in range(40)], 100, user)):
+                try:
+                    await asyncio.sleep(60)
+                finally:
+                    await asyncio.sleep(5)
+
+        task = asyncio.ensure_future(work())
+        await asyncio.sleep(2.5)
+        task.cancel()
+        at = loop.time()
+        await asyncio.wait([task])
+        assert [seconds for seconds, _ in iam.calls if seconds > at] == []
+        assert 8 <= len(iam.calls) < 40
 
     run_virtual(main())

@@ -34,10 +34,12 @@ def no_network_env(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(autouse=True, scope="session")
-def hang_up_reaches_children() -> Iterator[None]:
-    """Start processes that a SIGHUP ends, also where the tests themselves run under nohup."""
-    # A handler is not inherited, and "ignored" is; the tests themselves go on ignoring it.
+def signals_reach_children() -> Iterator[None]:
+    """Start processes that SIGHUP and SIGINT end, also where the tests run under nohup or in the background."""
+    # A handler is not inherited, and "ignored" is; the tests themselves go on ignoring a hang-up.
     before = signal.signal(signal.SIGHUP, lambda number, frame: None)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGHUP, before)
 

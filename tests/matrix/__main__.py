@@ -17,9 +17,25 @@ LOOPS = ("asyncio", "uvloop")
 AT_ONCE = 2
 ROOT = Path(__file__).resolve().parent.parent.parent
 TESTS = ROOT / "tests" / "matrix"
-# A cell takes about 30 s. Where a run hangs each of its tests takes its whole time, and a few of them tell enough.
+# A cell takes about 13 s. Where a run hangs each of its tests takes its whole time, and a few of them tell enough.
 SECONDS = 240.0
-PYTEST = ("-m", "pytest", "-q", "--maxfail=8", "--tb=short", "-p", "no:cacheprovider", "--confcutdir", TESTS, TESTS)
+# Its tests wait more than they compute: two at a time.
+PYTEST = (
+    "-m",
+    "pytest",
+    "-q",
+    "-n",
+    "2",
+    "--dist",
+    "worksteal",
+    "--maxfail=8",
+    "--tb=short",
+    "-p",
+    "no:cacheprovider",
+    "--confcutdir",
+    TESTS,
+    TESTS,
+)
 
 
 def run(environment: Path, loop: str) -> tuple[str, str]:

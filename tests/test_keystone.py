@@ -196,11 +196,15 @@ def test_the_version_may_be_left_out(clouds: Clouds, url: str) -> None:
 @pytest.mark.parametrize(
     ("options", "settings", "message"),
     [
-        ({"auth_url": None}, {}, "were not given: auth_url"),
-        ({"password": None}, {}, r"password missing \(sign-in method v3password\)"),
+        ({"auth_url": None}, {}, r"auth_url missing \(sign-in method password\) in clouds\.prod of /.*/config\.yaml"),
+        ({"password": None}, {}, r"password missing .* of /.*/config\.yaml, and OS_PASSWORD is not set$"),
         ({"username": None, "password": None}, {}, "username or user_id, password missing"),
-        ({"user_domain_name": None}, {}, "must also provide either a user_domain_id or user_domain_name"),
-        ({"project_name": "eu-de"}, {}, "must also provide either a project_domain_id or project_domain_name"),
+        ({"user_domain_name": None}, {}, r"user_domain_name or user_domain_id missing"),
+        (
+            {"project_name": "eu-de"},
+            {"auth_type": "v3password"},
+            r"either a project_domain_id or project_domain_name\. \(clouds\.prod of /.*/config\.yaml\)$",
+        ),
         ({"token": "t"}, {"auth_type": "v3oidcaccesstoken"}, "were not given: .*access.token"),
         ({}, {"auth_type": "v9"}, "v9"),
         ({}, {"auth_type": "none"}, "gets no token from IAM"),

@@ -42,6 +42,7 @@ _SETTINGS = {
     *("auth_type", "auth_plugin", "region_name", "interface", "endpoint_type", "verify", "insecure", "cacert", "cert"),
     *("key", "sdrs_endpoint_override", "sdrs_interface", "sdrs_region_name"),
 }
+_PROFILES = ("otc", "otc-swiss")
 # What else has to be text for the SDK, which makes words of numbers or stumbles over them.
 _TEXTS = {"auth_url", "auth_type", "auth_plugin", "profile", "cloud", "region_name"}
 _DOMAINS = {"domain_id", "domain_name", "default_domain_id", "default_domain_name"}
@@ -163,8 +164,10 @@ def _layer(file: str, top: str, name: str, value: Any) -> Layer:
 def _places(file: str | None, clouds: Mapping[str, Mapping[Any, Any]]) -> str:
     if file is None:
         return "any clouds.yaml: none was found in this directory, ~/.config/openstack or /etc/openstack"
-    known = ", ".join(sorted(map(repr, clouds[file])))
-    return f"{file}, which has {known or 'none'}"
+    names = clouds[file]
+    known = ", ".join(sorted(map(repr, names))) or "no cloud at all"
+    hint = "" if all(isinstance(name, str) for name in names) else ": a name that is no word to YAML goes in quotes"
+    return f"{file}, which has {known}{hint}"
 
 
 def _profile(label: str, layers: tuple[Layer, ...]) -> Layer | None:
@@ -180,9 +183,8 @@ def _profile(label: str, layers: tuple[Layer, ...]) -> Layer | None:
     public = _mapping(read(file).get("public-clouds"))
     if file and name in public:
         return _layer(file, "public-clouds", name, public[name])
-    known = [*vendors.profiles(), *map(str, public)]
-    if name not in known and "://" not in name:
-        near = get_close_matches(name, known, 1)
+    if "://" not in name and vendors.get_profile(name) is None:
+        near = get_close_matches(name, (*_PROFILES, *map(str, public)), 1)
         text = f"there is no profile {name!r}{f', but there is {near[0]!r}' if near else ''}"
         if "auth_url" not in _flat(given):
             raise ConfigError(f"{text}, and no auth_url is given")
@@ -209,6 +211,9 @@ def _as_the_sdk_reads_it(source: _Source, region: str | None) -> CloudRegion:
             settings["region_name"] = region
         # As options of the sign-in: elsewhere the SDK reads braces in a value as places to fill in.
         given = {**settings, "auth": {key: value for key, value in given.items() if key not in _SETTINGS}}
+    inside = _mapping(given.get("auth"))
+    # Inside `auth` an SDK as old as 4.4 replaces a token by the word None; beside it, it is the same to all of them.
+    given |= {name: inside[name] for name in ("token", "auth_token") if name in inside and name not in given}
     config = OpenStackConfig(config_files=[], secure_files=[], load_envvars=False)
     config.cloud_config = {"clouds": {source.name: given}}
     return config.get_one(source.name, validate=False, region_name=region or "")
@@ -268,11 +273,12 @@ def _sign_in(source: _Source, found: CloudRegion) -> tuple[str, dict[str, Any], 
 
 
 def _unformatted(source: _Source, found: CloudRegion) -> dict[str, Any]:
-    """What is set beside `auth`. The SDK takes braces there, in a secret too, for places to fill in."""
+    """What the SDK leaves beside `auth`, where it takes braces, in a secret too, for places to fill in."""
     given = merged(source.every_layer)
     regions = map(_mapping, given.get("regions", ()))
     values = (one.get("values", {}) for one in regions if one.get("name") == found.region_name)
-    return {**found.config, **given, **next(values, {})}
+    given |= next(values, {})
+    return {**found.config, **{name: value for name, value in given.items() if name in found.config}}
 
 
 def _kind_of(given: Mapping[str, Any]) -> str:
@@ -330,7 +336,7 @@ def _refuse_missing(source: _Source, kind: str, auth: Mapping[str, Any], secret:
     for name in secret & {*missing}:
         text += f", and OS_{name.upper()} is not set"
         if nothing := place_of_nothing(source.every_layer, name):
-            text += f" ({nothing} is nothing: put it in quotes, if null or ~ is the {name})"
+            text += f" ({nothing} has no value, or one that YAML takes for none: put it in quotes)"
     raise ConfigError(text)
 
 

@@ -25,6 +25,7 @@ _NEEDED = {
     "v3password": (*_USER, "password"),
     "v3token": ("auth_url", "token"),
     "v3totp": (*_USER, "passcode"),
+    "v3applicationcredential": ("auth_url", "application_credential_secret"),
     "agency": (*_USER, "password", "target_agency_name", "target_domain_name or target_domain_id"),
 }
 

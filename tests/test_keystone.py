@@ -237,6 +237,18 @@ def test_an_unknown_profile_is_one_line(clouds: Clouds, caplog: pytest.LogCaptur
     assert caplog.messages == ["cloud 'prod': there is no profile 'telekom': it goes without"]
 
 
+async def test_what_a_profile_leaves_empty_is_not_the_word_none(
+    clouds: Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """openstacksdk would ask for a project of that name."""
+    async with Simulator(projects=1, groups=1) as sim:
+        profile = {"auth": {"project_name": None, "project_id": "", "user_domain_name": None}}
+        path = clouds.folder / "clouds-public.json"
+        path.write_text(json.dumps({"public-clouds": {"lab": profile}}), "utf-8")
+        monkeypatch.setattr("openstack.config.loader.VENDOR_FILES", [str(path)])
+        assert await token(clouds.at(sim, profile="lab"))
+
+
 def test_what_the_sdk_warns_of_is_no_warning_of_python(clouds: Clouds) -> None:
     """Old words, lists in one word, networks and metrics that are not for us; pytest makes an error of each warning."""
     settings: dict[str, Any] = {

@@ -253,7 +253,7 @@ def _as_config_error(label: str, place: str | None = None) -> Iterator[None]:
 
 def _sign_in(source: _Source, found: CloudRegion) -> tuple[str, dict[str, Any], tuple[str, ...]]:
     """The method, its options as it takes them, and those of these that are secret."""
-    beside, inside = _unformatted(source, found), found.config["auth"]
+    beside, inside = _unformatted(source, found), _without_none(source, found.config["auth"])
     given = {**beside, **inside}
     kind = _kind_of(given)
     options = methods.options(kind, given.get("auth_methods"))
@@ -279,6 +279,12 @@ def _unformatted(source: _Source, found: CloudRegion) -> dict[str, Any]:
     values = (one.get("values", {}) for one in regions if one.get("name") == found.region_name)
     given |= next(values, {})
     return {**found.config, **{name: value for name, value in given.items() if name in found.config}}
+
+
+def _without_none(source: _Source, auth: Mapping[str, Any]) -> dict[str, Any]:
+    """The SDK makes the word None of what a profile leaves empty."""
+    is_word = "None" in _flat(merged(source.every_layer)).values()
+    return {name: value for name, value in auth.items() if value != "None" or is_word}
 
 
 def _kind_of(given: Mapping[str, Any]) -> str:

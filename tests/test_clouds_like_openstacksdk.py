@@ -172,6 +172,10 @@ CASES = {
         "clouds: {site: {auth_type: v3applicationcredential, application_credential_id: a7, auth: {auth_url: IAM/v3}, "
         "application_credential_secret: 's{region_name}', region_name: eu-nl}}"
     ),
+    "braces in all that is flat": whole(
+        "clouds: {site: {auth: {auth_url: IAM/v3}, username: 'k{i}m', password: '{', user_domain_name: '{0}', "
+        "project_name: '{eu}', sdrs_endpoint_override: 'https://sdrs.{region_name}.example', region_name: eu-nl}}"
+    ),
     "auth wins over what is beside it, but for the scope": whole(
         "clouds: {site: {auth: {auth_url: IAM/v3, username: kim, password: x, user_domain_id: d7, project_name: in}, "
         "username: tim, password: y, project_name: out}}"

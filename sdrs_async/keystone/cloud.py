@@ -19,6 +19,7 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.keystone import methods
 from sdrs_async.keystone.settings import (
     Layer,
+    as_written,
     chosen_file,
     merged,
     place_of_nothing,
@@ -45,6 +46,10 @@ _SETTINGS = {
 _PROFILES = ("otc", "otc-swiss")
 # What else has to be text for the SDK, which makes words of numbers or stumbles over them.
 _TEXTS = {"auth_url", "auth_type", "auth_plugin", "profile", "cloud", "region_name"}
+_MOVED = {
+    *("domain_id", "domain_name", "user_domain_id", "user_domain_name", "project_domain_id", "project_domain_name"),
+    *("project_id", "project_name", "tenant_id", "tenant_name", "token", "auth_token", "passcode"),
+}
 _DOMAINS = {"domain_id", "domain_name", "default_domain_id", "default_domain_name"}
 # Variables of those who test OpenStack itself.
 _FOREIGN = ("OS_TEST", "OS_STD", "OS_LOG")
@@ -204,19 +209,34 @@ def _as_the_sdk_reads_it(source: _Source, region: str | None) -> CloudRegion:
     from openstack.config import OpenStackConfig
 
     refuse_other_than_text(source.every_layer, _TEXTS)
-    given = merged(source.layers)
-    if source.place is None:
-        settings = {key: value for key, value in given.items() if key in _SETTINGS}
-        if region:
-            settings["region_name"] = region
-        # As options of the sign-in: elsewhere the SDK reads braces in a value as places to fill in.
-        given = {**settings, "auth": {key: value for key, value in given.items() if key not in _SETTINGS}}
-    inside = _mapping(given.get("auth"))
+    given = _inside(source, region) if source.place is None else _without_braces(source)
+    auth = _mapping(given.get("auth"))
     # Inside `auth` an SDK as old as 4.4 replaces a token by the word None; beside it, it is the same to all of them.
-    given |= {name: inside[name] for name in ("token", "auth_token") if name in inside and name not in given}
+    tokens = {name: auth[name] for name in ("token", "auth_token", "auth-token") if name in auth}
     config = OpenStackConfig(config_files=[], secure_files=[], load_envvars=False)
-    config.cloud_config = {"clouds": {source.name: given}}
+    config.cloud_config = {"clouds": {source.name: {**tokens, **given}}}
     return config.get_one(source.name, validate=False, region_name=region or "")
+
+
+def _inside(source: _Source, region: str | None) -> dict[str, Any]:
+    """All variables but the settings inside `auth`: beside it the SDK takes braces for places to fill in."""
+    given = as_written(source.layers)
+    settings = {name: value for name, value in given.items() if name in _SETTINGS}
+    if region:
+        settings["region_name"] = region
+    return {**settings, "auth": {name: value for name, value in given.items() if name not in _SETTINGS}}
+
+
+def _without_braces(source: _Source) -> dict[str, Any]:
+    """A cloud without those words beside `auth` in which the SDK would fill in braces, but for its settings."""
+    given = merged(source.every_layer)
+    options = methods.options(str(given.get("auth_type", "password")), given.get("auth_methods"))
+    names = {name for option in options for name in _names(option)} - _MOVED
+    return {
+        name: value
+        for name, value in as_written(source.layers).items()
+        if not (isinstance(value, str) and "{" in value and str(name).replace("-", "_") in names)
+    }
 
 
 @contextmanager
@@ -273,12 +293,12 @@ def _sign_in(source: _Source, found: CloudRegion) -> tuple[str, dict[str, Any], 
 
 
 def _unformatted(source: _Source, found: CloudRegion) -> dict[str, Any]:
-    """What the SDK leaves beside `auth`, where it takes braces, in a secret too, for places to fill in."""
+    """What is given beside `auth`, as it is given, but for what the SDK moves into it."""
     given = merged(source.every_layer)
     regions = map(_mapping, given.get("regions", ()))
     values = (one.get("values", {}) for one in regions if one.get("name") == found.region_name)
     given |= next(values, {})
-    return {**found.config, **{name: value for name, value in given.items() if name in found.config}}
+    return {**found.config, **{name: value for name, value in given.items() if name not in _MOVED}}
 
 
 def _without_none(source: _Source, auth: Mapping[str, Any]) -> dict[str, Any]:

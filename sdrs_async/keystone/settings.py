@@ -16,7 +16,8 @@ from typing import Any, NamedTuple
 from sdrs_async.errors import ConfigError
 
 __all__ = [
-    "Layer", "Place", "chosen_file", "merged", "place_of_nothing", "read", "refuse_other_than_text", "wrong_text",
+    "Layer", "Place", "as_written", "chosen_file", "merged", "place_of_nothing", "read",
+    "refuse_other_than_text", "wrong_text",
 ]  # fmt: skip
 
 # All but the tab; a lone half of a surrogate stands for a byte that is no UTF-8.
@@ -114,12 +115,18 @@ def _dotted(place: Place) -> str:
 # ---- what they hold -------------------------------------------------------------------------------------------------
 
 
-def merged(layers: Iterable[Layer]) -> dict[Any, Any]:
-    """The settings of all layers, keys with underscores. What is empty or blank counts as not given."""
+def as_written(layers: Iterable[Layer]) -> dict[Any, Any]:
+    """The settings of all layers. What is empty or blank counts as not given."""
     whole: dict[Any, Any] = {}
     for layer in layers:
         whole = _laid_over(whole, _given(layer.data))
     return whole
+
+
+def merged(layers: Iterable[Layer]) -> dict[Any, Any]:
+    """The same with underscores in all keys, for which dashes may be written."""
+    renamed: dict[Any, Any] = _renamed(as_written(layers))
+    return renamed
 
 
 def _given(value: Any) -> Any:
@@ -127,7 +134,13 @@ def _given(value: Any) -> Any:
         return [_given(one) for one in value]
     if not isinstance(value, Mapping):
         return value
-    return {_name(key): _given(one) for key, one in value.items() if not _is_empty(one)}
+    return {key: _given(one) for key, one in value.items() if not _is_empty(one)}
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_renamed(one) for one in value]
+    return {_name(key): _renamed(one) for key, one in value.items()} if isinstance(value, dict) else value
 
 
 def _is_empty(value: Any) -> bool:

@@ -232,9 +232,11 @@ def test_an_unknown_profile_is_one_line(clouds: Clouds, caplog: pytest.LogCaptur
     """Without an address it is an error, else the cloud does without it; no warning of Python is seen."""
     with pytest.raises(ConfigError) as caught:
         clouds.auth({"auth_url": None}, profile="otcs")
-    assert str(caught.value) == "cloud 'prod': there is no profile 'otcs', but there is 'otc', and no auth_url is given"
+    at = f"(clouds.prod.profile in {clouds.folder / 'config.yaml'}, line 1)"
+    text = f"cloud 'prod': there is no profile 'otcs' {at}, but there is 'otc', and no auth_url is given"
+    assert str(caught.value) == text
     assert clouds.auth(profile="telekom").iam_endpoint == COMPLETE["auth_url"]
-    assert caplog.messages == ["cloud 'prod': there is no profile 'telekom': it goes without"]
+    assert caplog.messages == [f"cloud 'prod': there is no profile 'telekom' {at}: it goes without"]
 
 
 async def test_what_a_profile_leaves_empty_is_not_the_word_none(
@@ -327,6 +329,8 @@ def test_without_any_file_the_places_are_named(monkeypatch: pytest.MonkeyPatch) 
     [
         (f"clouds:\n  prod:\n    auth:\n      password: *{SECRET}\n", "line 4: this is not valid YAML"),
         (f"clouds: {{prod: {{auth: {SECRET}}}}}", "has not the shape"),
+        (f"clouds: {{prod: {SECRET}}}", "has not the shape of a cloud"),
+        (f"clouds: {{prod: &a {{auth: *a, password: {SECRET}}}}}", "has not the shape"),
         (f"clouds: {SECRET}", "has not the shape|is not in"),
         ("clouds:", "has not the shape|is not in"),
         ("[]", "is not in|not a valid mapping"),

@@ -190,7 +190,10 @@ def _profile(label: str, layers: tuple[Layer, ...]) -> Layer | None:
         return _layer(file, "public-clouds", name, public[name])
     if "://" not in name and vendors.get_profile(name) is None:
         near = get_close_matches(name, (*_PROFILES, *map(str, public)), 1)
-        text = f"there is no profile {name!r}{f', but there is {near[0]!r}' if near else ''}"
+        said = next(
+            layer.spelled((key,)) for layer in reversed(layers) for key in ("profile", "cloud") if key in layer.data
+        )
+        text = f"there is no profile {name!r} ({said}){f', but there is {near[0]!r}' if near else ''}"
         if "auth_url" not in _flat(given):
             raise ConfigError(f"{text}, and no auth_url is given")
         log.warning("%s: %s: it goes without", label, text)
@@ -260,7 +263,7 @@ def _as_config_error(label: str, place: str | None = None) -> Iterator[None]:
         if text.startswith("Invalid region entry"):  # it goes on with the entry, passwords and all
             text = "Invalid region entry: it takes a name and, under values, settings"
         raise ConfigError(f"{label}: {text}{at}") from None
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         # Its text is not shown: it may be a piece of any value.
         raise ConfigError(
             f"{label}: the configuration has not the shape that openstacksdk expects ({type(error).__name__}){at}: "

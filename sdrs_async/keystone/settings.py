@@ -102,7 +102,7 @@ def _line(path: str, place: Place) -> int | None:
         for step in place:
             pairs = enumerate(node.value) if isinstance(step, int) else ((key.value, one) for key, one in node.value)
             node = next(one for key, one in pairs if key == step)
-    except (OSError, ValueError, TypeError, AttributeError, StopIteration, yaml.YAMLError):
+    except (OSError, ValueError, TypeError, AttributeError, StopIteration, RecursionError, yaml.YAMLError):
         return None
     return int(node.start_mark.line) + 1
 

@@ -430,12 +430,15 @@ OPTIONS = {
 }  # fmt: skip
 
 
+LOST = ("0737", "off", "3.10", "21:10:30", "2031-05-07", "[1]", "{a: 1}", ".NaN", "2024-02-30T00:00:00Z")
+
+
 @pytest.mark.parametrize("place", ["inside", "beside"])
 @pytest.mark.parametrize(("kind", "option"), [(kind, option) for kind, names in OPTIONS.items() for option in names])
 def test_no_option_is_sent_in_another_spelling(clouds: Clouds, kind: str, option: str, place: str) -> None:
     """What YAML does not read as text has lost how it was written, and the value is not shown."""
     at = "auth." if place == "inside" else ""
-    for value in ("0737", "3.10", "21:10:30", "2024-02-30T00:00:00Z", "2031-05-07", "off", "[1]", "{a: 1}", ".NaN"):
+    for value in LOST if option == "password" else LOST[:2]:
         indent = "      " if place == "inside" else "    "
         path = clouds.write(
             f"clouds:\n  prod:\n    auth_type: {kind}\n    auth:\n      more: x\n{indent}{option}: {value}\n"

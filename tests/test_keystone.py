@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +128,39 @@ async def test_a_project_of_others_is_refused_for_itself_alone(clouds: Clouds) -
         assert sign_ins(sim) == [201, 401, 201]
 
 
+async def test_the_vendor_s_own_file_signs_in(clouds: Clouds) -> None:
+    """A project by its name, the user's domain, no project domain; keys beside the password do not get in the way."""
+    async with Simulator(projects=2, groups=1) as sim:
+        auth = clouds.at(
+            sim,
+            {"project_name": "eu-de"},
+            profile="otc",
+            interface="public",
+            identity_api_version=3,
+            ak="AK",
+            sk="SK",
+        )
+        assert [await token(auth), await token(auth, projects_of(sim)[1])]
+        assert sign_ins(sim) == [201] * 2
+
+
+@pytest.mark.parametrize("scope", ["target_project_name", "target_project_id", None])
+async def test_an_agency_signs_in_without_otcextensions(
+    clouds: Clouds, monkeypatch: pytest.MonkeyPatch, scope: str | None
+) -> None:
+    """The user first, then its role in the account that lends: for the account, and for each project."""
+    for name in [name for name in sys.modules if name.startswith("otcextensions")] + ["otcextensions"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    async with Simulator(projects=2, groups=1) as sim:
+        first, second = projects_of(sim)
+        target = {"target_project_name": "eu-de", "target_project_id": first}
+        options = {"target_agency_name": sim.agency.name, "target_domain_name": sim.agency.domain}
+        auth = clouds.at(sim, options | ({scope: target[scope]} if scope else {}), auth_type="agency")
+        assert len({await token(auth), await token(auth, first), await token(auth, second)}) == 3
+        assert sign_ins(sim) == [201] * 6
+        assert await auth.endpoint(second) == f"{sim.url}/v1/{second}"
+
+
 async def test_a_wrong_password_is_tried_once(clouds: Clouds) -> None:
     """Accounts lock: the first refusal stops the whole account, and is raised again without asking."""
     async with Simulator(projects=2, groups=1) as sim:
@@ -185,6 +220,51 @@ def test_a_vendor_profile_fills_in(clouds: Clouds, region: str | None, host: str
     assert auth.region == host.removeprefix("iam.")
 
 
+def test_a_profile_without_a_scheme_is_https(clouds: Clouds) -> None:
+    """openstacksdk's own `otc-swiss` lacks it; an address that a user writes has to have it."""
+    auth = clouds.auth({"auth_url": None, "project_name": "eu-ch2"}, profile="otc-swiss")
+    assert auth.iam_endpoint == "https://iam-pub.eu-ch2.sc.otc.t-systems.com/v3"
+    with pytest.raises(ConfigError, match="is not a URL"):
+        clouds.auth({"auth_url": "iam-pub.eu-ch2.sc.otc.t-systems.com/v3"}, profile="otc-swiss")
+
+
+def test_an_unknown_profile_is_one_line(clouds: Clouds, caplog: pytest.LogCaptureFixture) -> None:
+    """Without an address it is an error, else the cloud does without it; no warning of Python is seen."""
+    with pytest.raises(ConfigError) as caught:
+        clouds.auth({"auth_url": None}, profile="otcs")
+    at = f"(clouds.prod.profile in {clouds.folder / 'config.yaml'}, line 1)"
+    text = f"cloud 'prod': there is no profile 'otcs' {at}, but there is 'otc', and no auth_url is given"
+    assert str(caught.value) == text
+    assert clouds.auth(profile="telekom").iam_endpoint == COMPLETE["auth_url"]
+    assert caplog.messages == [f"cloud 'prod': there is no profile 'telekom' {at}: it goes without"]
+
+
+async def test_what_a_profile_leaves_empty_is_not_the_word_none(
+    clouds: Clouds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """openstacksdk would ask for a project of that name."""
+    async with Simulator(projects=1, groups=1) as sim:
+        profile = {"auth": {"project_name": None, "project_id": "", "user_domain_name": None}}
+        path = clouds.folder / "clouds-public.json"
+        path.write_text(json.dumps({"public-clouds": {"lab": profile}}), "utf-8")
+        monkeypatch.setattr("openstack.config.loader.VENDOR_FILES", [str(path)])
+        assert await token(clouds.at(sim, profile="lab"))
+
+
+def test_what_the_sdk_warns_of_is_no_warning_of_python(clouds: Clouds) -> None:
+    """Old words, lists in one word, networks and metrics that are not for us; pytest makes an error of each warning."""
+    settings: dict[str, Any] = {
+        "cloud": "otc",
+        "region_name": "eu-de,eu-nl",
+        "external_network": "n",
+        "cacert": "/x",
+        "verify": False,
+    }
+    assert clouds.auth(**settings).region == "eu-de"
+    clouds.write(json.dumps({"clouds": {"prod": {"auth": COMPLETE}}, "metrics": {"influxdb": {"host": "h"}}}))
+    assert KeystoneAuth.from_cloud("prod").region is None
+
+
 @pytest.mark.parametrize(
     "url", ["https://iam.test", "https://iam.test/", "https://iam.test/v3", "https://iam.test/v3/"]
 )
@@ -196,11 +276,15 @@ def test_the_version_may_be_left_out(clouds: Clouds, url: str) -> None:
 @pytest.mark.parametrize(
     ("options", "settings", "message"),
     [
-        ({"auth_url": None}, {}, "were not given: auth_url"),
-        ({"password": None}, {}, r"password missing \(sign-in method v3password\)"),
+        ({"auth_url": None}, {}, r"auth_url missing \(sign-in method password\) in clouds\.prod of /.*/config\.yaml"),
+        ({"password": None}, {}, r"password missing .* of /.*/config\.yaml, and OS_PASSWORD is not set$"),
         ({"username": None, "password": None}, {}, "username or user_id, password missing"),
-        ({"user_domain_name": None}, {}, "must also provide either a user_domain_id or user_domain_name"),
-        ({"project_name": "eu-de"}, {}, "must also provide either a project_domain_id or project_domain_name"),
+        ({"user_domain_name": None}, {}, r"user_domain_name or user_domain_id missing"),
+        (
+            {"project_name": "eu-de"},
+            {"auth_type": "v3password"},
+            r"either a project_domain_id or project_domain_name\. \(clouds\.prod of /.*/config\.yaml\)$",
+        ),
         ({"token": "t"}, {"auth_type": "v3oidcaccesstoken"}, "were not given: .*access.token"),
         ({}, {"auth_type": "v9"}, "v9"),
         ({}, {"auth_type": "none"}, "gets no token from IAM"),
@@ -245,6 +329,8 @@ def test_without_any_file_the_places_are_named(monkeypatch: pytest.MonkeyPatch) 
     [
         (f"clouds:\n  prod:\n    auth:\n      password: *{SECRET}\n", "line 4: this is not valid YAML"),
         (f"clouds: {{prod: {{auth: {SECRET}}}}}", "has not the shape"),
+        (f"clouds: {{prod: {SECRET}}}", "has not the shape of a cloud"),
+        (f"clouds: {{prod: &a {{auth: *a, password: {SECRET}}}}}", "has not the shape"),
         (f"clouds: {SECRET}", "has not the shape|is not in"),
         ("clouds:", "has not the shape|is not in"),
         ("[]", "is not in|not a valid mapping"),
@@ -260,12 +346,59 @@ def test_a_broken_file_is_an_error_that_shows_nothing_of_it(
     assert SECRET not in caplog.text + str(caught.value)
 
 
-def test_other_warnings_of_the_sdk_go_on(clouds: Clouds, caplog: pytest.LogCaptureFixture) -> None:
-    """A file without clouds is its business to tell."""
-    path = clouds.write('{"other": {}}')
-    with pytest.raises(ConfigError, match="cloud 'prod' is not in"):
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ('{"other": {}}', "no cloud at all"),
+        ("clouds: {no: {}, 2024: {}}", "2024, False: a name that is no word to YAML goes in quotes"),
+    ],
+)
+def test_a_file_without_the_cloud_says_what_it_has(clouds: Clouds, text: str, shown: str) -> None:
+    """In one line, and no warning goes with it."""
+    path = clouds.write(text)
+    with pytest.raises(ConfigError) as caught:
+        KeystoneAuth.from_cloud("no")
+    assert str(caught.value) == f"cloud 'no' is not in {path}, which has {shown}"
+
+
+@pytest.mark.parametrize("kind", ["config", "secure"])
+@pytest.mark.parametrize("fault", ["missing", "folder"])
+def test_a_file_that_is_named_is_the_only_one(
+    clouds: Clouds, monkeypatch: pytest.MonkeyPatch, kind: str, fault: str
+) -> None:
+    """openstacksdk goes on to the next place, where a cloud of the same name may be another account."""
+    path = clouds.write({"prod": {"auth": COMPLETE}})
+    monkeypatch.setattr(f"openstack.config.loader.{'CONFIG' if kind == 'config' else 'SECURE'}_FILES", [str(path)])
+    named = clouds.folder / ("nowhere.yaml" if fault == "missing" else "")
+    monkeypatch.setenv(f"OS_CLIENT_{kind.upper()}_FILE", str(named))
+    with pytest.raises(ConfigError) as caught:
         KeystoneAuth.from_cloud("prod")
-    assert f"Configuration file {path} does not contain a 'clouds' key" in caplog.text
+    shown = f"OS_CLIENT_{kind.upper()}_FILE names no file that can be read: {str(named)!r}"
+    assert str(caught.value) == f"cloud 'prod': {shown}"
+    monkeypatch.setenv(f"OS_CLIENT_{kind.upper()}_FILE", " ")
+    assert KeystoneAuth.from_cloud("prod").iam_endpoint == COMPLETE["auth_url"]
+
+
+def test_variables_need_no_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that is named and missing is in nobody's way, as with openstacksdk; and the variables are a cloud by name."""
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", "/nowhere.yaml")
+    for name, value in COMPLETE.items():
+        monkeypatch.setenv(f"OS_{name.upper()}", value)
+    assert KeystoneAuth.from_env().iam_endpoint == COMPLETE["auth_url"]
+    monkeypatch.delenv("OS_CLIENT_CONFIG_FILE")
+    monkeypatch.setattr("openstack.config.loader.CONFIG_FILES", [])
+    assert KeystoneAuth.from_cloud("envvars").iam_endpoint == COMPLETE["auth_url"]
+
+
+def test_a_file_may_be_a_pipe(clouds: Clouds, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a shell's <(...) is, which can be read once."""
+    pipe = clouds.folder / "pipe"
+    os.mkfifo(pipe)
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(pipe))
+    writer = threading.Thread(target=pipe.write_text, args=(json.dumps({"clouds": {"prod": {"auth": COMPLETE}}}),))
+    writer.start()
+    assert KeystoneAuth.from_cloud("prod").iam_endpoint == COMPLETE["auth_url"]
+    writer.join()
 
 
 def test_a_missing_extra_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -283,6 +416,144 @@ def test_an_empty_environment_is_an_error(monkeypatch: pytest.MonkeyPatch, cloud
             monkeypatch.setenv(name, SECRET)
         with pytest.raises(ConfigError, match="OS_AUTH_URL is not set, and neither is OS_CLOUD"):
             KeystoneAuth.from_env()
+
+
+OPTIONS = {
+    "password": (*COMPLETE, "user_id", "project_id", "project_name", "tenant_name", "user_domain_id",
+                 "project_domain_id", "project_domain_name", "domain_id", "default_domain_id",
+                 "default_domain_name", "trust_id"),
+    "token": ("token", "auth_token", "tenant_id"),
+    "v3totp": ("passcode",),
+    "v3applicationcredential": ("application_credential_id", "application_credential_secret"),
+    "agency": ("target_agency_name", "target_domain_id", "target_project_id", "target_project_name", "roles"),
+    "v3oidcpassword": ("client_id", "client_secret", "identity_provider", "username"),
+}  # fmt: skip
+
+
+LOST = ("0737", "off", "3.10", "21:10:30", "2031-05-07", "[1]", "{a: 1}", ".NaN", "2024-02-30T00:00:00Z")
+
+
+@pytest.mark.parametrize("place", ["inside", "beside"])
+@pytest.mark.parametrize(("kind", "option"), [(kind, option) for kind, names in OPTIONS.items() for option in names])
+def test_no_option_is_sent_in_another_spelling(clouds: Clouds, kind: str, option: str, place: str) -> None:
+    """What YAML does not read as text has lost how it was written, and the value is not shown."""
+    at = "auth." if place == "inside" else ""
+    for value in LOST if option == "password" else LOST[:2]:
+        indent = "      " if place == "inside" else "    "
+        path = clouds.write(
+            f"clouds:\n  prod:\n    auth_type: {kind}\n    auth:\n      more: x\n{indent}{option}: {value}\n"
+        )
+        with pytest.raises(ConfigError) as caught:
+            KeystoneAuth.from_cloud("prod")
+        text = str(caught.value)
+        if value.endswith("Z"):  # a date that there is not
+            assert (
+                text == f"cloud 'prod': {path}: a value without quotes looks like a date or a number and is none: "
+                "put it in quotes"
+            )
+            continue
+        assert text.startswith(f"cloud 'prod': clouds.prod.{at}{option} in {path}, line 6 is read as ")
+        assert text.endswith("so its spelling is lost: put it in quotes")
+        assert value not in text
+
+
+@pytest.mark.parametrize("option", ["auth_type", "profile", "region_name"])
+def test_other_words_are_no_numbers_either(clouds: Clouds, option: str) -> None:
+    """openstacksdk stumbles over them without a word of where."""
+    with pytest.raises(ConfigError, match=rf"clouds\.prod\.{option} in .*, line 1 is read as a number"):
+        clouds.auth(**dict[str, Any]([(option, 7)]))
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        (f"{SECRET}\r", "ends in a carriage return: the file it comes from has Windows line ends"),
+        (f"{SECRET}\n", "holds a line end or another control character: it has to be one line of text"),
+        (f"{SECRET}\x1b[D", "holds a line end or another control character: it has to be one line of text"),
+        (f"{SECRET}\udce9", "is not UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("option", ["PASSWORD", "USERNAME", "PROJECT_NAME", "AUTH_URL", "USER_DOMAIN_NAME"])
+def test_a_word_that_ends_wrongly_is_refused(
+    clouds: Clouds, monkeypatch: pytest.MonkeyPatch, option: str, value: str, why: str
+) -> None:
+    """As openrc files of Windows make them; wherever it stands, and never shown."""
+    for name, good in COMPLETE.items():
+        monkeypatch.setenv(f"OS_{name.upper()}", good)
+    monkeypatch.setenv(f"OS_{option}", value)
+    with pytest.raises(ConfigError) as caught:
+        KeystoneAuth.from_env()
+    assert str(caught.value) == f"the OS_* variables: OS_{option} {why}"
+    with pytest.raises(ConfigError) as caught:
+        clouds.auth({option.lower(): value})
+    assert str(caught.value).startswith(f"cloud 'prod': clouds.prod.auth.{option.lower()} in ")
+    assert str(caught.value).endswith(why)
+    assert SECRET not in str(caught.value)
+
+
+def test_a_cloud_s_name_may_end_wrongly_too(monkeypatch: pytest.MonkeyPatch, clouds: Clouds) -> None:
+    """Where the name looks right, it would only be said not to be there."""
+    clouds.write({"prod": {"auth": COMPLETE}})
+    monkeypatch.setenv("OS_CLOUD", "prod\r")
+    with pytest.raises(ConfigError, match=r"^cloud 'prod\\r': its name ends in a carriage return: .* Windows"):
+        KeystoneAuth.from_env()
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\t"])
+def test_blank_variables_count_as_absent(monkeypatch: pytest.MonkeyPatch, blank: str) -> None:
+    """As scripts leave them that set all variables, used or not."""
+    for name in ("CLOUD", "PROJECT_ID", "PROJECT_DOMAIN_NAME", "AUTH_TYPE", "CACERT", "INTERFACE", "TENANT_NAME"):
+        monkeypatch.setenv(f"OS_{name}", blank)
+    for name, value in COMPLETE.items():
+        monkeypatch.setenv(f"OS_{name.upper()}", value)
+    assert KeystoneAuth.from_env().iam_endpoint == COMPLETE["auth_url"]
+    monkeypatch.setenv("OS_PASSWORD", blank)
+    with pytest.raises(ConfigError, match=r"^the OS_\* variables: OS_PASSWORD missing \(sign-in method password\)$"):
+        KeystoneAuth.from_env()
+
+
+@pytest.mark.parametrize(
+    ("kind", "secret", "more"),
+    [
+        ("password", "password", {}),
+        ("v3password", "password", {}),
+        ("agency", "password", {"target_agency_name": "a", "target_domain_id": "d"}),
+        ("v3totp", "passcode", {}),
+        ("v3applicationcredential", "application_credential_secret", {"application_credential_id": "a"}),
+    ],
+)
+def test_a_cloud_without_its_secret_has_it_from_the_variable(
+    clouds: Clouds, monkeypatch: pytest.MonkeyPatch, kind: str, secret: str, more: dict[str, str]
+) -> None:
+    """Only that, and only what is lacking: who signs in stands in the file."""
+    options = {"password": None, "token": None, **more}
+    with pytest.raises(ConfigError, match=secret):
+        clouds.auth(options, auth_type=kind)
+    monkeypatch.setenv(f"OS_{secret.upper()}", SECRET)
+    monkeypatch.setenv("OS_USERNAME", "another")
+    assert clouds.auth(options, auth_type=kind).secrets == (SECRET,)
+    assert clouds.auth(options | {secret: "of the file"}, auth_type=kind).secrets == ("of the file",)
+    with pytest.raises(ConfigError, match=r"username or user_id missing|application credential ID or"):
+        clouds.auth({**options, "username": None, "application_credential_id": None}, auth_type=kind)
+    monkeypatch.setenv(f"OS_{secret.upper()}", f"{SECRET}\r")
+    with pytest.raises(ConfigError, match=rf"^cloud 'prod': OS_{secret.upper()} ends in a carriage return"):
+        clouds.auth(options, auth_type=kind)
+
+
+def test_a_region_that_is_written_wrongly_does_not_show_its_password(clouds: Clouds) -> None:
+    """openstacksdk's message has the whole entry in it."""
+    with pytest.raises(ConfigError, match="Invalid region entry: it takes a name and, under values") as caught:
+        clouds.auth(regions=[{"name": "eu-de", "auth": {"password": SECRET}}])
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("method", ["v3kerberos", "v3oauth1", "v3samlpassword", "v3adfspassword"])
+def test_a_method_that_needs_more_packages_names_them(clouds: Clouds, method: str) -> None:
+    """Not all that keystoneauth knows works without them."""
+    with pytest.raises(
+        ConfigError, match=rf"^cloud 'prod': the sign-in method {method} needs more packages: pip install"
+    ):
+        clouds.auth(auth_type=method)
 
 
 def test_the_environment_may_name_a_cloud(monkeypatch: pytest.MonkeyPatch, clouds: Clouds) -> None:

@@ -13,9 +13,9 @@ import pytest
 # A new module gets a row here: the smallest number above those of all that it imports. A sub-package counts as the last
 # of its modules that its own door shows.
 ROWS = (
-    {"alarm", "bodies", "errors", "heads", "keystone.token", "signing", "spellings", "threads"}
+    {"alarm", "bodies", "errors", "heads", "keystone.agency", "keystone.token", "signing", "spellings", "threads"}
     | {"laboratory", "laboratory.policies", "laboratory.virtual_time"},
-    {"arguments", "connections", "environment", "redaction"},
+    {"arguments", "connections", "environment", "redaction", "keystone.methods", "keystone.settings"},
     {"lookups", "models", "blocking_http", "endpoints", "laboratory.gateways", "report.fields", "fleet_file.places"},
     {"wire", "retry", "windows", "concurrency", "deadlines", "sites"}
     | {"fleet_file.fleet", "fleet_file.literals", "fleet_file.tables", "laboratory.figures", "laboratory.world"}
@@ -62,7 +62,7 @@ SIMULATOR_USERS = {"command.demo", "command.serving"}
 # Libraries of the extras (pyproject.toml), and the parts of the package that only a command needs.
 LAZY = {
     *("typer", "rich", "jinja2", "pygal", "openstack", "keystoneauth1", "huaweicloudsdkcore", "distributed"),
-    *("requests", "urllib3"),
+    *("requests", "urllib3", "yaml"),
     *("opentelemetry", "uvloop", "sdrs_async.simulator", "sdrs_async.command", "sdrs_async.render"),
     "sdrs_async.laboratory",
 }

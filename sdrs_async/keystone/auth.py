@@ -62,7 +62,10 @@ class KeystoneAuth:
     ) -> Self:
         """A cloud of clouds.yaml, with what secure.yaml and clouds-public.yaml add, where openstacksdk looks for them.
 
-        Sends nothing. `allow_http`: the credential may leave this machine unencrypted. Raises `ConfigError`.
+        A secret that it lacks is taken from its variable, such as `OS_PASSWORD`; who signs in stands in the file.
+
+        Sends nothing. `allow_http`: the credential may leave this machine unencrypted. Raises `ConfigError`, with file
+        and place also for a value that YAML does not read as text.
         """
         return cls(Cloud.named(name, region, allow_http=allow_http), sign_in_timeout=sign_in_timeout)
 
@@ -71,6 +74,8 @@ class KeystoneAuth:
         cls, *, region: str | None = None, sign_in_timeout: float = _TIMEOUT, allow_http: bool = False
     ) -> Self:
         """The `OS_*` variables; the cloud that `OS_CLOUD` names, if it is set. A password wins over a token.
+
+        What is empty or blank counts as not set.
 
         Sends nothing. `allow_http` as in `from_cloud`. Raises `ConfigError`.
         """

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from sdrs_async.auth import SignInFailed
+from sdrs_async.keystone.methods import plugin
 from sdrs_async.keystone.token import HEADER, Token
 from sdrs_async.models import Verdict
 from sdrs_async.redaction import Secrets, without_user_info
@@ -81,15 +82,12 @@ class SignIn:
         return self._cloud.kind in _FIXED or "trust_id" in self._cloud.auth
 
     def _plugin(self, project_id: str, base: Token | None) -> BaseIdentityPlugin:
-        from keystoneauth1 import loading
-
         kind, auth = self._cloud.kind, dict(self._cloud.auth)
         if project_id and base is not None and not self._has_fixed_scope():
             if kind in _ONCE:
                 kind, auth = "v3token", {"auth_url": auth["auth_url"], "token": base.headers[HEADER]}
             auth = _scoped(auth, project_id)
-        plugin: BaseIdentityPlugin = loading.get_plugin_loader(kind).load_from_options(**auth)
-        return plugin
+        return plugin(kind, auth)
 
 
 def _scoped(auth: dict[str, Any], project_id: str) -> dict[str, Any]:

@@ -15,13 +15,15 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 from sdrs_async.errors import ConfigError
+from sdrs_async.keystone.keys import NAMES, signs_in, written_keys
 from sdrs_async.sites import Site, check_endpoint
 
 if TYPE_CHECKING:
     from keystoneauth1.loading import Opt
     from openstack.config import OpenStackConfig
+    from openstack.config.cloud_region import CloudRegion
 
-__all__ = ["Cloud"]
+__all__ = ["Cloud", "read_cloud"]
 
 _ENVIRONMENT = "the OS_* variables"
 # Of a cloud made from variables these are settings, all others belong to the sign-in.
@@ -61,6 +63,7 @@ class Cloud:
         config = _config(label)
         if name not in config.cloud_config["clouds"]:
             raise ConfigError(f"{label} is not in {_places(config)}")
+        _check_that_it_signs_in(label, config.cloud_config["clouds"][name])
         return cls._of(label, config, name, region, allow_http)
 
     @classmethod
@@ -155,6 +158,32 @@ def _places(config: OpenStackConfig) -> str:
         return "any clouds.yaml: none was found in this directory, ~/.config/openstack or /etc/openstack"
     known = ", ".join(sorted(map(repr, config.cloud_config["clouds"])))
     return f"{config.config_filename}, which has {known or 'none'}"
+
+
+def read_cloud(name: str, region: str | None = None) -> tuple[str, Any, CloudRegion]:
+    """A cloud of clouds.yaml for who does not sign in: its place in messages, its settings as they are written, and as
+    openstacksdk reads them. Raises `ConfigError`.
+    """
+    label = f"cloud {name!r}"
+    config = _config(label)
+    clouds = config.cloud_config["clouds"]
+    if name not in clouds:
+        raise ConfigError(f"{label} is not in {_places(config)}")
+    written = clouds[name]
+    with _as_config_error(label), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Support for InfluxDB")
+        # Without the keys: the SDK reads braces in a value as places to fill in.
+        clouds[name] = {key: value for key, value in written.items() if key not in NAMES}
+        found = config.get_one(name, validate=False, region_name=region or "")
+    return f"{label} ({config.config_filename})", written, found
+
+
+def _check_that_it_signs_in(label: str, written: object) -> None:
+    if not signs_in(written, os.environ) and written_keys(label, written):
+        raise ConfigError(
+            f"{label} has an access key and nothing to sign in to IAM with: requests are signed with that, "
+            "AkSk(access_key, secret_key), and no token is needed"
+        )
 
 
 # ---- what of it is for the sign-in ----------------------------------------------------------------------------------

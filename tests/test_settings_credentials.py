@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
+from sdrs_async.keystone import KeystoneAuth
+from sdrs_async.keystone.cloud import Cloud
+from sdrs_async.keystone.token import Token
 from sdrs_async.simulator import Simulator
+from sdrs_async.simulator.keys import Keys
 from sdrs_async.simulator.log import Entry
-from tests.command import run
+from sdrs_async.simulator.signature import Claim, SignedRequest
+from sdrs_async.sites import check_endpoint, without_project
+from tests.command import run, texts
 
 SETTINGS = Path(__file__).resolve().parent.parent / "docs" / "settings.md"
 KEY, TEMPORARY = "signature", "signature, security token"
@@ -223,3 +230,85 @@ async def test_a_credential_reaches_both_halves(row: str, tmp_path: Path, monkey
         assert {entry.route for entry in at_service} == {"list_groups"}
         assert (carried(simulator, at_iam), carried(simulator, at_service)) == (iam, service)
         assert {entry.status for entry in simulator.log} <= {200, 201}
+
+
+# ---- what is shown of a key, and placeholders
+
+
+@pytest.mark.parametrize("command", ["clean", "plan", "doctor"])
+@pytest.mark.parametrize("form", ["access", "credential"])
+async def test_a_key_that_a_refusal_echoes_is_shown_as_four_letters(
+    command: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`Access=...` in the gateway's 0301 is in no output and no file in full, at the fullest log; nor a half of it."""
+
+    def refusal(self: Keys, request: SignedRequest, claim: Claim) -> str:
+        return f"verify ak sk signature fail, Access={claim.access_key}, the key '{claim.access_key}'"
+
+    monkeypatch.setattr(Keys, "refusal", refusal)
+    async with Simulator(projects=1, groups=2) as simulator:
+        key = simulator.environment["HUAWEICLOUD_SDK_AK"]
+        flags, environ = in_variables(**SDK)(Place(tmp_path, simulator))
+        files = [] if command == "doctor" else ["--json", str(tmp_path / "json")]
+        if command == "clean":
+            files += ["--yes", "--results", str(tmp_path / "results"), "--html", str(tmp_path / "page")]
+        chosen = [] if command == "doctor" else ["--project", simulator.targets[0][0]]
+        done = await run(command, *chosen, *flags, *files, "--signature", form, "--log-level", "debug", environ=environ)
+        assert simulator.log
+    assert done.code in (1, 3)
+    written = "".join([done.stdout, done.stderr, *texts(tmp_path).values()])
+    assert f"Access={key[:4]}***" in written.replace("&#39;", "'")
+    assert not any(key[at : at + 9] in written for at in range(len(key) - 8))
+
+
+async def test_the_limits_of_a_key_are_under_four_letters_of_it(tmp_path: Path) -> None:
+    """`limits.learned` names the account, which is called after its key."""
+    async with Simulator(projects=1, groups=5, user_rate="4/1s") as simulator:
+        key = simulator.environment["HUAWEICLOUD_SDK_AK"]
+        flags, environ = in_variables(**SDK)(Place(tmp_path, simulator))
+        files = ["--json", str(tmp_path / "json"), "--html", str(tmp_path / "page")]
+        done = await run("clean", "--all-projects", "--yes", *flags, *files, environ=environ)
+    assert done.code == 0, done.stderr
+    document = json.loads((tmp_path / "json").read_text("utf-8"))
+    assert {one["account"] for one in document["limits"]["learned"]} == {f"access key {key[:4]}..."}
+    assert key[:5] not in "".join([done.stdout, done.stderr, *texts(tmp_path).values()])
+
+
+@pytest.mark.parametrize("project_id", ["p-1", "0123456789abcdef0123456789abcdef", "Team A"])
+@pytest.mark.parametrize("end", ["", "/"])
+async def test_the_project_of_the_token_is_cut_off_the_catalogs_url(project_id: str, end: str) -> None:
+    """Whatever form its id has; another id is left where it stands."""
+    cloud = Cloud("c", "v3password", {"auth_url": "https://iam.test/v3"})
+
+    def sign_in(asked: str, base: Token | None) -> Token:
+        return Token({"X-Auth-Token": "t"}, 60.0, project_id, f"https://sdrs.test/v1/{project_id}{end}")
+
+    auth = KeystoneAuth(cloud, sign_in=sign_in)
+    assert check_endpoint(await auth.endpoint() or "") == "https://sdrs.test"
+    assert without_project("https://sdrs.test/v1/another", project_id) == "https://sdrs.test/v1/another"
+    assert without_project("https://sdrs.test/v1/", None) == "https://sdrs.test/v1/"
+
+
+@pytest.mark.parametrize("place", ["%(project_id)s", "%(tenant_id)s", "$(project_id)s", "$(tenant_id)s"])
+async def test_a_place_for_the_project_is_filled_in(
+    place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In `sdrs_endpoint_override`, of the file and of the variable, and in a catalog that leaves it to its reader."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    url = f"https://sdrs.test/v1/{place}"
+    path = tmp_path / "clouds.yaml"
+    auth = "{auth_url: 'https://iam.test/v3', username: u, password: p, user_domain_name: d, project_domain_name: d}"
+    path.write_text(f"clouds:\n  prod:\n    sdrs_endpoint_override: '{url}'\n    auth: {auth}\n", "utf-8")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(path))
+    for name, value in (
+        ("AUTH_URL", "https://iam.test/v3"),
+        ("USERNAME", "u"),
+        ("PASSWORD", "p"),
+        ("DOMAIN_NAME", "d"),
+    ):
+        monkeypatch.setenv(f"OS_{name}", value)
+    monkeypatch.setenv("OS_SDRS_ENDPOINT_OVERRIDE", url)
+    cloud = Cloud("c", "v3password", {"auth_url": "https://iam.test/v3"})
+    catalog = KeystoneAuth(cloud, sign_in=lambda asked, base: Token({"X-Auth-Token": "t"}, 60.0, "p-1", url))
+    for auth_of in (KeystoneAuth.from_cloud("prod"), KeystoneAuth.from_env(), catalog):
+        assert check_endpoint(await auth_of.endpoint() or "") == "https://sdrs.test"

@@ -175,7 +175,10 @@ def _by_region(name: str, region: str | None, iam: str | None, cloud: str | None
     if region is None:
         raise ConfigError(f"{name}: neither an endpoint nor a region is known: give --endpoint or --region")
     cloud = cloud or endpoints.named_cloud(region, iam)
-    endpoint = endpoints.sdrs_endpoint(region, cloud)
+    try:
+        endpoint = endpoints.sdrs_endpoint(region, cloud)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
     usual = {urlsplit(endpoints.iam_endpoint(region, cloud)).hostname, f"iam.{endpoints.cloud_of(region, cloud)}"}
     if iam is not None and (host := urlsplit(iam).hostname) not in usual:
         raise ConfigError(

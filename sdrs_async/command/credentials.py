@@ -124,7 +124,7 @@ def _key_beside(name: str, asked: Asked) -> Source:
     key = find_key(name)
     if key is None:
         raise ConfigError(f"cloud {name!r} has no access key: no ak and sk, and no access_key and secret_key")
-    source = _of_cloud(name, key, asked.signature)
+    source = _of_cloud(name, key, asked.signature, asked.allow_http)
     return source._replace(name=f"access key {shown_key(key.access_key)} of cloud {name}")
 
 
@@ -174,13 +174,16 @@ def cloud(name: str, *, timeout: float, allow_http: bool, signature: Signature =
 
     key = _key_of(name)
     if key is not None and key.alone:
-        return _of_cloud(name, key, signature)
+        return _of_cloud(name, key, signature, allow_http)
     return Source(f"cloud {name}", "sign-in of clouds.yaml", make)
 
 
-def _of_cloud(name: str, key: FoundKey, signature: Signature) -> Source:
+def _of_cloud(name: str, key: FoundKey, signature: Signature, allow_http: bool) -> Source:
+    def make(region: str | None) -> Auth:
+        return key.make(region, service, allow_http=allow_http)
+
     service = _SERVICE if signature is Signature.CREDENTIAL else None
-    return Source(f"cloud {name}", "access key of clouds.yaml", lambda region: key.make(region, service), signs=True)
+    return Source(f"cloud {name}", "access key of clouds.yaml", make, signs=True)
 
 
 def token(variable: str, environ: Mapping[str, str]) -> Source:

@@ -8,6 +8,7 @@ from sdrs_async.auth import AkSk, check_secret
 from sdrs_async.errors import ConfigError
 from sdrs_async.keystone.cloud import read_cloud
 from sdrs_async.keystone.keys import WrittenKeys, signs_in, written_keys
+from sdrs_async.sites import check_endpoint
 
 __all__ = ["CloudKey", "FoundKey", "find_key"]
 
@@ -29,10 +30,10 @@ class FoundKey:
         self._name = name
         self._keys = keys
 
-    def make(self, region: str | None, service: str | None = None) -> CloudKey:
+    def make(self, region: str | None, service: str | None = None, *, allow_http: bool = False) -> CloudKey:
         """The credential, in the cloud's region unless one is given; `service`: signs in the older form, for it.
 
-        Raises `ConfigError`.
+        `allow_http`: it may leave this machine unencrypted. Raises `ConfigError`.
         """
         label, _, found = read_cloud(self._name, region)
         region = found.get_region_name("sdrs") or None
@@ -41,12 +42,22 @@ class FoundKey:
         for name, value in zip(WrittenKeys._fields, self._keys, strict=True):
             if value is not None:
                 check_secret(f"{label}: its {name.replace('_', ' ')}", value)
-        iam = found.config["auth"].get("auth_url") or None
+        iam, endpoint = found.config["auth"].get("auth_url") or None, found.get_endpoint("sdrs")
+        for setting, url in (("auth_url", iam), ("sdrs_endpoint_override", endpoint)):
+            _check(f"{label}: {setting}", url, allow_http)
         key = CloudKey(*self._keys, scope=(region or "", service) if service else None, iam_endpoint=iam)
-        key.region, key.endpoint_override = region, found.get_endpoint("sdrs")
+        key.region, key.endpoint_override = region, endpoint
         verify = found.get_requests_verify_args()[0]
         key.verify = True if verify is None else verify
         return key
+
+
+def _check(place: str, url: str | None, allow_http: bool) -> None:
+    try:
+        if url is not None:
+            check_endpoint(url, allow_http=allow_http)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error}") from None
 
 
 def find_key(name: str) -> FoundKey | None:

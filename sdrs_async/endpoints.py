@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from sdrs_async.errors import ConfigError
 
 __all__ = [
-    "check_region", "cloud_of", "iam_endpoint", "iam_root", "named_cloud", "project_region", "region_of",
+    "check_region", "cloud_of", "iam_endpoint", "iam_root", "named_cloud", "region_of",
     "region_override", "sdrs_endpoint",
 ]  # fmt: skip
 
@@ -125,11 +125,6 @@ def region_override(environ: Mapping[str, str], region: str) -> str | None:
     """
     value = environ.get(f"HUAWEICLOUD_SDK_REGION_SDRS_{region.replace('-', '_').upper()}", "")
     return value.partition(",")[0].strip() or None
-
-
-def project_region(name: str) -> str:
-    """The region of a project, which its name begins with: `eu-de` of `eu-de`, and of its sub-project `eu-de_team`."""
-    return name.partition("_")[0]
 
 
 def iam_root(url: str) -> str:

@@ -12,7 +12,6 @@ from sdrs_async.endpoints import (
     iam_endpoint,
     iam_root,
     named_cloud,
-    project_region,
     region_of,
     region_override,
     sdrs_endpoint,
@@ -165,7 +164,6 @@ def test_any_text_has_a_region_or_none(text: str) -> None:
     region_of(text)
     region_of(f"https://{text}")
     assert not iam_root(text).endswith("/")
-    assert "_" not in project_region(text)
 
 
 def test_the_variable_of_the_vendor_overrides_one_region() -> None:
@@ -179,11 +177,6 @@ def test_the_variable_of_the_vendor_overrides_one_region() -> None:
     assert region_override(environ, "eu-de") == "https://one.example.com"
     assert region_override(environ, "eu-nl") is None
     assert region_override(environ, "af-south-1") is None
-
-
-def test_a_project_is_named_after_its_region() -> None:
-    """A region's own project has its name, a sub-project adds to it."""
-    assert [project_region(name) for name in ("eu-de", "eu-de_team", "eu-de_a_b", "MOS")] == ["eu-de"] * 3 + ["MOS"]
 
 
 @pytest.mark.parametrize("end", ["", "/", "/v3", "/v3/", "//v3//"])

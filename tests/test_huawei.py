@@ -635,6 +635,19 @@ async def test_what_iam_answers_decides(status: int, body: bytes, verdict: Verdi
     assert caught.value.reply.verdict is verdict
 
 
+async def test_of_an_access_key_that_the_sdk_shows_four_letters_are_left() -> None:
+    """Its errors may quote what it signed in with."""
+
+    class Held:
+        ak, sk, security_token, iam_endpoint = "ABCDEFGHIJKLMNOPQRST", "a-secret-key", None, None
+
+        def process_sts(self, http_client: Any) -> None:
+            raise sdk.SdkException(f"no keys for {self.ak}: Access={self.ak}, {self.sk}")
+
+    with pytest.raises(SignInFailed, match=r"no keys for ABCD\*\*\*: Access=ABCD\*\*\*, \*\*\*$"):
+        await HuaweiAuth(Held()).prepare("p1")
+
+
 async def test_an_iam_that_is_not_there_is_unreachable(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Said once, by us: the SDK's log stays silent."""
 

@@ -171,7 +171,7 @@ def read_cloud(name: str, region: str | None = None) -> tuple[str, Any, CloudReg
         raise ConfigError(f"{label} is not in {_places(config)}")
     written = clouds[name]
     with _as_config_error(label), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Support for InfluxDB")
+        warnings.simplefilter("ignore")  # of things that nobody asked for, each time a cloud is read
         # Without the keys: the SDK reads braces in a value as places to fill in.
         clouds[name] = {key: value for key, value in written.items() if key not in NAMES}
         found = config.get_one(name, validate=False, region_name=region or "")

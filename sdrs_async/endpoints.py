@@ -27,9 +27,11 @@ _HUAWEI_EUROPE = "myhuaweicloud.eu"
 _OTC = "otc.t-systems.com"
 _OTC_SWISS = "sc.otc.t-systems.com"
 _CLOUDS = {"eu-de": _OTC, "eu-nl": _OTC, "eu-ch2": _OTC_SWISS, "eu-west-101": _HUAWEI_EUROPE}
-# Where Huawei Cloud has regions under its usual domain; new ones of these areas need no new version.
-_AREAS = ("af", "ap", "cn", "la", "me", "na", "ru", "sa", "tr")
-_FORM = re.compile(rf"(?:{'|'.join(_AREAS)})-[a-z]+-[0-9]+")
+# Where Huawei Cloud has regions under its usual domain: an area and a direction, or a country of the Americas, never a
+# city. New ones of these areas need no new version.
+_DIRECTION = "(?:north|south)(?:east|west)?|east|west|central"
+_COUNTRY = "argentina|bolivia|brazil|chile|colombia|ecuador|mexico|paraguay|peru|uruguay"
+_FORM = re.compile(rf"(?:(?:af|ap|cn|la|me|na|ru|sa|tr)-(?:{_DIRECTION})|(?:na|sa)-(?:{_COUNTRY}))-[1-9][0-9]{{0,2}}")
 # With the vendor's names, but run by partners, each under a domain of its own, where its users' credentials belong.
 _PARTNERS = {
     "eu-west-0": "Orange Flexible Engine",
@@ -40,7 +42,7 @@ _PARTNERS = {
 # Other vendors' in the same areas, of the same form, where Huawei Cloud has none of that name.
 _ELSEWHERE = {
     *("ap-east-1", "ap-east-2", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2"),
-    *("ap-southeast-6", "ap-southeast-7", "cn-northwest-1", "me-central-1", "me-south-1", "sa-east-1"),
+    *("cn-northwest-1", "me-central-1", "me-south-1", "sa-east-1"),
 }
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _REGION = re.compile(_LABEL)

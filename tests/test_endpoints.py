@@ -19,7 +19,7 @@ from sdrs_async.endpoints import (
 from sdrs_async.errors import ConfigError
 
 REGIONS = st.from_regex(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", fullmatch=True)
-OWN_REGIONS = st.from_regex(r"(?:af|cn|la|na|ru|tr)-[a-z]{1,9}-[1-9][0-9]?", fullmatch=True)
+OWN_REGIONS = st.from_regex(r"(?:af|cn|la|na|ru|tr)-(?:north|south|east|west|southwest)-[1-9][0-9]?", fullmatch=True)
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_region_picks_the_cloud_and_its_hosts(region: str, sdrs: str, iam: str
             "ap-southeast-1",
             "ap-southeast-4",
             "ap-southeast-5",
-            "ap-southeast-9",
+            "ap-southeast-6",
             "cn-east-4",
             "cn-north-1",
         ),
@@ -73,6 +73,16 @@ FOREIGN = [
         "il-central-1",
     ),
     *("ap-northeast-1", "ap-south-1", "ap-east-1", "sa-east-1", "me-south-1", "me-central-1", "cn-northwest-1"),
+    *(
+        "ap-tokyo-1",
+        "ap-singapore-1",
+        "af-johannesburg-1",
+        "me-dubai-1",
+        "sa-saopaulo-1",
+        "cn-beijing-6",
+        "uk-london-1",
+    ),
+    *("ru-central1", "ru-1", "ap-guangzhou", "na-siliconvalley", "cn-north", "cn-north4", "cn-north-04", "cnnorth-4"),
     *("cn-hangzhou", "europe-west3", "westeurope", "fr-par", "de-fra", "gra11", "region1", "regionone", "mars-north-1"),
 ]
 

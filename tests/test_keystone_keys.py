@@ -106,6 +106,15 @@ async def test_a_key_brings_what_its_cloud_says(place: Path) -> None:
     assert getattr(account().auth, "verify", None) is False
 
 
+def test_an_auth_url_may_lack_its_scheme(place: Path) -> None:
+    """As the profile of the Swiss cloud does, whose host of the service nobody knows."""
+    write(place, f"profile: otc-swiss\n{PAIR}")
+    with pytest.raises(ConfigError, match="service in eu-ch2 is not known: give it with --endpoint"):
+        account()
+    found = account(endpoint="https://sdrs.example.com")
+    assert (found.iam_endpoint, found.region) == ("https://iam-pub.eu-ch2.sc.otc.t-systems.com", "eu-ch2")
+
+
 async def test_a_sign_in_goes_before_the_key(place: Path) -> None:
     """The note names the key that is not used; `--credential ak-sk` chooses it, also for `OS_CLOUD`."""
     write(place, f"{OF_OTC}{SIGN_IN}{PAIR}")

@@ -43,6 +43,8 @@ class FoundKey:
             if value is not None:
                 check_secret(f"{label}: its {name.replace('_', ' ')}", value)
         iam, endpoint = found.config["auth"].get("auth_url") or None, found.get_endpoint("sdrs")
+        if iam is not None and "://" not in iam:  # as the vendor profile of the Swiss cloud has it
+            iam = f"https://{iam}"
         for setting, url in (("auth_url", iam), ("sdrs_endpoint_override", endpoint)):
             _check(f"{label}: {setting}", url, allow_http)
         key = CloudKey(*self._keys, scope=(region or "", service) if service else None, iam_endpoint=iam)

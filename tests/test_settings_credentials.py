@@ -235,8 +235,9 @@ async def test_a_credential_reaches_both_halves(row: str, tmp_path: Path, monkey
 # ---- what is shown of a key, and placeholders
 
 
-@pytest.mark.parametrize("command", ["clean", "plan", "doctor"])
-@pytest.mark.parametrize("form", ["access", "credential"])
+@pytest.mark.parametrize(
+    ("command", "form"), [("clean", "access"), ("clean", "credential"), ("plan", "access"), ("doctor", "access")]
+)
 async def test_a_key_that_a_refusal_echoes_is_shown_as_four_letters(
     command: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

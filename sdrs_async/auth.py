@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Reply, Request, Verdict
-from sdrs_async.redaction import Secrets
+from sdrs_async.redaction import Secrets, hidden_of_key, shown_key
 from sdrs_async.signing import Signer
 
 __all__ = ["AkSk", "Auth", "SignInFailed", "StaticToken", "awaitable", "check_secret"]
@@ -117,13 +117,13 @@ class AkSk:
         self.identity = access_key
         self._signer = Signer(access_key, secret_key, scope)
         self._token = _Hidden({} if security_token is None else {"X-Security-Token": security_token})
-        self.secrets = Secrets((secret_key, security_token or ""))
+        self.secrets = Secrets((secret_key, security_token or "", hidden_of_key(access_key)))
         self._clock = clock
         self._second = -1
         self._date = ""
 
     def __repr__(self) -> str:
-        return "AkSk(***)"
+        return f"AkSk({shown_key(self.identity)})"
 
     async def sign(self, request: Request, project_id: str) -> Mapping[str, str]:
         """The signature and the headers it covers, `Host` among them, so that what is signed is what goes out."""

@@ -3,6 +3,10 @@
 Hosts are built by their pattern, never from a list of regions: lists age, and the vendor's own (SDK, sdrs_region.py)
 has a wrong host for ap-southeast-2. https://developer.huaweicloud.com/intl/en-us/endpoint,
 https://docs.otc.t-systems.com/regions-and-endpoints/
+
+What a list is good for is to say what is somebody else's: a credential of that cloud must not go to Huawei's hosts. So
+a region has a host by the pattern only where its name has the vendor's form, in an area where the vendor has regions,
+and is not known to be another's.
 """
 
 from __future__ import annotations
@@ -14,8 +18,8 @@ from urllib.parse import urlsplit
 from sdrs_async.errors import ConfigError
 
 __all__ = [
-    "check_region", "cloud_of", "iam_endpoint", "iam_root", "project_region", "region_of", "region_override",
-    "sdrs_endpoint",
+    "check_region", "cloud_of", "iam_endpoint", "iam_root", "named_cloud", "region_of",
+    "region_override", "sdrs_endpoint",
 ]  # fmt: skip
 
 _HUAWEI = "myhuaweicloud.com"
@@ -23,6 +27,23 @@ _HUAWEI_EUROPE = "myhuaweicloud.eu"
 _OTC = "otc.t-systems.com"
 _OTC_SWISS = "sc.otc.t-systems.com"
 _CLOUDS = {"eu-de": _OTC, "eu-nl": _OTC, "eu-ch2": _OTC_SWISS, "eu-west-101": _HUAWEI_EUROPE}
+# Where Huawei Cloud has regions under its usual domain: an area and a direction, or a country of the Americas, never a
+# city. New ones of these areas need no new version.
+_DIRECTION = "(?:north|south)(?:east|west)?|east|west|central"
+_COUNTRY = "argentina|bolivia|brazil|chile|colombia|ecuador|mexico|paraguay|peru|uruguay"
+_FORM = re.compile(rf"(?:(?:af|ap|cn|la|me|na|ru|sa|tr)-(?:{_DIRECTION})|(?:na|sa)-(?:{_COUNTRY}))-[1-9][0-9]{{0,2}}")
+# With the vendor's names, but run by partners, each under a domain of its own, where its users' credentials belong.
+_PARTNERS = {
+    "eu-west-0": "Orange Flexible Engine",
+    "ru-moscow-1": "Cloud.ru",
+    "ae-ad-1": "G42 Cloud",
+    "my-kualalumpur-1": "TM One Alpha Edge",
+}
+# Other vendors' in the same areas, of the same form, where Huawei Cloud has none of that name.
+_ELSEWHERE = {
+    *("ap-east-1", "ap-east-2", "ap-northeast-1", "ap-northeast-2", "ap-northeast-3", "ap-south-1", "ap-south-2"),
+    *("cn-northwest-1", "me-central-1", "me-south-1", "sa-east-1"),
+}
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _REGION = re.compile(_LABEL)
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
@@ -42,13 +63,37 @@ def check_region(region: str) -> str:
 def cloud_of(region: str, cloud: str | None = None) -> str:
     """The domain of the cloud that a region belongs to; `cloud` (`HW_CLOUD`), where given, overrides.
 
-    Raises `ConfigError` for what can be no region or no domain.
+    Raises `ConfigError` for what can be no region or no domain, and for a region that is not known to be Huawei's or
+    Open Telekom Cloud's.
     """
     check_region(region)
-    domain = cloud or _CLOUDS.get(region, _HUAWEI)
+    domain = cloud or _CLOUDS.get(region) or _vendors(region)
     if not _DOMAIN.fullmatch(domain):
         raise ConfigError(f"{ascii(domain)[:80]} is not the domain of a cloud: write it like myhuaweicloud.com")
     return domain
+
+
+def _vendors(region: str) -> str:
+    """The vendor's usual domain. Raises `ConfigError` for a region that is another's, or that nobody knows."""
+    if _FORM.fullmatch(region) and region not in _PARTNERS and region not in _ELSEWHERE:
+        return _HUAWEI
+    whose = f"is one of {_PARTNERS[region]}" if region in _PARTNERS else "is none of Huawei Cloud or Open Telekom Cloud"
+    raise ConfigError(
+        f"region {region} {whose}, so no host follows from it and no credential is sent: give the service's endpoint "
+        "with --endpoint (in a fleet file: endpoint), or the cloud's domain in HW_CLOUD, if the region is right"
+    )
+
+
+def named_cloud(region: str, iam: str | None) -> str | None:
+    """The vendor's usual domain, where the IAM that is given is this region's there; else `None`.
+
+    Who names that host has said whose region it is, so that the pattern need not guess.
+    """
+    try:
+        host = urlsplit(iam or "").hostname
+    except ValueError:
+        return None
+    return _HUAWEI if host == f"iam.{region}.{_HUAWEI}" else None
 
 
 def sdrs_endpoint(region: str, cloud: str | None = None) -> str:
@@ -82,11 +127,6 @@ def region_override(environ: Mapping[str, str], region: str) -> str | None:
     """
     value = environ.get(f"HUAWEICLOUD_SDK_REGION_SDRS_{region.replace('-', '_').upper()}", "")
     return value.partition(",")[0].strip() or None
-
-
-def project_region(name: str) -> str:
-    """The region of a project, which its name begins with: `eu-de` of `eu-de`, and of its sub-project `eu-de_team`."""
-    return name.partition("_")[0]
 
 
 def iam_root(url: str) -> str:

@@ -21,19 +21,37 @@ import anyio
 from sdrs_async.auth import AkSk, SignInFailed, check_secret
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Request, Verdict
-from sdrs_async.redaction import Secrets, without_user_info
+from sdrs_async.redaction import Secrets, hidden_of_key, without_user_info
 from sdrs_async.shared_work import SharedWork
 from sdrs_async.threads import in_daemon_thread, room
 from sdrs_async.wire import classify, one_line
 
-__all__ = ["HuaweiAuth", "VendorCredentials", "from_environment", "from_file"]
+__all__ = ["FAMILIES", "HuaweiAuth", "KeyNames", "VendorCredentials", "from_environment", "from_file"]
 
 log = logging.getLogger("sdrs_async")
 
+
+class KeyNames(NamedTuple):
+    """Under which names a source of keys has them. `iam_endpoints`: the first that is there counts."""
+
+    access_key: str
+    secret_key: str
+    security_token: str
+    iam_endpoints: tuple[str, ...] = ()
+    region: str | None = None
+
+
+_SDK_IAM = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
+FAMILIES = (
+    KeyNames("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN", (_SDK_IAM,)),
+    KeyNames("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", ("OS_AUTH_URL", _SDK_IAM)),
+    KeyNames("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN", ("HW_AUTH_URL", _SDK_IAM), "HW_REGION_NAME"),
+)
+"""The variables of the environment that hold keys, the first to use first: of the vendor's SDK, of Open Telekom Cloud's
+tools, of the vendor's Terraform provider."""
+_FILE_NAMES = KeyNames("ak", "sk", "security_token", ("iam_endpoint",))
+
 _SECTION = "basic"
-# Access key, secret key, security token, address of IAM.
-_VENDOR_NAMES = tuple(f"HUAWEICLOUD_SDK_{name}" for name in ("AK", "SK", "SECURITY_TOKEN", "IAM_ENDPOINT"))
-_OTC_NAMES = ("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", "")
 # All in seconds. The SDK gets new keys only in the last 40 minutes of the old ones: a little later it surely does.
 _RENEWED_AT = 40 * 60 - 5
 _AGAIN = 30.0  # until the next try, where keys that are still good could not be renewed
@@ -44,10 +62,11 @@ _LEAST = 60.0  # for which keys have to be good to be used at all
 
 
 def from_environment(environ: Mapping[str, str]) -> AkSk | None:
-    """The keys of `HUAWEICLOUD_SDK_AK`, `_SK` and `_SECURITY_TOKEN`, or else of `OS_ACCESS_KEY`, `OS_SECRET_KEY` and
-    `OS_SECURITY_TOKEN`; `None` without. Raises `ConfigError` naming the variable that is missing or wrong.
+    """The keys of the first of `FAMILIES` that is there, `None` without; a variable that is empty is none.
+
+    Raises `ConfigError` naming the variable that is missing or wrong.
     """
-    return _keys(environ, _VENDOR_NAMES) or _keys(environ, _OTC_NAMES)
+    return next((keys for names in FAMILIES if (keys := _keys(environ, names)) is not None), None)
 
 
 def from_file(path: str | Path | None = None, *, environ: Mapping[str, str]) -> AkSk | None:
@@ -68,23 +87,26 @@ def from_file(path: str | Path | None = None, *, environ: Mapping[str, str]) -> 
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"the credentials file {place} cannot be read: {reason}") from None
-    keys = _keys(_section(place, text), ("ak", "sk", "security_token", "iam_endpoint"), f"{place}, [{_SECTION}]: ")
+    keys = _keys(_section(place, text), _FILE_NAMES, f"{place}, [{_SECTION}]: ")
     if keys is None:
         raise ConfigError(f"{place}, [{_SECTION}]: ak and sk are missing")
     return keys
 
 
-def _keys(values: Mapping[str, str], names: tuple[str, ...], place: str = "") -> AkSk | None:
-    """Keys from the values of these names, in the order of `_VENDOR_NAMES`; `None` without any."""
-    access_key, secret_key, token, iam_endpoint = (values.get(name) or None for name in names)
+def _keys(values: Mapping[str, str], names: KeyNames, place: str = "") -> AkSk | None:
+    """Keys from the values of these names; `None` without any."""
+    pair = names.access_key, names.secret_key
+    access_key, secret_key = (values.get(name) or None for name in pair)
     if access_key is None and secret_key is None:
         return None
     if access_key is None or secret_key is None:
-        missing, other = names[:2] if access_key is None else names[1::-1]
+        missing, other = pair if access_key is None else pair[::-1]
         raise ConfigError(f"{place}{missing} is missing, though {other} is there")
-    for name, value in zip(names, (access_key, secret_key, token), strict=False):
+    token = values.get(names.security_token) or None
+    for name, value in zip(names[:3], (access_key, secret_key, token), strict=True):
         if value is not None:
             check_secret(f"{place}{name}", value)
+    iam_endpoint = next((found for name in names.iam_endpoints if (found := values.get(name))), None)
     return AkSk(access_key, secret_key, token, iam_endpoint=iam_endpoint)
 
 
@@ -298,6 +320,8 @@ def _secrets_of(credentials: Any) -> Secrets:
         if isinstance(file, str):
             with suppress(OSError, ValueError):
                 found.append(Path(file).read_text().strip())
+    if isinstance(credentials.ak, str):
+        found.append(hidden_of_key(credentials.ak))
     return Secrets([text for text in (*found, *proxy_secrets()) if isinstance(text, str)])
 
 

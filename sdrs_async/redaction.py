@@ -26,7 +26,7 @@ from urllib.parse import unquote
 
 from sdrs_async.spellings import Reading, decoded_words, readings
 
-__all__ = ["Secrets", "is_plain_id", "secrets_sent", "user_info_of", "without_user_info"]
+__all__ = ["Secrets", "hidden_of_key", "is_plain_id", "secrets_sent", "shown_key", "user_info_of", "without_user_info"]
 
 _STRUCK = "***"
 _SHORTEST = 4
@@ -34,6 +34,8 @@ _RUN = 8
 _REMEMBERED = 16  # secrets; a token of 9000 characters takes a millisecond and a megabyte to make ready
 _USUAL_ID = re.compile(r"(?:req-)?(?:[0-9a-f-]{1,64}|[0-9A-F-]{1,64})")
 _PERCENT = re.compile("%(40|3a|2f)", re.IGNORECASE)  # @ : /
+_SHOWN = 4  # letters of an access key
+_KEY = re.compile(r"\b(?:Access=([^,\s]+)|Credential=([^/,\s]+))")
 _OPENING = re.compile("/(?:  )?/")
 
 # Headers of a credential that are worth nothing to anybody else.
@@ -90,17 +92,33 @@ class Secrets:
                         yield place + at * 4 // 3, place + ((at + len(whole)) * 4 + 2) // 3
 
 
+def shown_key(access_key: str) -> str:
+    """An access key as it is shown: enough to tell it from others, at most its first four letters, and half of it."""
+    return f"{access_key[: min(_SHOWN, len(access_key) // 2)]}..."
+
+
+def hidden_of_key(access_key: str) -> str:
+    """What is struck out of texts that may hold an access key: all but the letters that are shown.
+
+    Of a short one it is all: the rest alone could be a part of any word.
+    """
+    return access_key[_SHOWN:] if len(access_key) >= _SHOWN + _RUN else access_key
+
+
 def secrets_sent(headers: Mapping[str, str]) -> tuple[str, ...]:
-    """What of a request's headers is secret: tokens, signatures, passwords. The key's name in a signature is not."""
+    """What of a request's headers is not to be shown: tokens, signatures, passwords, all but the first of a key."""
     values = [(name.lower(), value) for name, value in headers.items() if name.lower() not in _HARMLESS]
     return tuple(found for name, value in values for found in (_credentials(value) if "auth" in name else (value,)))
 
 
 def _credentials(value: str) -> tuple[str, ...]:
-    """Of an Authorization header: `Basic ...` with the password inside, a signature, any other without its scheme."""
+    """Of an Authorization header: `Basic ...` with the password inside, a signature and its key, any other without its
+    scheme.
+    """
     signature = re.search(r"Signature=(.+)", value)
     if signature:
-        return (signature[1],)
+        key = _KEY.search(value)
+        return (signature[1], hidden_of_key(key[1] or key[2])) if key else (signature[1],)
     scheme, _, rest = value.partition(" ")
     if scheme.lower() != "basic":
         return (rest.strip() or value,)

@@ -13,30 +13,40 @@ from yarl import URL
 
 from sdrs_async.errors import ConfigError
 
-__all__ = ["Site", "check_endpoint", "tls_context"]
+__all__ = ["Site", "check_endpoint", "tls_context", "without_project"]
 
 # Brackets around the whole host or nowhere: parsers differ over `evil.com[::1]`, and one of them takes it for loopback.
 _URL = re.compile(r"https?://(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d+)?(?:/[\w.:/~-]*)?", re.IGNORECASE | re.ASCII)
 # The service catalog's URL of the service ends in its version and the project id; both are added to each request. An
 # IAM endpoint is given with its version or without.
-_API_ROOT = re.compile(r"/*(?:/v1(?:/[0-9a-f]{32})?|/v3)?/*$")
+_API_ROOT = re.compile(r"/*(?:/v1(?:/[0-9a-z]{32})?|/v3)?/*$")
+# Where the id is to be filled in, as catalogs, openstacksdk and the vendor's pages write it.
+_PROJECT_PLACE = re.compile(r"(?<=/v1)/+(?:[%$]\((?:project|tenant)_id\)s|\$?\{(?:project|tenant)_id\})/*$")
+_PLACE = re.compile(r"[%$]\(|\{")
 _USUAL_PORTS = {"http": 80, "https": 443}
 
 
 def check_endpoint(endpoint: str, *, allow_http: bool = False) -> str:
     """The endpoint as `scheme://host[:port][/prefix]`, spelled in one way, or `ConfigError`.
 
-    Plain http is for this machine only: elsewhere a credential would cross the network in the clear.
+    Its end may be the version and a project id, or `%(project_id)s` and the like: each request brings its own. Plain
+    http is for this machine only: elsewhere a credential would cross the network in the clear.
     """
     if {"@", "?", "#"} & set(endpoint):  # not shown: a password may be in it
         raise ConfigError("the endpoint is scheme, host and port only: no user, query or fragment in it")
+    root = _PROJECT_PLACE.sub("", endpoint)
+    if _PLACE.search(root):
+        raise ConfigError(
+            f"endpoint {endpoint!r}: the project id alone is filled in, and at the end alone: write it like "
+            "https://sdrs.example.com/v1/%(project_id)s, or without /v1 and what follows"
+        )
     try:
-        parts = urlsplit(endpoint)
+        parts = urlsplit(root)
         host, port = parts.hostname, parts.port
         (host or "").encode("idna")  # what looking it up does, and fails at
     except ValueError as error:
         raise ConfigError(f"endpoint {endpoint!r} is not a URL: {error}") from None
-    if not host or not _URL.fullmatch(endpoint):
+    if not host or not _URL.fullmatch(root):
         raise ConfigError(f"endpoint {endpoint!r} is not a URL like https://sdrs.eu-de.otc.t-systems.com")
     if parts.scheme == "http" and not allow_http and not _is_loopback(host):
         raise ConfigError(f"endpoint {endpoint!r} would send the credential unencrypted: use https, or --allow-http")
@@ -45,6 +55,12 @@ def check_endpoint(endpoint: str, *, allow_http: bool = False) -> str:
         raise ConfigError(f"endpoint {endpoint!r} has a dot for a part of its path: name the path that is meant")
     shown_port = "" if port in (None, _USUAL_PORTS[parts.scheme]) else f":{port}"
     return f"{parts.scheme}://{_spelled(host)}{shown_port}{path}"
+
+
+def without_project(url: str, project_id: str | None) -> str:
+    """A URL of the service without the id of this project at its end, whatever form the id has."""
+    bare = url.rstrip("/")
+    return bare.removesuffix(f"/{project_id}") if project_id else url
 
 
 def _spelled(host: str) -> str:

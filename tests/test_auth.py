@@ -130,7 +130,8 @@ async def test_keys_are_not_shown() -> None:
     """No repr shows one, nor that of what holds it."""
     auth = AkSk(AK, SK, TOKEN)
     await auth.sign(SIGNED, P)
-    assert f"{auth} {[auth]}" == "AkSk(***) [AkSk(***)]"
+    assert f"{auth} {[auth]}" == f"AkSk({AK[:4]}...) [AkSk({AK[:4]}...)]"
+    assert [repr(AkSk(key, SK)) for key in ("ABCDEFGH", "ABCD", "A")] == ["AkSk(ABCD...)", "AkSk(AB...)", "AkSk(...)"]
     assert SK not in str(vars(auth))
     assert TOKEN not in str(vars(auth))
     assert TOKEN not in str(vars(StaticToken(TOKEN)))

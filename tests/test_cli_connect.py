@@ -31,6 +31,7 @@ FLAGS = ConnectionFlags(
 )
 TOKEN = {"OS_TOKEN": "a-token"}
 KEYS = {"HUAWEICLOUD_SDK_AK": "ABCDEFGH", "HUAWEICLOUD_SDK_SK": "the-secret"}
+HW_KEYS = {"HW_ACCESS_KEY": "HWHWHWHW", "HW_SECRET_KEY": "the-secret"}
 OTC_KEYS = {"OS_ACCESS_KEY": "WXYZ1234", "OS_SECRET_KEY": "the-secret"}
 USER = {
     "OS_AUTH_URL": "https://iam.eu-de.otc.t-systems.com/v3",
@@ -80,7 +81,15 @@ CHOICES = [
     ({**TOKEN, **KEYS}, {"kind": CredentialKind.AK_SK}, "access key ABCD...", []),
     ({**KEYS, **TOKEN}, {"kind": CredentialKind.TOKEN}, "OS_TOKEN", []),
     ({**KEYS}, {"kind": CredentialKind.HUAWEI}, "huawei chain", []),
-    ({"OS_TOKEN": "", "OS_CLOUD": "", **KEYS}, {}, "access key ABCD...", []),
+    ({"OS_TOKEN": "", "OS_AUTH_TOKEN": "", "OS_CLOUD": "", **KEYS}, {}, "access key ABCD...", []),
+    ({"OS_AUTH_TOKEN": "another", **KEYS}, {}, "OS_AUTH_TOKEN", ["access key ABCD..."]),
+    ({**TOKEN, "OS_AUTH_TOKEN": "another"}, {}, "OS_TOKEN", ["OS_AUTH_TOKEN"]),
+    ({**TOKEN, "OS_AUTH_TOKEN": "a-token"}, {}, "OS_TOKEN", []),
+    ({"OS_AUTH_TOKEN": "another"}, {"kind": CredentialKind.TOKEN}, "OS_AUTH_TOKEN", []),
+    ({**HW_KEYS, **USER}, {}, "access key HWHW...", ["OS_USERNAME"]),
+    ({**HW_KEYS, **OTC_KEYS, **KEYS}, {}, "access key ABCD...", ["access key WXYZ...", "access key HWHW..."]),
+    ({**HW_KEYS, "HUAWEICLOUD_SDK_AK": "", "OS_SECRET_KEY": ""}, {}, "access key HWHW...", []),
+    ({"HW_ACCESS_KEY": "SHORT", "HW_SECRET_KEY": "x"}, {}, "access key SH...", []),
 ]
 
 
@@ -96,8 +105,8 @@ def test_the_first_that_is_there_is_used(
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (CredentialKind.TOKEN, "no token: OS_TOKEN is not set"),
-        (CredentialKind.AK_SK, "no access key: neither HUAWEICLOUD_SDK_AK"),
+        (CredentialKind.TOKEN, "no token: OS_TOKEN is not set in the environment, and neither is OS_AUTH_TOKEN"),
+        (CredentialKind.AK_SK, "no access key: none of HUAWEICLOUD_SDK_AK and .*, HW_ACCESS_KEY and HW_SECRET_KEY"),
         (CredentialKind.OPENSTACK, "nobody to sign in as: no --os-cloud and no OS_CLOUD; OS_AUTH_URL is not set"),
         (CredentialKind.AUTO, "no credential was found: no --os-cloud"),
     ],
@@ -112,8 +121,27 @@ BAD = [
     (TOKEN, {"os_cloud": "x", "credential": CredentialKind.TOKEN}, "--os-cloud is one credential and --credential tok"),
     (TOKEN, {"signature": Signature.CREDENTIAL}, "--signature is for access keys, and the credential is OS_TOKEN"),
     (KEYS, {"signature": Signature.CREDENTIAL, "endpoint": "https://sdrs.example.com"}, "signs for a region"),
-    ({"HUAWEICLOUD_SDK_AK": "A"}, {"region": "eu-de"}, "HUAWEICLOUD_SDK_SK is empty"),
-    ({"OS_SECRET_KEY": "A"}, {"region": "eu-de"}, "OS_ACCESS_KEY is empty"),
+    ({"HUAWEICLOUD_SDK_AK": "A"}, {"region": "eu-de"}, "HUAWEICLOUD_SDK_SK is missing .* HUAWEICLOUD_SDK_AK is there"),
+    ({"OS_SECRET_KEY": "A"}, {"region": "eu-de"}, "OS_ACCESS_KEY is missing"),
+    ({"HW_ACCESS_KEY": "A", "HW_SECRET_KEY": ""}, {"region": "cn-north-4"}, "HW_SECRET_KEY is missing"),
+    ({"HW_SECRET_KEY": "A"}, {"region": "cn-north-4"}, "HW_ACCESS_KEY is missing"),
+    ({**HW_KEYS, "HW_SECRET_KEY": "a\r"}, {"region": "cn-north-4"}, "HW_SECRET_KEY is empty or holds"),
+    ({"OS_AUTH_TOKEN": "a\r"}, {"region": "eu-de"}, "OS_AUTH_TOKEN: the token is empty or holds"),
+    # A region of another cloud gets no credential by the pattern of this one.
+    *(
+        (environ, {"region": region, **more}, f"region {region} is .*--endpoint")
+        for environ in (TOKEN, KEYS)
+        for region, more in (
+            ("eu-west-0", {}),
+            ("eu-de-01", {}),
+            ("us-east-1", {"iam_endpoint": "https://iam.myhuaweicloud.com"}),
+            ("eu-west-0", {"iam_endpoint": "https://iam.eu-west-0.prod-cloud-ocb.orange-business.com"}),
+        )
+    ),
+    ({**TOKEN, "OS_REGION_NAME": "eu-west-0"}, {}, "region eu-west-0 is one of Orange Flexible Engine"),
+    ({**HW_KEYS, "HW_REGION_NAME": "ru-moscow-1"}, {}, "region ru-moscow-1 is one of Cloud.ru"),
+    ({**TOKEN}, {"endpoint": "https://sdrs.%(region_name)s.example.com"}, "the project id alone is filled in"),
+    ({**TOKEN}, {"endpoint": "https://sdrs.example.com/v1/%(user_id)s"}, "the project id alone is filled in"),
     (TOKEN, {}, "OS_TOKEN: neither an endpoint nor a region is known: give --endpoint or --region"),
     (TOKEN, {"region": "eu-de", "endpoint": "https://sdrs.eu-nl.otc.t-systems.com"}, "but the endpoint is in eu-nl"),
     (TOKEN, {"region": "EU DE"}, "'EU DE' is not a region"),
@@ -188,6 +216,28 @@ HOSTS = [
      ("https://sdrs.eu-west-101.myhuaweicloud.eu", "https://iam.eu-west-101.myhuaweicloud.eu", "eu-west-101")),
     ({**TOKEN, "HW_CLOUD": "cloud.example.com"}, {"region": "my-1"},
      ("https://sdrs.my-1.cloud.example.com", "https://iam.my-1.cloud.example.com", "my-1")),
+    ({**TOKEN, "HW_CLOUD": "prod-cloud-ocb.orange-business.com"}, {"region": "eu-west-0"},
+     ("https://sdrs.eu-west-0.prod-cloud-ocb.orange-business.com",
+      "https://iam.eu-west-0.prod-cloud-ocb.orange-business.com", "eu-west-0")),
+    (TOKEN, {"region": "eu-west-0", "endpoint": "https://sdrs.example.com"},
+     ("https://sdrs.example.com", None, "eu-west-0")),
+    (TOKEN, {"endpoint": "https://sdrs.eu-west-0.myhuaweicloud.com"},
+     ("https://sdrs.eu-west-0.myhuaweicloud.com", None, "eu-west-0")),
+    (TOKEN, {"region": "eu-west-0", "iam_endpoint": "https://iam.eu-west-0.myhuaweicloud.com/v3"},
+     ("https://sdrs.eu-west-0.myhuaweicloud.com", "https://iam.eu-west-0.myhuaweicloud.com", "eu-west-0")),
+    ({**TOKEN, "HUAWEICLOUD_SDK_REGION_SDRS_EU_WEST_0": "https://sdrs.example.com/v1/$(tenant_id)s"},
+     {"region": "eu-west-0"}, ("https://sdrs.example.com", None, "eu-west-0")),
+    ({**HW_KEYS, "HW_REGION_NAME": "cn-north-4", "OS_REGION_NAME": "eu-de"}, {},
+     ("https://sdrs.cn-north-4.myhuaweicloud.com", "https://iam.cn-north-4.myhuaweicloud.com", "cn-north-4")),
+    ({**HW_KEYS, "HW_REGION_NAME": "cn-north-4", "HW_AUTH_URL": "https://iam.myhuaweicloud.com:443/v3"}, {},
+     ("https://sdrs.cn-north-4.myhuaweicloud.com", "https://iam.myhuaweicloud.com", "cn-north-4")),
+    ({**HW_KEYS, "HW_REGION_NAME": "", "OS_REGION_NAME": "cn-north-4", "HW_AUTH_URL": ""}, {},
+     ("https://sdrs.cn-north-4.myhuaweicloud.com", "https://iam.cn-north-4.myhuaweicloud.com", "cn-north-4")),
+    ({**TOKEN, "OS_REGION_NAME": "eu-de", "HW_REGION_NAME": "cn-north-4"}, {}, (OTC, OTC_IAM, "eu-de")),
+    *(
+        (TOKEN, {"endpoint": f"{OTC}/v1/{place}"}, (OTC, OTC_IAM, "eu-de"))
+        for place in ("%(project_id)s", "%(tenant_id)s", "$(project_id)s", "$(tenant_id)s/", "{project_id}", "z" * 32)
+    ),
     ({**TOKEN, "OS_AUTH_URL": f"{OTC_IAM}/v3", **HUAWEI_IAM}, {"region": "eu-de"}, (OTC, OTC_IAM, "eu-de")),
     ({**KEYS, **HUAWEI_IAM}, {"region": "cn-north-4"},
      ("https://sdrs.cn-north-4.myhuaweicloud.com", "https://iam.myhuaweicloud.com", "cn-north-4")),

@@ -381,6 +381,8 @@ def test_a_line_is_found_behind_whatever_can_stand_before_it() -> None:
         ('region = "eu-de"', 'region = "eu-de"', True),
         ('region = "eu-de"', 'endpoint = "https://sdrs.eu-de.otc.t-systems.com/"', True),
         ('endpoint = "https://sdrs.example.com"', 'endpoint = "https://SDRS.example.com/"\nregion = "x"', True),
+        ('endpoint = "https://a.test:443/v1"', 'endpoint = "https://a.test/v1/%(project_id)s"', True),
+        ('region = "eu-de"', 'endpoint = "https://sdrs.eu-de.otc.t-systems.com/v1/$(tenant_id)s"', True),
         ('region = "eu-de"', 'region = "eu-nl"', False),
         ('region = "x"\nendpoint = "https://a"', 'region = "x"\nendpoint = "https://b"', False),
         ("", "", False),

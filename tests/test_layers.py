@@ -15,7 +15,8 @@ import pytest
 ROWS = (
     {"alarm", "bodies", "errors", "heads", "keystone.agency", "keystone.token", "signing", "spellings", "threads"}
     | {"laboratory", "laboratory.policies", "laboratory.virtual_time"},
-    {"arguments", "connections", "environment", "redaction", "keystone.methods", "keystone.settings"},
+    {"arguments", "connections", "environment", "redaction"}
+    | {"keystone.keys", "keystone.methods", "keystone.settings"},
     {"lookups", "models", "blocking_http", "endpoints", "laboratory.gateways", "report.fields", "fleet_file.places"},
     {"wire", "retry", "windows", "concurrency", "deadlines", "sites"}
     | {"fleet_file.fleet", "fleet_file.literals", "fleet_file.tables", "laboratory.figures", "laboratory.world"}
@@ -23,7 +24,7 @@ ROWS = (
     {"auth", "keystone.cloud", "adaptation", "listing", "report.tally", "fleet_file.credentials"}
     | {"laboratory.results"},
     {"accounts", "diagnosis", "peers", "replies", "report.report", "shared_work"}
-    | {"fleet_file.accounts", "keystone.sign_in"},
+    | {"fleet_file.accounts", "keystone.sign_in", "keystone.access_key"},
     {"huawei", "keystone.tokens"},
     {"client", "keystone.auth", "pacing", "shared_credentials", "report", "fleet_file.loading"},
     {"keystone", "users", "fleet_file"},

@@ -17,7 +17,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from sdrs_async import redaction
-from sdrs_async.redaction import Secrets, is_plain_id, secrets_sent, user_info_of
+from sdrs_async.redaction import Secrets, hidden_of_key, is_plain_id, secrets_sent, shown_key, user_info_of
 from sdrs_async.spellings import readings as product_readings
 from sdrs_async.wire import one_line, parse_error
 
@@ -259,7 +259,12 @@ def test_what_holds_secrets_does_not_show_them() -> None:
         ({"X-Auth-Token": TOKEN, "Host": "sdrs.test"}, [TOKEN]),
         ({"Authorization": f"Bearer {TOKEN}"}, [TOKEN]),
         ({"authorization": TOKEN}, [TOKEN]),
-        ({"Authorization": "SDK-HMAC-SHA256 Access=AK, SignedHeaders=host, Signature=00ff"}, ["00ff"]),
+        ({"Authorization": "SDK-HMAC-SHA256 Access=AK, SignedHeaders=host, Signature=00ff"}, ["00ff", "AK"]),
+        ({"Authorization": "SDK-HMAC-SHA256 Access=ABCDEFGHIJKL, Signature=00ff"}, ["00ff", "EFGHIJKL"]),
+        (
+            {"Authorization": "SDK-HMAC-SHA256 Credential=ABCDEFGHIJKL/20240102/eu-de/sdrs/sdk_request, Signature=00"},
+            ["00", "EFGHIJKL"],
+        ),
         ({"Authorization": "Basic YW5uOm5ldmVyIG1vcmU="}, ["YW5uOm5ldmVyIG1vcmU=", "never more"]),
         ({"Proxy-Authorization": "Basic b25seS1hLXRva2VuOg=="}, ["b25seS1hLXRva2VuOg==", "only-a-token"]),
         ({"Authorization": "Basic no base64"}, ["no base64"]),
@@ -267,8 +272,22 @@ def test_what_holds_secrets_does_not_show_them() -> None:
     ],
 )
 def test_of_a_request_s_headers_the_credential_is_secret(headers: dict[str, str], secret: list[str]) -> None:
-    """Not the algorithm, the key's name or the names of headers: messages of gateways speak of these."""
+    """Not the algorithm or the names of headers: messages of gateways speak of these. Of a key all but four letters."""
     assert list(secrets_sent(headers)) == secret
+
+
+@pytest.mark.parametrize("form", ["Access={}", "Credential={}/20240102/eu-de/sdrs/sdk_request", "the key {} is locked"])
+def test_of_an_access_key_four_letters_are_shown(form: str) -> None:
+    """Wherever a text holds one, so that its user knows which it is, and nobody else."""
+    key = "ABCDEFGHIJKLMNOPQRST"
+    sent = {"Authorization": f"SDK-HMAC-SHA256 Access={key}, SignedHeaders=host, Signature=00ff"}
+    text = Secrets(secrets_sent(sent)).struck(form.format(key))
+    assert text == form.format("ABCD***")
+    assert shown_key(key) == "ABCD..."
+    short = Secrets([hidden_of_key("ABCDEFGH")]).struck("the key ABCDEFGH is locked")
+    assert (short, shown_key("ABCDEFGH"), shown_key("ABCDE"), shown_key("A")) == (
+        "the key *** is locked", "ABCD...", "AB...", "..."
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

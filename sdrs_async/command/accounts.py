@@ -93,7 +93,7 @@ def _pending(
         source = _source(account, flags.retry.timeout, environ)
         one = pending(account.name, source, place, limits, environ)
     except ConfigError as error:
-        raise ConfigError(f"account {account.name}: {error}") from None
+        raise ConfigError(f"account {account.name}: {str(error).removeprefix(f'{account.name}: ')}") from None
     return replace(one, weight=account.weight)
 
 

@@ -144,12 +144,13 @@ def pending(name: str, source: Source, place: Place, limits: Limits, environ: Ma
         endpoints.check_region(place.region)
         if named not in (None, place.region):
             raise ConfigError(f"--region is {place.region}, but the endpoint is in {named}: give one of them")
-    region = place.region or named or place.fallback
+    region = place.region or named or source.region or place.fallback
     auth = source.make(region)
     region = region or getattr(auth, "region", None)
     iam = place.iam_endpoint or getattr(auth, "iam_endpoint", None) or source.iam_endpoint
     cloud = environ.get("HW_CLOUD") or None
     endpoint = place.endpoint or (endpoints.region_override(environ, region) if region is not None else None)
+    endpoint = endpoint or getattr(auth, "endpoint_override", None)
     if endpoint is None and not isinstance(auth, KeystoneAuth):
         endpoint = _by_region(name, region, iam, cloud)
     # A sign-in of clouds.yaml has certificates of its own, and OS_CACERT among the variables that it reads.
@@ -173,7 +174,11 @@ def _by_region(name: str, region: str | None, iam: str | None, cloud: str | None
     """The endpoint by the pattern of the region, unless the credential is known by another cloud than the region's."""
     if region is None:
         raise ConfigError(f"{name}: neither an endpoint nor a region is known: give --endpoint or --region")
-    endpoint = endpoints.sdrs_endpoint(region, cloud)
+    cloud = cloud or endpoints.named_cloud(region, iam)
+    try:
+        endpoint = endpoints.sdrs_endpoint(region, cloud)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from None
     usual = {urlsplit(endpoints.iam_endpoint(region, cloud)).hostname, f"iam.{endpoints.cloud_of(region, cloud)}"}
     if iam is not None and (host := urlsplit(iam).hostname) not in usual:
         raise ConfigError(

@@ -10,20 +10,20 @@ from sdrs_async.auth import AkSk, Auth, StaticToken, check_secret
 from sdrs_async.command.flags import CredentialKind, Signature
 from sdrs_async.errors import ConfigError
 from sdrs_async.fleet_file import Keys
-from sdrs_async.huawei import HuaweiAuth, from_file
+from sdrs_async.huawei import FAMILIES, HuaweiAuth, KeyNames, from_file
 from sdrs_async.keystone import KeystoneAuth
+from sdrs_async.keystone.access_key import FoundKey, find_key
+from sdrs_async.redaction import shown_key
 
 __all__ = ["Asked", "Source", "chain", "choose", "cloud", "keys", "profile", "token"]
 
 # The service's part of the older form of signature.
 _SERVICE = "sdrs"
-_TOKEN = "OS_TOKEN"  # noqa: S105 - its variable
+_TOKENS = ("OS_TOKEN", "OS_AUTH_TOKEN")
 _IAM = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
-_VENDOR_KEYS = ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN")
-_OS_KEYS = ("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN")
 _USERS = ("OS_USERNAME", "OS_USER_ID", "OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME")
-_NO_TOKEN = "OS_TOKEN is not set in the environment"  # noqa: S105
-_NO_KEYS = "neither HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK nor OS_ACCESS_KEY and OS_SECRET_KEY are set"
+_NO_TOKEN = f"{_TOKENS[0]} is not set in the environment, and neither is {_TOKENS[1]}"
+_NO_KEYS = f"none of {', '.join(f'{names.access_key} and {names.secret_key}' for names in FAMILIES)} are set"
 _NO_USER = f"OS_AUTH_URL is not set together with a user ({', '.join(_USERS)})"
 _NO_FILE = "there is no ~/.huaweicloud/credentials"
 
@@ -31,8 +31,8 @@ _NO_FILE = "there is no ~/.huaweicloud/credentials"
 class Source(NamedTuple):
     """One way to a credential. `name`: of its account; `kind`: in words; `make`: from the region, as far as known.
 
-    `iam_endpoint`: where it is known by the environment, unless the credential itself says so; `signs`: it can sign in
-    the older form.
+    `iam_endpoint`: where it is known by the environment, unless the credential itself says so; `region`: what stands
+    beside it in the environment; `signs`: it can sign in the older form.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Source(NamedTuple):
     make: Callable[[str | None], Auth]
     iam_endpoint: str | None = None
     signs: bool = False
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ def choose(asked: Asked, environ: Mapping[str, str]) -> tuple[Source, list[str]]
 
     Raises `ConfigError` when there is none, naming what was looked for, and when flags do not go together.
     """
-    if asked.os_cloud is not None and asked.kind not in (CredentialKind.AUTO, CredentialKind.OPENSTACK):
+    if asked.os_cloud is not None and asked.kind in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
         raise ConfigError(f"--os-cloud is one credential and --credential {asked.kind} another: use one of the flags")
     found = list(_found(asked, environ))
     if not found:
@@ -83,20 +84,56 @@ def _found(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
 
 
 def _cloud(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
-    name = asked.os_cloud if asked.os_cloud is not None else environ.get("OS_CLOUD") or None
-    if name is not None:
-        yield cloud(name, timeout=asked.timeout, allow_http=asked.allow_http)
+    if (name := _named(asked, environ)) is not None:
+        yield cloud(name, timeout=asked.timeout, allow_http=asked.allow_http, signature=asked.signature)
+
+
+def _named(asked: Asked, environ: Mapping[str, str]) -> str | None:
+    """The cloud that the flag names, or else the environment."""
+    return asked.os_cloud if asked.os_cloud is not None else environ.get("OS_CLOUD") or None
 
 
 def _token(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
-    if environ.get(_TOKEN):
-        yield token(_TOKEN, environ)._replace(iam_endpoint=environ.get("OS_AUTH_URL") or environ.get(_IAM) or None)
+    values = {environ[name]: name for name in reversed(_TOKENS) if environ.get(name)}  # one token under both is one
+    for name in reversed(values.values()):
+        yield token(name, environ)._replace(iam_endpoint=environ.get("OS_AUTH_URL") or environ.get(_IAM) or None)
 
 
 def _keys(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
-    for names, iam in ((_VENDOR_KEYS, environ.get(_IAM)), (_OS_KEYS, environ.get("OS_AUTH_URL") or environ.get(_IAM))):
-        if environ.get(names[0]) or environ.get(names[1]):
-            yield keys(Keys(*names, asked.signature.value), environ)._replace(iam_endpoint=iam or None)
+    """Those of variables; those that a cloud has beside its sign-in are there too, for who asks for them."""
+    if asked.kind is CredentialKind.AK_SK and asked.os_cloud is not None:
+        yield _key_beside(asked.os_cloud, asked)
+        return
+    for names in FAMILIES:
+        if environ.get(names.access_key) or environ.get(names.secret_key):
+            yield _of_family(names, asked, environ)
+    name = _named(asked, environ)
+    key = _key_of(name) if name is not None else None
+    if name is not None and key is not None and (asked.kind is CredentialKind.AK_SK or not key.alone):
+        yield _key_beside(name, asked)
+
+
+def _of_family(names: KeyNames, asked: Asked, environ: Mapping[str, str]) -> Source:
+    named = Keys(names.access_key, names.secret_key, names.security_token, asked.signature.value)
+    iam = next((found for name in names.iam_endpoints if (found := environ.get(name))), None)
+    region = environ.get(names.region) or None if names.region else None
+    return keys(named, environ)._replace(iam_endpoint=iam, region=region)
+
+
+def _key_beside(name: str, asked: Asked) -> Source:
+    key = find_key(name)
+    if key is None:
+        raise ConfigError(f"cloud {name!r} has no access key: no ak and sk, and no access_key and secret_key")
+    source = _of_cloud(name, key, asked.signature, asked.allow_http)
+    return source._replace(name=f"access key {shown_key(key.access_key)} of cloud {name}")
+
+
+def _key_of(name: str) -> FoundKey | None:
+    """The access key of a cloud that can be read; where it cannot, its sign-in says why."""
+    try:
+        return find_key(name)
+    except ConfigError:
+        return None
 
 
 def _user(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
@@ -129,13 +166,24 @@ _MISSING = {
 # ---- each kind, also of a fleet file
 
 
-def cloud(name: str, *, timeout: float, allow_http: bool) -> Source:
-    """A cloud of clouds.yaml."""
+def cloud(name: str, *, timeout: float, allow_http: bool, signature: Signature = Signature.ACCESS) -> Source:
+    """A cloud of clouds.yaml: its sign-in, or its access key where it has nothing else."""
 
     def make(region: str | None) -> Auth:
         return KeystoneAuth.from_cloud(name, region=region, sign_in_timeout=timeout, allow_http=allow_http)
 
+    key = _key_of(name)
+    if key is not None and key.alone:
+        return _of_cloud(name, key, signature, allow_http)
     return Source(f"cloud {name}", "sign-in of clouds.yaml", make)
+
+
+def _of_cloud(name: str, key: FoundKey, signature: Signature, allow_http: bool) -> Source:
+    def make(region: str | None) -> Auth:
+        return key.make(region, service, allow_http=allow_http)
+
+    service = _SERVICE if signature is Signature.CREDENTIAL else None
+    return Source(f"cloud {name}", "access key of clouds.yaml", make, signs=True)
 
 
 def token(variable: str, environ: Mapping[str, str]) -> Source:
@@ -156,14 +204,17 @@ def keys(named: Keys, environ: Mapping[str, str]) -> Source:
     def make(region: str | None) -> Auth:
         if scoped and region is None:
             raise ConfigError("--signature credential signs for a region: name it with --region")
-        for variable in (named.access_key_env, named.secret_key_env):
-            check_secret(variable, environ.get(variable))
+        pair = named.access_key_env, named.secret_key_env
+        for variable, other in (pair, pair[::-1]):
+            if not environ.get(variable):
+                raise ConfigError(f"{variable} is missing in the environment, though {other} is there")
+            check_secret(variable, environ[variable])
         return AkSk(access_key, environ[named.secret_key_env], security_token, scope=_scope(region) if scoped else None)
 
     scoped = named.form == "credential"
     access_key = environ.get(named.access_key_env, "")
     security_token = environ.get(named.security_token_env or "") or None
-    return Source(f"access key {access_key[:4]}...", "access key", make, signs=True)
+    return Source(f"access key {shown_key(access_key)}", "access key", make, signs=True)
 
 
 def profile(path: str, environ: Mapping[str, str]) -> Source:

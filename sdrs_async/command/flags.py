@@ -149,9 +149,10 @@ Credential = Annotated[
     typer.Option(
         "--credential",
         metavar="KIND",
-        help="Where the credential comes from. token: OS_TOKEN; ak-sk: HUAWEICLOUD_SDK_AK and _SK, or OS_ACCESS_KEY "
-        "and OS_SECRET_KEY; openstack: clouds.yaml or the OS_* variables; huawei: ~/.huaweicloud/credentials, or else "
-        "what the vendor's SDK finds. auto: the first of --os-cloud, token, ak-sk, openstack, the credentials file.",
+        help="Where the credential comes from. token: OS_TOKEN, or OS_AUTH_TOKEN; ak-sk: HUAWEICLOUD_SDK_AK and _SK, "
+        "OS_ACCESS_KEY and OS_SECRET_KEY, HW_ACCESS_KEY and HW_SECRET_KEY, or with --os-cloud the cloud's ak and sk; "
+        "openstack: clouds.yaml or the OS_* variables; huawei: ~/.huaweicloud/credentials, or else what the vendor's "
+        "SDK finds. auto: the first of --os-cloud, token, ak-sk, openstack, the credentials file.",
         rich_help_panel=_CONNECT,
     ),
 ]

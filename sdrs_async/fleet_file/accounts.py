@@ -15,6 +15,7 @@ from sdrs_async.fleet_file.credentials import file_path, one_line
 from sdrs_async.fleet_file.fleet import Credential, FleetAccount, Keys, OsCloud
 from sdrs_async.fleet_file.places import KeyPath, Wrong
 from sdrs_async.models import Limits, Rate
+from sdrs_async.sites import check_endpoint
 
 __all__ = ["Settings", "account_of", "cap", "owned_twice", "settings_of"]
 
@@ -103,11 +104,18 @@ def cap(value: int | str, path: KeyPath) -> int | None:
 
 def _whereabouts(account: FleetAccount) -> object:
     """Equal for accounts that surely turn to the same endpoint."""
-    endpoint = (account.endpoint or "").rstrip("/").lower()
+    endpoint = _spelled(account.endpoint) if account.endpoint else ""
     region = account.region or region_of(endpoint)
     if endpoint and region_of(endpoint) is None:
         return endpoint
     return region or account.credential
+
+
+def _spelled(endpoint: str) -> str:
+    try:
+        return check_endpoint(endpoint, allow_http=True).lower()  # nothing is sent there for this
+    except ConfigError:  # said later, by who connects
+        return endpoint.rstrip("/").lower()
 
 
 def _check_cloud(account: FleetAccount, path: KeyPath) -> None:

@@ -16,6 +16,7 @@ from sdrs_async.keystone.sign_in import SignIn
 from sdrs_async.keystone.token import Token
 from sdrs_async.keystone.tokens import Tokens
 from sdrs_async.models import Request, Verdict
+from sdrs_async.sites import without_project
 from sdrs_async.threads import in_daemon_thread, room
 
 __all__ = ["KeystoneAuth"]
@@ -106,10 +107,13 @@ class KeystoneAuth:
     async def endpoint(self, project_id: str | None = None) -> str | None:
         """The service's URL: `sdrs_endpoint_override` of the cloud, else from the catalog of a project's token.
 
-        `None` as project: of the scope that is configured; as result: the catalog names none. The catalog's may end in
-        the project id. Raises `SignInFailed`.
+        `None` as project: of the scope that is configured; as result: the catalog names none. The catalog's is without
+        the project id that it ends in. Raises `SignInFailed`.
         """
-        return self._cloud.endpoint or (await self._tokens.get(project_id or "")).endpoint
+        if self._cloud.endpoint:
+            return self._cloud.endpoint
+        token = await self._tokens.get(project_id or "")
+        return without_project(token.endpoint, token.project_id) if token.endpoint else None
 
     async def _ask(self, project_id: str, base: Token | None) -> Token:
         try:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.keystone import methods
+from sdrs_async.keystone.keys import NAMES, signs_in, written_keys
 from sdrs_async.keystone.settings import (
     Layer,
     as_written,
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
     from keystoneauth1.loading import Opt
     from openstack.config.cloud_region import CloudRegion
 
-__all__ = ["Cloud"]
+__all__ = ["Cloud", "read_cloud"]
 
 log = logging.getLogger("sdrs_async")
 
@@ -79,6 +80,7 @@ class Cloud:
         label = f"cloud {name!r}"
         with _as_config_error(label):
             source = _in_files(label, name)
+        _check_that_it_signs_in(label, merged(source.every_layer))
         return cls._of(source, region, allow_http)
 
     @classmethod
@@ -221,6 +223,29 @@ def _as_the_sdk_reads_it(source: _Source, region: str | None) -> CloudRegion:
     return config.get_one(source.name, validate=False, region_name=region or "")
 
 
+def read_cloud(name: str, region: str | None = None) -> tuple[str, Mapping[Any, Any], CloudRegion]:
+    """A cloud of clouds.yaml for who does not sign in: its place in messages, its settings as they are written, and as
+    openstacksdk reads them. Raises `ConfigError`.
+    """
+    label = f"cloud {name!r}"
+    with _as_config_error(label):
+        source = _in_files(label, name)
+    # Without the keys, in which the SDK would read braces as places to fill in, and a method that it may not know.
+    layers = tuple(
+        layer._replace(
+            data={
+                key: value
+                for key, value in layer.data.items()
+                if str(key).replace("-", "_") not in (*NAMES, "auth_type", "auth_plugin")
+            }
+        )
+        for layer in source.layers
+    )
+    with _as_config_error(label, source.place):
+        found = _as_the_sdk_reads_it(source._replace(layers=layers), region)
+    return f"{label} ({source.place})", merged(source.every_layer), found
+
+
 def _inside(source: _Source, region: str | None) -> dict[str, Any]:
     """All variables but the settings inside `auth`: beside it the SDK takes braces for places to fill in."""
     given = as_written(source.layers)
@@ -269,6 +294,14 @@ def _as_config_error(label: str, place: str | None = None) -> Iterator[None]:
             f"{label}: the configuration has not the shape that openstacksdk expects ({type(error).__name__}){at}: "
             "compare it with https://docs.openstack.org/openstacksdk/latest/user/config/configuration.html"
         ) from None
+
+
+def _check_that_it_signs_in(label: str, written: Mapping[Any, Any]) -> None:
+    if not signs_in(written, os.environ) and written_keys(label, written):
+        raise ConfigError(
+            f"{label} has an access key and nothing to sign in to IAM with: requests are signed with that, "
+            "AkSk(access_key, secret_key), and no token is needed"
+        )
 
 
 # ---- what of it is for the sign-in ----------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -67,6 +68,8 @@ def _refused(folder: Path, content: str | bytes) -> str:
         f"SEP=;;\n\n# of today\nproject_id;server_group_id\n{P1};{G1}\n",
         f"note,more;project_id;server_group_id\n1,2;{P1};{G1}\n",
         f'"a;b\n,c",server_group_id,project_id\n"x\n;",{G1},{P1}\n',
+        f';;\r\n"";"";""\r\n,\r\nproject_id;server_group_id;\r\n{P1};{G1};\r\n',
+        f"sep=\t\n\t\t\nproject_id\tserver_group_id\n{P1}\t{G1}\n",
         f'#TYPE Selected\n"project_id";"server_group_id"\n"{P1}";"{G1}"\n',
         f'"project_id", "server_group_id"\n"{P1}", "{G1}"\n',
     ],
@@ -291,7 +294,7 @@ def test_a_bad_array_is_refused_with_its_place(tmp_path: Path, content: str | by
 
 @pytest.mark.parametrize("separator", [", ", ",\n"])
 def test_a_long_array_is_never_held_whole(separator: str) -> None:
-    """Its items come while the file is read, and no more of it is held than a few hundred kilobytes, even on one line."""
+    """Its items come while the file is read, and only a few hundred kilobytes of it are held, even on one line."""
     groups = [f"{number:08x}-87fe-403a-8721-037a1a45c287" for number in range(20_000)]
     file = io.BytesIO(f"[{separator.join(OBJECT % (P1, group) for group in groups)}]".encode())
     text = Text("list", file)
@@ -310,6 +313,19 @@ def test_stdin_is_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"[7]")))
     with pytest.raises(ConfigError, match=r"^stdin, line 1, item 1: has to be"):
         spool("-", ONE)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a terminal")
+@pytest.mark.parametrize("typed", [f"{P1}/{G1}\n", "#\n", ""])
+def test_what_is_typed_ends_with_one_ctrl_d(monkeypatch: pytest.MonkeyPatch, typed: str) -> None:
+    """A further look at a terminal would wait for another."""
+    keyboard, terminal = os.openpty()
+    os.write(keyboard, f"{typed}\x04".encode())
+    with open(terminal) as stdin:
+        monkeypatch.setattr(sys, "stdin", stdin)
+        with spool("-", ONE) as spooled:
+            assert spooled.count == typed.count("/")
+    os.close(keyboard)
 
 
 # ---- any list in any form

@@ -52,7 +52,7 @@ class Row(NamedTuple):
 
 def rows(text: Text) -> Iterator[Row]:
     """All of a list, in the form that it has; none where nothing stands in it. Raises `ConfigError` with the place."""
-    first = text.first()
+    first = _first(text)
     if first is None:
         return iter(())
     begin = first.strip(BLANKS)
@@ -67,6 +67,13 @@ def rows(text: Text) -> Iterator[Row]:
     if "/" in begin:
         return _plain(text)
     raise text.wrong(f"{ascii(begin)[:80]} is none of the forms of a target list: {_FORMS}")
+
+
+def _first(text: Text) -> str | None:
+    """The line that tells the form: tables may have empty rows above it."""
+    while (line := text.first()) is not None and not line.strip(f'{BLANKS},;"'):
+        text.next_line()
+    return line
 
 
 def as_text(column: str, value: object) -> str:
@@ -117,7 +124,7 @@ def _named_separator(text: Text, separator: str) -> str:
     if separator not in _SEPARATORS:
         raise text.wrong(f"sep={ascii(separator)[1:-1]} names no separator that is read: a list is {_SEPARATED}")
     text.next_line()
-    text.first()
+    _first(text)
     return separator
 
 

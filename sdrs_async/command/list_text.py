@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import io
 from collections.abc import Iterator
+from itertools import chain
 from typing import BinaryIO
 
 from sdrs_async.errors import ConfigError
@@ -107,14 +108,14 @@ class Text:
 
 
 def _blocks(name: str, file: BinaryIO) -> Iterator[str]:
-    head = _bytes(file, max(len(mark) for mark, _ in _REFUSED))
+    pieces = _pieces(file)
+    head = next(pieces, b"")
     mark, encoding = _encoding(name, head)
     decoder = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder(encoding)(), translate=True)
-    data, line = head[len(mark) :], 1
-    while True:
-        block = _bytes(file, _BLOCK)
+    line = 1
+    for data in chain([head[len(mark) :]], pieces, [None]):
         try:
-            text = decoder.decode(data + block, final=not block)
+            text = decoder.decode(data or b"", final=data is None)
         except UnicodeDecodeError as error:
             raise _not_text(name, line, encoding, error) from None
         if "\0" in text:
@@ -123,16 +124,19 @@ def _blocks(name: str, file: BinaryIO) -> Iterator[str]:
         line += text.count("\n")
         if text:
             yield text
-        if not block:
+
+
+def _pieces(file: BinaryIO) -> Iterator[bytes]:
+    """All of the file; the first piece is as much as tells the encoding."""
+    size = max(len(mark) for mark, _ in _REFUSED)
+    while data := file.read(size):
+        yield data
+        # At the end of what is typed, each further look would wait for another Ctrl-D.
+        if len(data) < size and file.isatty():
             return
-        data = b""
-
-
-def _bytes(file: BinaryIO, size: int) -> bytes:
-    data: bytes | None = file.read(size)
+        size = _BLOCK
     if data is None:  # of a stdin that does not block
         raise BlockingIOError("it has nothing to read yet")
-    return data
 
 
 def _encoding(name: str, head: bytes) -> tuple[bytes, str]:

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdrs_async.command import list_text
 from sdrs_async.command.list_forms import rows
 from sdrs_async.command.list_text import Text
 from sdrs_async.command.spool import Spool
@@ -348,7 +349,7 @@ def _tables(draw: st.DrawFn) -> Callable[[list[tuple[str, str]]], str]:
 
     def write(targets: list[tuple[str, str]]) -> str:
         file = io.StringIO()
-        writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator="\n")
+        writer = csv.writer(file, delimiter=delimiter, quoting=quoting, lineterminator="\r\n")
         for row in [(*names, f"x{other}"), *((*target, f"x{other}") for target in targets)]:
             writer.writerow([row[number] for number in order])
         begin = f"sep={delimiter}\n" if sep else ""
@@ -383,18 +384,21 @@ PLAIN = st.just(lambda targets: "# plain\n" + "\n".join(map("/".join, targets)))
     targets=IDS,
     form=st.one_of(_tables(), _documents(), PLAIN),
     encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
-    end=st.sampled_from(["\n", "\r\n", "\r"]),
+    pieces=st.tuples(st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from([1, 7, 64, 256 * 1024])),
 )
 def test_any_list_in_any_form_is_read_back(
     tmp_path_factory: pytest.TempPathFactory,
     targets: list[tuple[str, str]],
     form: Callable[[list[tuple[str, str]]], str],
     encoding: str,
-    end: str,
+    pieces: tuple[str, int],
 ) -> None:
-    """Exactly the targets that were written, each once."""
+    """Exactly the targets that were written, each once, with whatever line ends and in whatever pieces it is read."""
+    end, block = pieces
     content = form(targets).replace("\r\n", "\n").replace("\r", "\n").replace("\n", end).encode(encoding)
-    assert _read(tmp_path_factory.getbasetemp(), content) == sorted(targets)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(list_text, "_BLOCK", block)
+        assert _read(tmp_path_factory.getbasetemp(), content) == sorted(targets)
 
 
 # ---- in the command

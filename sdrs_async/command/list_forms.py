@@ -87,7 +87,7 @@ def as_text(column: str, value: object) -> str:
 # ---- columns and keys
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=16)
 def _places(names: tuple[str, ...], *optional: str) -> Mapping[str, int]:
     """Where among these names, of columns or keys, the ids are, and of the `optional` ones those that are there.
 

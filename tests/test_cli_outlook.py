@@ -101,7 +101,7 @@ def _plan(folder: Path, monkeypatch: pytest.MonkeyPatch, groups: int, *flags: st
     monkeypatch.setenv("OS_TOKEN", "a-token")
     path = folder / "targets"
     path.write_text("".join(f"p/g{number}\n" for number in range(groups)), "utf-8")
-    args = ["plan", "--targets", str(path), "--endpoint", "http://127.0.0.1:9", "--allow-http", *flags]
+    args = ["plan", "--targets", str(path), "--any-ids", "--endpoint", "http://127.0.0.1:9", "--allow-http", *flags]
     return CliRunner().invoke(app, args)
 
 
@@ -125,7 +125,17 @@ def test_a_dry_run_of_a_list_names_the_floor(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("OS_TOKEN", "a-token")
     path = tmp_path / "targets"
     path.write_text("p/g1\np/g2\np/g3\n", "utf-8")
-    args = ["clean", "--dry-run", "--targets", str(path), "--endpoint", "http://127.0.0.1:9", "--user-rate", "1/s"]
+    args = [
+        "clean",
+        "--dry-run",
+        "--targets",
+        str(path),
+        "--any-ids",
+        "--endpoint",
+        "http://127.0.0.1:9",
+        "--user-rate",
+        "1/s",
+    ]
     assert "Takes at least 2.02 s at these limits (user rate)." in CliRunner().invoke(app, args).stdout
 
 

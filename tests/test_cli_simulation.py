@@ -27,7 +27,7 @@ def listed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("OS_TOKEN", "a-token")
     path = tmp_path / "targets"
     path.write_text("".join(f"p{project}/g{number}\n" for project in range(3) for number in range(100)), "utf-8")
-    return ["plan", "--targets", str(path), "--endpoint", "http://127.0.0.1:9", "--allow-http"]
+    return ["plan", "--targets", str(path), "--any-ids", "--endpoint", "http://127.0.0.1:9", "--allow-http"]
 
 
 def _run(args: list[str], *more: str) -> Any:
@@ -140,7 +140,16 @@ async def test_ctrl_c_ends_a_simulation_at_once(tmp_path: Path, monkeypatch: pyt
     """A large one takes seconds of work: the signal does not wait for it; the plan itself is shown."""
     path = tmp_path / "targets"
     path.write_text("".join(f"p{number % 500}/g{number}\n" for number in range(60_000)), "utf-8")
-    args = ["plan", "--targets", str(path), "--endpoint", "http://127.0.0.1:9", "--allow-http", "--simulate"]
+    args = [
+        "plan",
+        "--targets",
+        str(path),
+        "--any-ids",
+        "--endpoint",
+        "http://127.0.0.1:9",
+        "--allow-http",
+        "--simulate",
+    ]
     async with process(*args, token="a-token") as command:
         assert command.stderr is not None
         async for line in command.stderr:

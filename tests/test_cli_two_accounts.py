@@ -323,7 +323,8 @@ async def test_lines_of_another_account_are_refused_before_anything_is_sent(twin
     done = await twins.run("clean", *twins.fleet(), *flags, "--yes")
     assert done.code == 2
     assert "line 2: account 'test' is not one of the fleet (prod, clone)" in done.stderr
-    done = await run("clean", *twins.fleet(), "--targets", "-", "--yes", environ=_tokens(twins), stdin=b"p/g\n")
+    given = ["--targets", "-", "--any-ids", "--yes"]
+    done = await run("clean", *twins.fleet(), *given, environ=_tokens(twins), stdin=b"p/g\n")
     assert "stdin, line 1: names no account, and the fleet has several" in done.stderr
     assert (twins.prod.log, twins.clone.log) == ([], [])
 

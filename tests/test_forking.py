@@ -23,7 +23,7 @@ def stem() -> Iterator[Stem]:
 
 async def test_a_fork_leaves_what_a_process_leaves(stem: Stem) -> None:
     """Exit code, stdout and stderr are the same, and its own variables and stdin are what it sees."""
-    args = ["clean", "--targets", "-", "--endpoint", "http://127.0.0.1:9", "--dry-run"]
+    args = ["clean", "--targets", "-", "--any-ids", "--endpoint", "http://127.0.0.1:9", "--dry-run"]
     targets = b"p/g1\np/g2\np/g1\n"
     async with process(*args, token="a-token") as command:
         expected = await finished(command, targets)

@@ -40,10 +40,11 @@ ROWS = (
     {"render.limits", "library"},
     {"render.text", "render.html"},
     {"command"}
-    | {f"command.{name}" for name in ("flags", "progress", "selecting", "server_flags", "spool", "terminal")},
-    {f"command.{name}" for name in ("credentials", "doctor", "documents", "floors", "interrupts", "targets")},
-    {f"command.{name}" for name in ("connecting", "outlook", "questions", "results", "simulating")},
-    {"command.accounts", "command.finding", "command.outputs"},
+    | {f"command.{name}" for name in ("flags", "progress", "selecting", "server_flags", "spool", "terminal")}
+    | {"command.id_forms", "command.list_text"},
+    {f"command.{name}" for name in ("credentials", "doctor", "documents", "floors", "interrupts", "list_json")},
+    {f"command.{name}" for name in ("connecting", "list_forms", "outlook", "questions", "results", "simulating")},
+    {"command.accounts", "command.finding", "command.outputs", "command.targets"},
     {"command.endings", "command.inputs", "command.options"},
     {"command.planning", "command.records"},
     {"command.cleanup"},

@@ -1,4 +1,4 @@
-"""Reading target files: their three forms, what is refused and where, and the spool on disk."""
+"""Reading target files: what they say, what is refused and where, and the spool on disk."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ ONE = Owners(("OS_TOKEN",))
 FLEET = Owners(("prod", "the clone"), fleet=True)
 
 
-def spool(source: str, owners: Owners = ONE, *, project_level: bool = False) -> Spool:
+def spool(source: str, owners: Owners = ONE, **how: bool) -> Spool:
     """Read a list of a run with one account."""
-    return spool_of(source, owners, project_level=project_level)
+    return spool_of(source, owners, **how)
 
 
 def _write(folder: Path, content: str | bytes) -> str:
@@ -75,10 +75,11 @@ def test_all_forms_say_the_same(tmp_path: Path, content: str) -> None:
         assert (spooled.count, spooled.projects, spooled.duplicates) == (3, 2, 0)
 
 
+OBJECT = f'{{"project_id": "{P1}", "server_group_id": "{G1}"}}'
 BAD = [
     (f"project,group\n{P1},{G1}\n", 1, "header has to name project_id and server_group_id"),
     (f"{P1},{G1}\n", 1, "header has to name project_id and server_group_id"),
-    ("project_id;server_group_id\n", 1, "header has to name project_id and server_group_id"),
+    ("project_id:server_group_id\n", 1, "header has to name project_id and server_group_id"),
     ("project_id,server_group_id,project_id\n", 1, "once each"),
     (f"project_id,server_group_id\n{P1},{G1}\n{P1},batch\n", 3, "server_group_id 'batch' is refused"),
     (f"project_id,server_group_id\n{P1},{G1}\n,{G1}\n", 3, "project_id '' is refused"),
@@ -91,14 +92,10 @@ BAD = [
     (f"{P1}/{G1}\n{P1}\n", 2, "is not project/group"),
     (f"{P1}/{G1}/{G2}\n", 1, "is refused"),
     (f"# one\n\n{P1}\n", 3, "is none of the forms of a target list"),
-    ("[\n", 1, "is none of the forms of a target list"),
-    ('{"project_id": "' + P1 + '"}\n', 1, "JSON object with project_id and server_group_id"),
-    ('{"project_id": "a", "server_group_id": "b"}\n[]\n', 2, "JSON object with project_id and server_group_id"),
-    (
-        '{"project_id": "a", "server_group_id": "b"}\n{"project_id"\n',
-        2,
-        "is not a JSON object: Expecting ':' delimiter (column 14)",
-    ),
+    ('{"project_id": "' + P1 + '"}\n', 1, "JSON object has to name project_id and server_group_id once each"),
+    (f"{OBJECT}\n[]\n", 2, "has to be a JSON object with project_id and server_group_id, not []"),
+    (f'{OBJECT}\n{{"project_id" 7}}\n', 2, "is not proper JSON: Expecting ':' delimiter (column 15)"),
+    (f"{OBJECT}\n{OBJECT} x\n", 2, "there is more behind the object"),
     ('{"project_id": null, "server_group_id": "b"}\n', 1, "project_id has to be a text, not null"),
     ('{"project_id": ["a"], "server_group_id": "b"}\n', 1, 'project_id has to be a text, not ["a"]'),
     (f"{P1}/a b\n", 1, "server_group_id 'a b' is refused: an id holds no space"),
@@ -110,11 +107,11 @@ BAD = [
     (f"{P1}/a..b\n", 1, "is refused: an id holds no .."),
     ('{"project_id": 7, "server_group_id": "b"}\n', 1, "project_id has to be a text, not 7"),
     ('{"project_id": "a", "server_group_id": "\\ud800"}\n', 1, "server_group_id has to be a text"),
-    ('{"a":' + "[" * 100_000 + "\n", 1, "is not a JSON object"),
-    (f"{P1}/{G1}\n{P1}/".encode() + b"\xff\n", 2, "is not UTF-8 text (byte 34)"),
-    (f"{P1}/{G1}\n{P1}/{G2}\0\n", 2, "NUL byte"),
-    ("\ufeffproject_id,server_group_id\n".encode("utf-16-le"), 1, "is not UTF-8 text"),
-    ("x" * 200_000, 1, "longer than 128 KiB"),
+    ('{"a":' + "[" * 100_000 + "\n", 1, "is not proper JSON: "),
+    (f"{P1}/{G1}\n{P1}/".encode() + b"\xff\n", 2, "is not UTF-8 text (byte 0xff): save it as UTF-8"),
+    (f"{P1}/{G1}\n{P1}/{G2}\0\n", 2, "NUL character"),
+    (f"{P1}/{G1}\n" + "x" * 200_000, 2, "longer than 128 KiB"),
+    ("x," * 100_000, 1, "longer than 128 KiB"),
 ]
 
 
@@ -192,7 +189,9 @@ def test_a_column_that_only_looks_like_one_of_a_list_is_refused(tmp_path: Path, 
     spellings = [(f"{column}{one}", f" {one} {column}", f"{column[:3]}{one}{column[3:]}") for one in UNSEEN]
     for wrong in chain.from_iterable(spellings):
         source = _write(tmp_path, f"{header.replace(column, wrong)}\nn,{P1},{G1},prod\n")
-        with pytest.raises(ConfigError, match=rf"line 1: the CSV header has a column .*looks like {column}") as caught:
+        with pytest.raises(
+            ConfigError, match=rf"line 1: the CSV header has '.*', which looks like {column}:"
+        ) as caught:
             spool(source)
         assert str(caught.value).isprintable()
 
@@ -208,7 +207,7 @@ def test_the_file_is_read_to_its_end(tmp_path: Path) -> None:
     """An error in the last of many lines is found: nothing is handed out before."""
     lines = [f"{P1}/{number}" for number in range(5000)]
     with pytest.raises(ConfigError, match="line 5001"):
-        spool(_write(tmp_path, "\n".join([*lines, f"{P1}/failure-jobs"])))
+        spool(_write(tmp_path, "\n".join([*lines, f"{P1}/failure-jobs"])), any_ids=True)
 
 
 @pytest.mark.parametrize("content", ["", "\n \n", "# nothing\n", "project_id,server_group_id\n", "\ufeff"])
@@ -249,7 +248,7 @@ def test_stdin_is_spooled(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_exact_repeats_are_counted_and_dropped(tmp_path: Path) -> None:
     """A target that stands in the file three times, however far apart, is one target and two duplicates."""
     lines = [f"{P1}/{number:05}" for number in range(3000)]
-    with spool(_write(tmp_path, "\n".join([lines[0], *lines, lines[0]]))) as spooled:
+    with spool(_write(tmp_path, "\n".join([lines[0], *lines, lines[0]])), any_ids=True) as spooled:
         assert (spooled.count, spooled.duplicates) == (3000, 2)
         assert _content(spooled) == {P1: [f"{number:05}" for number in range(3000)]}
 
@@ -257,7 +256,7 @@ def test_exact_repeats_are_counted_and_dropped(tmp_path: Path) -> None:
 def test_projects_are_read_side_by_side(tmp_path: Path) -> None:
     """However the file is ordered, each project has a source of its own that does not wait for another's."""
     order = [f"{project}/{number:03}" for project in (P2, P1) for number in range(250)]
-    with spool(_write(tmp_path, "\n".join(order))) as spooled:
+    with spool(_write(tmp_path, "\n".join(order)), any_ids=True) as spooled:
         assert [(one.project_id, one.groups) for one in spooled.extents()] == [(P1, 250), (P2, 250)]
         sources = spooled.per_project("OS_TOKEN")
         first, second = sources[P1], sources[P2]
@@ -523,7 +522,7 @@ def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setenv("SQLITE_TMPDIR", str(folder))
-    with spool(source) as spooled:
+    with spool(source, any_ids=True) as spooled:
         assert spooled.count == 1000
         assert list(folder.iterdir()) == []
 

@@ -17,6 +17,7 @@ from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import reported
 from sdrs_async.command.floors import LATENCY, floor_words
+from sdrs_async.command.id_forms import is_usual_project
 from sdrs_async.command.inputs import inputs
 from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.planning import Planning
@@ -28,7 +29,7 @@ from sdrs_async.command.terminal import is_interactive, say, to_stdout
 from sdrs_async.discovery import Selection
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Limits, RetryPolicy
-from sdrs_async.render.wording import printable
+from sdrs_async.render.wording import many, printable
 from sdrs_async.report import Floor, Scopes
 
 __all__ = ["CLEAN_NOTES", "clean"]
@@ -69,6 +70,7 @@ def clean(
     context: typer.Context,
     *,
     targets: flags.Targets = None,
+    any_ids: flags.AnyIds = False,
     project: flags.Project = None,
     all_projects: flags.AllProjects = False,
     fleet: flags.Fleet = None,
@@ -145,10 +147,25 @@ def listed(selected: Wanted, connection: Connection) -> Spool:
     source = selected.targets or ""
     names = tuple(one.name for one in connection.pending)
     owners = Owners(names, connection.fleet_file, connection.endpoints())
-    spooled = spool(source, owners, project_level=selected.project_level)
+    spooled = spool(source, owners, project_level=selected.project_level, any_ids=selected.any_ids)
+    shown = "stdin" if source == STDOUT else source
     if not spooled.projects:
-        say(f"warning: {'stdin' if source == STDOUT else source} names no protection group: nothing to do")
+        say(f"warning: {shown} names no protection group: nothing to do")
+    if not selected.any_ids:
+        _warn_of_unusual(shown, spooled)
     return spooled
+
+
+def _warn_of_unusual(source: str, spooled: Spool) -> None:
+    """A name or half an id may have the form of one."""
+    unusual = (one.project_id for one in spooled.extents() if not is_usual_project(one.project_id))
+    if first := next(unusual, None):
+        more = sum(1 for _ in unusual)
+        others = f" (and {many(more, 'more project')})" if more else ""
+        say(
+            f"warning: {source}: project_id {first!r}{others} is not of 32 digits and letters from a to f, as the "
+            "service's are: is it a name, or cut off?"
+        )
 
 
 def of_list(connection: Connection, spooled: Spool) -> Connection:
@@ -184,7 +201,9 @@ def _show_list(spooled: Spool, connection: Connection) -> None:
             write(f"\n{printable(account.name)} at {_place(account, endpoints)}")
         for number, one in enumerate(spooled.extents(account.name)):
             write("" if number else f"\n{'groups':>8}  project\n")
-            write(f"{one.groups:>8,}  {printable(one.project_id)}\n")
+            groups = "" if one.project_level and not one.groups else f"{one.groups:,}"
+            level = "  project level" if one.project_level else ""
+            write(f"{groups:>8}  {printable(one.project_id)}{level}\n")
 
 
 def _place(account: Pending, endpoints: Mapping[str, str]) -> str:

@@ -61,9 +61,19 @@ Targets = Annotated[
     _select(
         "--targets",
         "FILE|-",
-        "The protection groups: CSV with a project_id,server_group_id header, JSON Lines with these keys, or "
-        "lines of project/group; - reads stdin. Checked to its end before anything is sent. With --fleet each line "
-        "goes to the account that it names (account), as those of a results file do.",
+        "The protection groups: CSV with a project_id,server_group_id header (comma, semicolon or TAB), JSON Lines or "
+        "a JSON array with these keys, a results file, or lines of project/group; - reads stdin. Checked to its end "
+        "before anything is sent. With --fleet each line goes to the account that it names (account), as those of a "
+        "results file do.",
+    ),
+]
+AnyIds = Annotated[
+    bool,
+    typer.Option(
+        "--any-ids",
+        help="With --targets: take ids as they are that do not look like the service's. One that no group has counts "
+        "as already gone.",
+        rich_help_panel=_SELECT,
     ),
 ]
 Project = Annotated[

@@ -55,6 +55,7 @@ def plan(
     context: typer.Context,
     *,
     targets: flags.Targets = None,
+    any_ids: flags.AnyIds = False,
     project: flags.Project = None,
     all_projects: flags.AllProjects = False,
     fleet: flags.Fleet = None,

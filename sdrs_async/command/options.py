@@ -92,7 +92,7 @@ def wanted(context: typer.Context) -> Wanted:
     values = context.params
     selected = Wanted(
         values["targets"], tuple(values["project"] or ()), values["all_projects"], values["fleet"],
-        values["project_level"],
+        values["project_level"], values["any_ids"],
     )  # fmt: skip
     selected.check()
     return selected

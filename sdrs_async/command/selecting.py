@@ -14,8 +14,10 @@ __all__ = ["Wanted"]
 class Wanted:
     """One of the ways to select. `projects`: what `--project` was given; `targets`, `fleet`: paths.
 
-    With both of these, the targets of the list are those of the fleet's accounts, and what the fleet file selects is
-    left alone.
+    `any_ids`: of the list, also such as are not of the service's form.
+
+    With both `targets` and `fleet`, the targets of the list are those of the fleet's accounts, and what the fleet file
+    selects is left alone.
     """
 
     targets: str | None = None
@@ -23,6 +25,7 @@ class Wanted:
     all_projects: bool = False
     fleet: str | None = None
     project_level: bool = False
+    any_ids: bool = False
 
     def check(self) -> None:
         """Raise `ConfigError` unless exactly one way was taken."""
@@ -37,6 +40,8 @@ class Wanted:
             raise ConfigError(f"nothing is selected: use one of {', '.join(ways)}")
         if len(chosen) > 1 and chosen != ["--targets", "--fleet"]:
             raise ConfigError(f"{' and '.join(chosen)} do not go together: use one of {', '.join(ways)}")
+        if self.any_ids and self.targets is None:
+            raise ConfigError("--any-ids is about the ids of a list: use it with --targets")
         if "" in self.projects:
             raise ConfigError("--project: the project is empty")
         if self.fleet == "":

@@ -49,11 +49,11 @@ class Extent(NamedTuple):
 
 
 class Origin(NamedTuple):
-    """The endpoint that a line of a list names for its account, and where that line is."""
+    """The endpoint that a list names for an account, and where: the file, and the place in it, like `line 3`."""
 
     endpoint: str
     source: str
-    line: int
+    place: str
 
     def check(self, account: str, endpoint: str) -> None:
         """Raise `ConfigError` unless the account is at this endpoint: elsewhere the same ids may be other groups."""
@@ -67,11 +67,11 @@ class Origin(NamedTuple):
         """Raise `ConfigError` when an earlier line of the list names another endpoint for the account."""
         if other.endpoint != self.endpoint:
             raise ConfigError(
-                f"{self._of(account)}, but line {other.line} at {other.endpoint:.100}: make a list for each endpoint"
+                f"{self._of(account)}, but {other.place} at {other.endpoint:.100}: make a list for each endpoint"
             )
 
     def _of(self, account: str) -> str:
-        return f"{self.source}, line {self.line}: is a target of account {printable(account)} at {self.endpoint:.100}"
+        return f"{self.source}, {self.place}: is a target of account {printable(account)} at {self.endpoint:.100}"
 
 
 class Spool:

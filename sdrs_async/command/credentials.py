@@ -51,6 +51,7 @@ class Asked:
     signature: Signature = Signature.ACCESS
     timeout: float = 30.0
     allow_http: bool = False
+    ca_file: str | None = None
 
 
 def choose(asked: Asked, environ: Mapping[str, str]) -> tuple[Source, list[str]]:
@@ -85,7 +86,7 @@ def _found(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
 def _cloud(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
     name = asked.os_cloud if asked.os_cloud is not None else environ.get("OS_CLOUD") or None
     if name is not None:
-        yield cloud(name, timeout=asked.timeout, allow_http=asked.allow_http)
+        yield cloud(name, timeout=asked.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file)
 
 
 def _token(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
@@ -104,7 +105,9 @@ def _user(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
     if name is not None and environ.get("OS_AUTH_URL") and not environ.get("OS_CLOUD"):
 
         def make(region: str | None) -> Auth:
-            return KeystoneAuth.from_env(region=region, sign_in_timeout=asked.timeout, allow_http=asked.allow_http)
+            return KeystoneAuth.from_env(
+                region=region, sign_in_timeout=asked.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file
+            )
 
         yield Source(name, "sign-in with the OS_* variables", make)
 
@@ -114,7 +117,8 @@ def _vendor(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
     if auth is not None:
         yield Source("credentials file", "access key", lambda region: auth, environ.get(_IAM) or None)
     elif asked.kind is CredentialKind.HUAWEI:
-        yield chain(scoped=asked.signature is Signature.CREDENTIAL)._replace(iam_endpoint=environ.get(_IAM) or None)
+        found = chain(scoped=asked.signature is Signature.CREDENTIAL, ca_file=asked.ca_file)
+        yield found._replace(iam_endpoint=environ.get(_IAM) or None)
 
 
 _MISSING = {
@@ -129,11 +133,13 @@ _MISSING = {
 # ---- each kind, also of a fleet file
 
 
-def cloud(name: str, *, timeout: float, allow_http: bool) -> Source:
+def cloud(name: str, *, timeout: float, allow_http: bool, ca_file: str | None) -> Source:
     """A cloud of clouds.yaml."""
 
     def make(region: str | None) -> Auth:
-        return KeystoneAuth.from_cloud(name, region=region, sign_in_timeout=timeout, allow_http=allow_http)
+        return KeystoneAuth.from_cloud(
+            name, region=region, sign_in_timeout=timeout, allow_http=allow_http, ca_file=ca_file
+        )
 
     return Source(f"cloud {name}", "sign-in of clouds.yaml", make)
 
@@ -178,12 +184,12 @@ def profile(path: str, environ: Mapping[str, str]) -> Source:
     return Source("credentials file", "access key", make)
 
 
-def chain(*, scoped: bool = False) -> Source:
+def chain(*, scoped: bool = False, ca_file: str | None) -> Source:
     """What the vendor's SDK finds by itself."""
     return Source(
         "huawei chain",
         "access key of the vendor's chain",
-        lambda region: HuaweiAuth.from_chain(scope=_scope(region) if scoped else None),
+        lambda region: HuaweiAuth.from_chain(scope=_scope(region) if scoped else None, ca_file=ca_file),
         signs=True,
     )
 

@@ -12,16 +12,18 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import urlsplit
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.sites import Site, check_endpoint
+from sdrs_async.sites import Site
+from sdrs_async.trust import check_client_certificate, trusted
 
 if TYPE_CHECKING:
     from keystoneauth1.loading import Opt
     from openstack.config import OpenStackConfig
 
 __all__ = ["Cloud"]
+
+Path = str | os.PathLike[str]
 
 _ENVIRONMENT = "the OS_* variables"
 # Of a cloud made from variables these are settings, all others belong to the sign-in.
@@ -40,7 +42,7 @@ _NEEDED = {"v3password": ("username or user_id", "password"), "v3token": ("token
 class Cloud:
     """A cloud to sign in to. `label`: its name in messages; `kind`: the sign-in method, `auth`: its options.
 
-    `verify`: whether certificates are checked, or with which file; `local`: nothing leaves this machine.
+    `verify`: whether certificates are checked, or with which file; `cert`: of this client, with its key perhaps.
     """
 
     label: str
@@ -52,22 +54,31 @@ class Cloud:
     endpoint: str | None = None
     verify: bool | str = True
     cert: str | tuple[str, str] | None = None
-    local: bool = False
 
     @classmethod
-    def named(cls, name: str, region: str | None = None, *, allow_http: bool = False) -> Self:
-        """The cloud of that name in clouds.yaml. Raises `ConfigError` with what is missing."""
+    def named(
+        cls, name: str, region: str | None = None, *, allow_http: bool = False, ca_file: Path | None = None
+    ) -> Self:
+        """The cloud of that name in clouds.yaml; `ca_file` wins over what it says of certificates.
+
+        Raises `ConfigError` with what is missing.
+        """
         label = f"cloud {name!r}"
         config = _config(label)
         if name not in config.cloud_config["clouds"]:
             raise ConfigError(f"{label} is not in {_places(config)}")
-        return cls._of(label, config, name, region, allow_http)
+        return cls._of(label, config, name, region, allow_http, ca_file=ca_file)
 
     @classmethod
-    def of_environment(cls, region: str | None = None, *, allow_http: bool = False) -> Self:
-        """What the `OS_*` variables say, of which `OS_CLOUD` names a cloud of clouds.yaml. Raises `ConfigError`."""
+    def of_environment(
+        cls, region: str | None = None, *, allow_http: bool = False, ca_file: Path | None = None
+    ) -> Self:
+        """What the `OS_*` variables say, of which `OS_CLOUD` names a cloud of clouds.yaml; `ca_file` as in `named`.
+
+        Raises `ConfigError`.
+        """
         if name := os.environ.get("OS_CLOUD"):
-            return cls.named(name, region, allow_http=allow_http)
+            return cls.named(name, region, allow_http=allow_http, ca_file=ca_file)
         config = _config(_ENVIRONMENT, load_yaml_config=False)
         found = config.cloud_config["clouds"].get(config.envvar_key)
         if not found or "auth_url" not in found:
@@ -78,10 +89,13 @@ class Cloud:
         # As options of the sign-in: elsewhere the SDK reads braces in a value as places to fill in.
         settings["auth"] = {key: value for key, value in found.items() if key not in _SETTINGS}
         config.cloud_config["clouds"][config.envvar_key] = settings
-        return cls._of(_ENVIRONMENT, config, config.envvar_key, region, allow_http)
+        return cls._of(_ENVIRONMENT, config, config.envvar_key, region, allow_http, ca_file=ca_file)
 
     @classmethod
-    def _of(cls, label: str, config: OpenStackConfig, name: str | None, region: str | None, allow_http: bool) -> Self:
+    def _of(
+        cls, label: str, config: OpenStackConfig, name: str | None, region: str | None, allow_http: bool,
+        *, ca_file: Path | None,
+    ) -> Self:  # fmt: skip
         with _as_config_error(label):
             with warnings.catch_warnings():  # of a thing that nobody asked for, each time a cloud is read
                 warnings.filterwarnings("ignore", message="Support for InfluxDB")
@@ -94,9 +108,15 @@ class Cloud:
             region = found.get_region_name("sdrs") or None
         _check_auth_url(label, auth["auth_url"], allow_http)
         return cls(
-            label, kind, auth, secrets, region, interface or "public", endpoint, _checked_ca(label, verify), cert,
-            _is_local(auth["auth_url"]),
+            label, kind, auth, secrets, region, interface or "public", endpoint, _checked_ca(label, verify, ca_file),
+            _checked_cert(label, cert),
         )  # fmt: skip
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those that it names, beside the ones that it is read from: of certificates, and of a key."""
+        cert = (self.cert,) if isinstance(self.cert, str) else self.cert or ()
+        return (*cert, self.verify) if isinstance(self.verify, str) else cert
 
 
 # ---- reading the files ----------------------------------------------------------------------------------------------
@@ -217,15 +237,21 @@ def _check_auth_url(label: str, url: str, allow_http: bool) -> None:
         raise ConfigError(f"{label}: auth_url: {error}") from None
 
 
-def _is_local(url: str) -> bool:
+def _checked_ca(label: str, verify: bool | str | None, ca_file: Path | None) -> bool | str:
+    """Whether the cloud's certificates are checked, or with which file, of which there is one that can be used."""
+    own = os.fspath(ca_file) if ca_file else True if verify is None else verify
+    trust = trusted(ca_file, own, own_name="OS_CACERT" if label == _ENVIRONMENT else "cacert")
     try:
-        check_endpoint(f"http://{urlsplit(url).netloc}")  # unencrypted it may go to this machine only
-    except ConfigError:
-        return False
-    return True
+        trust.check()
+    except ConfigError as error:
+        raise ConfigError(f"{label}: {error}") from None
+    return own
 
 
-def _checked_ca(label: str, verify: bool | str | None) -> bool | str:
-    if isinstance(verify, str) and not os.path.exists(verify):
-        raise ConfigError(f"{label}: the CA file {verify!r} does not exist")
-    return True if verify is None else verify
+def _checked_cert(label: str, cert: str | tuple[str, str] | None) -> str | tuple[str, str] | None:
+    if cert is not None:
+        try:
+            check_client_certificate(cert)
+        except ConfigError as error:
+            raise ConfigError(f"{label}: {error}") from None
+    return cert

@@ -325,6 +325,8 @@ def _failed(error: Exception, secrets: Secrets) -> SignInFailed:
 def _meaning(error: Any) -> tuple[str, Verdict]:
     from huaweicloudsdkcore.exceptions import exceptions as sdk
 
+    from sdrs_async.blocking_http import SettingRefused
+
     if isinstance(error, sdk.ServiceResponseException):
         verdict = classify(error.status_code, str(error.error_code or ""))
         again = verdict in (Verdict.THROTTLED, Verdict.TRANSIENT)
@@ -333,7 +335,7 @@ def _meaning(error: Any) -> tuple[str, Verdict]:
         return text, verdict if again else Verdict.UNAUTHORIZED
     if isinstance(error, (sdk.ConnectionException, sdk.RequestTimeoutException)):
         return str(error.error_msg), Verdict.UNREACHABLE
-    if isinstance(error, (sdk.SdkException, sdk.ApiValueError, sdk.ApiTypeError, ConfigError)):
+    if isinstance(error, (sdk.SdkException, sdk.ApiValueError, sdk.ApiTypeError, ConfigError, SettingRefused)):
         return str(getattr(error, "error_msg", error)), Verdict.UNAUTHORIZED
     if isinstance(error, configparser.Error):
         return "the credentials file is not understood", Verdict.UNAUTHORIZED

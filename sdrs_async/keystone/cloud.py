@@ -97,13 +97,14 @@ class Cloud:
         *, ca_file: Path | None,
     ) -> Self:  # fmt: skip
         with _as_config_error(label):
-            with warnings.catch_warnings():  # of a thing that nobody asked for, each time a cloud is read
-                warnings.filterwarnings("ignore", message="Support for InfluxDB")
+            # Of a thing that nobody asked for, each time a cloud is read; and of `verify: false`, which is said louder.
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", message="Support for InfluxDB|You are specifying a cacert")
                 found = config.get_one(name, validate=False, region_name=region or "")
+                verify, cert = found.get_requests_verify_args()
             given = {**found.config, **found.config["auth"]}
             kind = _kind_of(given)
             auth, secrets = _options(label, kind, given)
-            verify, cert = found.get_requests_verify_args()
             endpoint, interface = found.get_endpoint("sdrs"), found.get_interface("sdrs")
             region = found.get_region_name("sdrs") or None
         _check_auth_url(label, auth["auth_url"], allow_http)

@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
@@ -129,6 +130,8 @@ class _Guarded(HTTPAdapter):
                 self._context = self._trust.blocking_context(self._cert)
             except ConfigError as error:
                 raise SettingRefused(str(error)) from None
+            if version("urllib3").startswith("1."):  # which keeps an address to itself, and compares it by itself
+                self._context.check_hostname = False
         return self._context
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:

@@ -21,6 +21,7 @@ from sdrs_async.client import Client
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Limits, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.replies import unreachable
+from sdrs_async.sites import Site
 from tests.raw_server import Connection, RawServer, answer, serving
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
@@ -164,6 +165,14 @@ async def test_a_socks_proxy_is_refused_by_its_variable(
     with pytest.raises(ConfigError, match=f"^{variable} names a SOCKS proxy, and only HTTP proxies can") as caught:
         await _send("http://sdrs.test")
     assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_who_names_the_proxy_is_known(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Advice on a proxy names the variable that is to be corrected; without a proxy, the one that there could be."""
+    assert Site("https://sdrs.test").proxy_variable == "HTTPS_PROXY"
+    monkeypatch.setenv(name, "http://proxy.test:3128")
+    assert Site("https://sdrs.test").proxy_variable == name
 
 
 async def test_a_socks_proxy_that_is_not_on_the_way_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:

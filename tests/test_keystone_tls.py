@@ -123,3 +123,15 @@ def test_a_client_certificate_that_cannot_be_used_is_a_configuration_error(cloud
         with pytest.raises(ConfigError, match=said) as caught:
             clouds.auth({"auth_url": "https://iam.test"}, **settings)
         assert str(caught.value).startswith("cloud 'prod': the ")
+
+
+async def test_another_host_s_certificate_is_not_trusted(clouds: Clouds, tmp_path: Path) -> None:
+    """Though its authority is: the name counts, that of an address too."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.2", "iam.test").configure_cert(tls)
+    async with playing(issued(), tls=tls) as iam:
+        auth = clouds.auth({"auth_url": iam.url.replace("http:", "https:")}, cacert=str(tmp_path / "ca.pem"))
+        assert (await failure(auth)).verdict is Verdict.UNREACHABLE
+        assert iam.raw.arrivals == []

@@ -23,7 +23,7 @@ from sdrs_async import trust
 from sdrs_async.accounts import Account
 from sdrs_async.auth import SignInFailed
 from sdrs_async.client import Client
-from sdrs_async.command.accounts import ConnectionFlags, of_flags
+from sdrs_async.command.accounts import ConnectionFlags, of_flags, of_fleet
 from sdrs_async.command.flags import CredentialKind, Signature
 from sdrs_async.errors import ConfigError
 from sdrs_async.huawei import HuaweiAuth
@@ -76,6 +76,7 @@ class Setting:
     environ: dict[str, str] = field(default_factory=dict)
     flags: dict[str, Any] = field(default_factory=dict)
     cloud: dict[str, Any] = field(default_factory=dict)
+    fleet_file: bool = False
 
     def account(self, half: str, url: str, iam: str) -> Account:
         """The account of a run whose half is at `url`, and who else it has to sign in to is at `iam`."""
@@ -89,10 +90,26 @@ class Setting:
         named |= {f"HUAWEICLOUD_SDK_{name}": value for name, value in vendor.items()} if half == HUAWEI else {}
         for name, value in named.items():
             self.patch.setenv(name, value)
+        if self.fleet_file:
+            return self._of_fleet(half, url, named)
         kind = {"credential": CredentialKind.HUAWEI} if half == HUAWEI else {"os_cloud": "prod"}
         flags = replace(FLAGS, endpoint=url, iam_endpoint=url, **kind, **self.flags)
         (pending,) = of_flags(flags, {**named}).pending
         return pending.at(url)
+
+    def _of_fleet(self, half: str, url: str, environ: Mapping[str, str]) -> Account:
+        """The same by a fleet file, whose `ca_file` is that of the flag."""
+        credential = 'huawei = "chain"' if half == HUAWEI else 'os_cloud = "prod"'
+        places = {"endpoint": url, "iam_endpoint": url, **self.flags}
+        lines = [
+            f"credential = {{ {credential} }}",
+            'projects = "all"',
+            *(f'{key} = "{places[key]}"' for key in places),
+        ]
+        path = self.folder / "fleet.toml"
+        path.write_text("\n".join(["[accounts.one]", *lines]), "utf-8")
+        connection, _ = of_fleet(str(path), replace(FLAGS, allow_http=False), environ, project_level=False)
+        return connection.pending[0].at(url)
 
     async def reply(self, half: str, url: str, iam: str) -> Reply:
         """What one call of this half comes to."""
@@ -265,6 +282,19 @@ async def test_a_setting_reaches_the_halves_that_the_table_says(name: str, half:
             if whose == "others":  # with the check switched on the next place counts; the system's file stays
                 expected |= name in ("`verify: false` of clouds.yaml", "`SSL_CERT_DIR`")
             assert await setting.reaches(half, url, iam.url) is expected
+
+
+@pytest.mark.parametrize("half", HALVES)
+async def test_a_fleet_files_setting_reaches_each_half(half: str, setting: Setting) -> None:
+    """As the flag does."""
+    setting.fleet_file = True
+    flag(setting, "ours")
+    unchecked(setting, "others")
+    async with serving(serve, tls_of("127.0.0.1")) as server, serving(serve) as iam:
+        assert await setting.reaches(half, f"https://127.0.0.1:{server.port}", iam.url)
+        flag(setting, "others")
+        unchecked(setting, "ours")
+        assert not await setting.reaches(half, f"https://127.0.0.1:{server.port}", iam.url)
 
 
 @pytest.mark.parametrize("half", HALVES)

@@ -21,7 +21,7 @@ from requests.adapters import HTTPAdapter
 from yarl import URL
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.proxies import Proxy, proxy_of
+from sdrs_async.proxies import Proxy, proxy_of, with_scheme
 from sdrs_async.redaction import user_info_of
 from sdrs_async.threads import errand_of_this_thread
 from sdrs_async.trust import Trust
@@ -66,7 +66,7 @@ def guard(session: requests.Session, trust: Trust, cert: str | tuple[str, str] |
 
 def proxy_secrets() -> list[str]:
     """What is secret of the proxies in the environment: the libraries' errors name their proxy."""
-    return [secret for proxy in getproxies().values() for secret in user_info_of(proxy)]
+    return [secret for proxy in getproxies().values() for secret in user_info_of(with_scheme(proxy))]
 
 
 # ---- logs -----------------------------------------------------------------------------------------------------------

@@ -19,11 +19,11 @@ from yarl import URL
 
 from sdrs_async.errors import ConfigError
 
-__all__ = ["USUAL_PORTS", "Proxy", "chosen", "is_loopback", "proxy_of"]
+__all__ = ["USUAL_PORTS", "Proxy", "chosen", "is_loopback", "proxy_of", "with_scheme"]
 
 USUAL_PORTS = {"http": 80, "https": 443}
 _LIKE = "http://proxy.example.com:3128"
-_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class Proxy(NamedTuple):
@@ -31,6 +31,9 @@ class Proxy(NamedTuple):
 
     url: URL
     variable: str
+
+    def __repr__(self) -> str:
+        return f"Proxy({self.url.origin()}, {self.variable})"
 
     @property
     def headers(self) -> dict[str, str]:
@@ -58,7 +61,7 @@ def proxy_of(url: str) -> Proxy | None:
     if not getproxies_environment() and proxy_bypass(urlsplit(url).netloc):  # settings of macOS and Windows
         return None
     kind = chosen(url, settings := getproxies())
-    return _parsed(settings[kind].strip(), kind) if kind is not None else None
+    return _parsed(settings[kind], kind) if kind is not None else None
 
 
 def chosen(url: str, settings: Mapping[str, str]) -> str | None:
@@ -99,16 +102,21 @@ def _has_address(entry: str, address: ipaddress.IPv4Address | ipaddress.IPv6Addr
         return False
 
 
-def _parsed(text: str, kind: str) -> Proxy:
-    variable = _variable(kind)
-    scheme = _SCHEME.match(text)
-    if scheme and scheme[1].lower().startswith("socks"):
+def with_scheme(value: str) -> str:
+    """The value of a variable as the URL that it is short for."""
+    text = value.strip()
+    return text if _SCHEME.match(text) else f"http://{text}"
+
+
+def _parsed(value: str, kind: str) -> Proxy:
+    variable, text = _variable(kind), with_scheme(value)
+    if text.lower().startswith("socks"):
         raise ConfigError(
             f"{variable} names a SOCKS proxy, and only HTTP proxies can be used: name one like {_LIKE}, or the host in "
             "NO_PROXY if it needs no proxy"
         )
     try:
-        url = URL(text if scheme else f"http://{text}")
+        url = URL(text)
         # A password with a bare / or # in it would be cut there, and its first half taken for a host or port.
         usable = url.scheme in ("http", "https") and url.host and "@" not in f"{url.path_qs}{url.fragment}"
     except ValueError:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import logging
 import re
 import ssl
 import sys
+from base64 import b64encode
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -29,7 +31,7 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.huawei import HuaweiAuth
 from sdrs_async.keystone import KeystoneAuth
 from sdrs_async.models import Limits, Reply, RetryPolicy, Target, Verdict
-from sdrs_async.proxies import chosen
+from sdrs_async.proxies import chosen, proxy_of
 from sdrs_async.wire import projects_page
 from tests.raw_server import Connection, RawServer, answer, serving
 from tests.test_keystone_sign_in import issued
@@ -483,14 +485,47 @@ async def no_proxy(setting: Setting, half: str) -> str:
     return "direct"
 
 
+async def refused_by_setting(setting: Setting, half: str) -> None:
+    """Raise what a call of this half says, which no other try mends."""
+    reply = await setting.reply(half, "https://sdrs.test", "http://127.0.0.1:9")
+    assert not reply.retryable
+    raise SignInFailed(reply.message)
+
+
 async def socks(setting: Setting, half: str) -> str:
     """In one sentence that names the variable, and not its value."""
     for scheme in ("socks5", "socks5h", "socks4"):
         setting.environ["ALL_PROXY"] = f"{scheme}://ann:geheim@127.0.0.1:9"
         with pytest.raises((ConfigError, SignInFailed), match="ALL_PROXY names a SOCKS proxy, and only") as caught:
-            raise SignInFailed((await setting.reply(half, "https://sdrs.test", "http://127.0.0.1:9")).message)
+            await refused_by_setting(setting, half)
         assert "geheim" not in str(caught.value)
     return "refused"
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("user_info", ["ann:Gehe1m-W0rt", "Gehe1m-W0rt", ":Gehe1m-W0rt"])
+async def test_the_proxys_password_is_in_no_text(
+    user_info: str, half: str, setting: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Given without a scheme, and echoed by the proxy in every place; a token may stand in the user's."""
+    caplog.set_level(logging.DEBUG)
+    user, _, password = user_info.partition(":")
+    basic = b64encode(f"{user}:{password}".encode()).decode()
+
+    async def echo(connection: Connection, head: bytes) -> None:
+        body = json.dumps({"error": {"code": 403, "message": f"no {user_info} {basic}"}}).encode()
+        said = answer(403, body, f"X-Request-Id: {basic}").replace(b"Reason", f"Bad {user_info}".encode())
+        await connection.send(said)
+
+    async with serving(echo) as proxy, serving(serve) as iam:
+        setting.environ["ALL_PROXY"] = f" {user_info}@127.0.0.1:{proxy.port}"
+        replies = [await setting.reply(half, f"{scheme}://sdrs.test", iam.url) for scheme in ("http", "https")]
+        assert not {reply.verdict for reply in replies} & {Verdict.READ, Verdict.DELETED}
+        for number in range(len(proxy.arrivals)):
+            assert proxy.header("Proxy-Authorization", number) == f"Basic {basic}"
+    assert len(proxy.arrivals) >= 2
+    shown = f"{replies!r} {caplog.text} {proxy_of('https://sdrs.test')!r}"
+    assert [text for text in ("Gehe1m", "W0rt", basic[4:16]) if text in shown] == []
 
 
 async def this_machine(setting: Setting, half: str) -> str:

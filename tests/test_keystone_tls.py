@@ -58,6 +58,13 @@ async def test_unchecked_certificates_are_said_loudly_and_once(
     ]
 
 
+@pytest.mark.parametrize("verify", ["false", "no", 0, "/nowhere.pem"])
+def test_a_check_that_is_switched_off_by_a_text_is_not(clouds: Clouds, verify: Any) -> None:
+    """What is neither true nor false is a file, as requests reads it, and there is none of that name."""
+    with pytest.raises(ConfigError, match=f"the CA file '{verify}' cannot be used, which verify names: No such file"):
+        clouds.auth({"auth_url": "https://iam.test"}, verify=verify)
+
+
 async def test_a_ca_file_that_is_none_is_a_configuration_error(clouds: Clouds, tmp_path: Path) -> None:
     """It is missing, or holds no certificate: said before anything is sent. Gone when it is needed, it is no crash."""
     path = tmp_path / "ca.pem"

@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Cloud"]
 
-Path = str | os.PathLike[str]
-
+_FileName = str | os.PathLike[str]
 _ENVIRONMENT = "the OS_* variables"
 # Of a cloud made from variables these are settings, all others belong to the sign-in.
 _SETTINGS = {
@@ -57,7 +56,7 @@ class Cloud:
 
     @classmethod
     def named(
-        cls, name: str, region: str | None = None, *, allow_http: bool = False, ca_file: Path | None = None
+        cls, name: str, region: str | None = None, *, allow_http: bool = False, ca_file: _FileName | None = None
     ) -> Self:
         """The cloud of that name in clouds.yaml; `ca_file` wins over what it says of certificates.
 
@@ -71,7 +70,7 @@ class Cloud:
 
     @classmethod
     def of_environment(
-        cls, region: str | None = None, *, allow_http: bool = False, ca_file: Path | None = None
+        cls, region: str | None = None, *, allow_http: bool = False, ca_file: _FileName | None = None
     ) -> Self:
         """What the `OS_*` variables say, of which `OS_CLOUD` names a cloud of clouds.yaml; `ca_file` as in `named`.
 
@@ -94,7 +93,7 @@ class Cloud:
     @classmethod
     def _of(
         cls, label: str, config: OpenStackConfig, name: str | None, region: str | None, allow_http: bool,
-        *, ca_file: Path | None,
+        *, ca_file: _FileName | None,
     ) -> Self:  # fmt: skip
         with _as_config_error(label):
             # Of a thing that nobody asked for, each time a cloud is read; and of `verify: false`, which is said louder.
@@ -109,8 +108,8 @@ class Cloud:
             region = found.get_region_name("sdrs") or None
         _check_auth_url(label, auth["auth_url"], allow_http)
         return cls(
-            label, kind, auth, secrets, region, interface or "public", endpoint, _checked_ca(label, verify, ca_file),
-            _checked_cert(label, cert),
+            label, kind, auth, secrets, region, interface or "public", endpoint,
+            _checked_ca(label, given, verify, ca_file), _checked_cert(label, cert),
         )  # fmt: skip
 
     @property
@@ -238,10 +237,13 @@ def _check_auth_url(label: str, url: str, allow_http: bool) -> None:
         raise ConfigError(f"{label}: auth_url: {error}") from None
 
 
-def _checked_ca(label: str, verify: bool | str | None, ca_file: Path | None) -> bool | str:
+def _checked_ca(
+    label: str, given: Mapping[str, Any], verify: bool | str | None, ca_file: _FileName | None
+) -> bool | str:
     """Whether the cloud's certificates are checked, or with which file, of which there is one that can be used."""
     own = os.fspath(ca_file) if ca_file else True if verify is None else verify
-    trust = trusted(ca_file, own, own_name="OS_CACERT" if label == _ENVIRONMENT else "cacert")
+    name = "cacert" if given.get("cacert") else "verify"  # of which openstacksdk makes a text, if it is a number
+    trust = trusted(ca_file, own, own_name=f"OS_{name.upper()}" if label == _ENVIRONMENT else name)
     try:
         trust.check()
     except ConfigError as error:

@@ -37,8 +37,9 @@ async def clean(
     `targets`: an iterable or async iterable of `Target` or 2-tuples, or a mapping of project id to an iterable of group
     ids; read lazily, at most `read_ahead` of a flat one are held. Or a `Selection`, whose projects and groups are found
     on the way; all projects are listed at `iam_endpoint`. `endpoint`: the service's URL, `https` unless it is on this
-    machine or `allow_http` is set. `ca_file`: PEM certificates instead of the system's. `limits` and `retry` default to
-    `Limits()` and `RetryPolicy()`.
+    machine or `allow_http` is set. `ca_file`: PEM certificates to trust there and at `iam_endpoint`, instead of the
+    system's; `auth` may have one of its own to sign in with. `limits` and `retry` default to `Limits()` and
+    `RetryPolicy()`.
 
     The limits hold within this call: two calls at the same time do not share them. A session does, see `connect()`.
 

@@ -1,4 +1,5 @@
-"""HTTP of the libraries that sign in by blocking a thread: bounded in size, and at an end with whoever waits for it.
+"""HTTP of the libraries that sign in by blocking a thread: bounded in size, at an end with whoever waits for it, and
+with the proxies and certificates of the other half of a run.
 
 `requests` comes with the extras whose libraries use it, so this module is imported where they are.
 """
@@ -11,22 +12,28 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies
 
 import requests
 from requests.adapters import HTTPAdapter
+from yarl import URL
 
+from sdrs_async.errors import ConfigError
+from sdrs_async.proxies import Proxy, proxy_of, with_scheme
 from sdrs_async.redaction import user_info_of
 from sdrs_async.threads import errand_of_this_thread
+from sdrs_async.trust import Trust
 
 if TYPE_CHECKING:
     import socket
+    import ssl
 
     from requests import PreparedRequest, Response
     from urllib3 import PoolManager
 
-__all__ = ["AnswerRefused", "guard", "proxy_secrets", "redact_logs", "redacting"]
+__all__ = ["AnswerRefused", "SettingRefused", "guard", "proxy_secrets", "redact_logs", "redacting"]
 
 _MOST = 1 << 20
 _CHUNK = 1 << 16
@@ -38,21 +45,28 @@ class AnswerRefused(requests.RequestException):
     """An answer that is no sign-in's: too large, or packed in a way that was not asked for. Its text says so."""
 
 
-def guard(session: requests.Session) -> None:
+class SettingRefused(requests.RequestException):
+    """A proxy or a file of certificates that cannot be used. Its text names the setting."""
+
+
+def guard(session: requests.Session, trust: Trust, cert: str | tuple[str, str] | None = None) -> None:
     """Let a session read 1 MiB of an answer at most, unpacked, and write nothing once its errand is abandoned; what
     urllib3 logs of it goes by way of `redacting`.
 
-    Raises what `requests` raises, `AnswerRefused` among it, and `Abandoned`.
+    It goes by the proxies of `proxy_of` and trusts the certificates of `trust` alone, whatever it and its requests say
+    of these, shows the client certificate `cert`, and reads no ~/.netrc. Raises what `requests` raises, `AnswerRefused`
+    and `SettingRefused` among it, and `Abandoned`.
     """
-    adapter = _Guarded()
+    adapter = _Guarded(trust, cert)
     session.mount("https://", adapter)
     session.mount("http://", adapter)
+    session.trust_env = False
     redact_logs("urllib3.connection", "urllib3.connectionpool")
 
 
 def proxy_secrets() -> list[str]:
     """What is secret of the proxies in the environment: the libraries' errors name their proxy."""
-    return [secret for proxy in getproxies().values() for secret in user_info_of(proxy)]
+    return [secret for proxy in getproxies().values() for secret in user_info_of(with_scheme(proxy))]
 
 
 # ---- logs -----------------------------------------------------------------------------------------------------------
@@ -85,20 +99,50 @@ def _redact(record: logging.LogRecord) -> bool:
 
 
 class _Guarded(HTTPAdapter):
+    def __init__(self, trust: Trust, cert: str | tuple[str, str] | None) -> None:
+        self._trust = trust
+        self._cert = cert
+        self._context: ssl.SSLContext | None = None
+        super().__init__()
+
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
         _guard_connections(self.poolmanager)
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy.startswith("https:"):
+            kwargs["proxy_ssl_context"] = self._tls()
+        manager = super().proxy_manager_for(proxy, **kwargs)
         _guard_connections(manager)
         return manager
 
-    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+    def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:
+        """Give a pool the one context: what requests and urllib3 would add here adds to whom it trusts."""
+        if conn.scheme == "https":
+            conn.conn_kw["ssl_context"] = self._tls()
+            conn.cert_reqs = "CERT_REQUIRED" if self._trust.checked else "CERT_NONE"
+            conn.ca_certs = conn.ca_cert_dir = conn.cert_file = conn.key_file = None
+
+    def _tls(self) -> ssl.SSLContext:
+        # Made when it is needed, in the thread that needs it: reading a store takes a tenth of a second.
+        if self._context is None:
+            try:
+                self._context = self._trust.blocking_context(self._cert)
+            except ConfigError as error:
+                raise SettingRefused(str(error)) from None
+            if version("urllib3").startswith("1."):  # which keeps an address to itself, and compares it by itself
+                self._context.check_hostname = False
+        return self._context
+
+    def proxy_headers(self, proxy: str) -> dict[str, str]:
+        """What gives the proxy its password, here and at the service's half alike: any characters, a user or none."""
+        return Proxy(URL(proxy), "").headers
+
+    def send(self, request: PreparedRequest, **kwargs: Any) -> Response:  # type: ignore[override]  # as it is called
         if errand := errand_of_this_thread():
             errand.go_on()
         request.headers["Accept-Encoding"] = "identity"
-        response = super().send(request, *args, **kwargs)
+        response = super().send(request, **{**kwargs, "verify": True, "cert": None, "proxies": _proxies(request)})
         try:
             # Set as requests itself sets it; there is no public way to give a response the body that was read of it.
             response._content = _body(response)
@@ -106,6 +150,14 @@ class _Guarded(HTTPAdapter):
             response.close()
             raise
         return response
+
+
+def _proxies(request: PreparedRequest) -> dict[str, str]:
+    try:
+        proxy = proxy_of(str(request.url))
+    except ConfigError as error:
+        raise SettingRefused(str(error)) from None
+    return {scheme: str(proxy.url) for scheme in ("http", "https")} if proxy is not None else {}
 
 
 def _body(response: Response) -> bytes:

@@ -26,7 +26,8 @@ from sdrs_async.heads import LONGEST, MOST_FIELDS
 from sdrs_async.lookups import Lookups
 from sdrs_async.models import Call, Limits, Listing, Reply, Request, RetryPolicy, Verdict
 from sdrs_async.replies import read_page, read_reply, request_id, sign_in_reply, unreachable, without_secrets
-from sdrs_async.sites import Site, tls_context
+from sdrs_async.sites import Site
+from sdrs_async.trust import trusted
 from sdrs_async.wire import parse_date, path_of
 
 __all__ = ["Client"]
@@ -42,9 +43,9 @@ class Client:
     """One aiohttp session for one run, used as an async context manager.
 
     The connection pool is as large as `limits.concurrency`, so that no request waits for a connection inside its own
-    time. `ca_file` replaces the system's certificates; they are checked unless the credential's own configuration says
-    otherwise (`Auth.verify`). Proxies come from the environment, netrc never. `iam_endpoint`: where projects are
-    listed.
+    time. Certificates are checked with `ca_file`, or else with what the credential's own configuration says
+    (`Auth.verify`), the environment, or the system. Proxies come from the environment, netrc never. `iam_endpoint`:
+    where projects are listed.
     """
 
     def __init__(
@@ -71,12 +72,14 @@ class Client:
         self._tls = self._certificates(ca_file, getattr(auth, "verify", True))
 
     def _certificates(self, ca_file: str | None, verify: bool | str) -> ssl.SSLContext | bool:
-        if not (self._site.is_https or (self._iam is not None and self._iam.is_https)):
+        sites = [site for site in (self._site, self._iam) if site is not None]
+        if not any(site.is_https or (site.proxy is not None and site.proxy.scheme == "https") for site in sites):
             return True
-        if ca_file is None and verify is False:
+        trust = trusted(ca_file, verify)
+        if not trust.checked:
             log.warning("certificates are NOT checked (verify: false): anybody on the way can read the credential")
             return False
-        return tls_context(ca_file or (verify if isinstance(verify, str) else None))
+        return trust.context()
 
     @property
     def endpoint(self) -> str:

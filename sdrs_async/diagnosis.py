@@ -88,7 +88,7 @@ def reach(reply: Reply, site: Site, *, at_iam: bool = False, name_is_known: bool
     place = f"{site.endpoint}{f' through the proxy {_shown_proxy(site)}' if site.proxy else ''}"
     names = {
         "flag": "--iam-endpoint or --region" if at_iam else "--endpoint or --region",
-        "variable": f"{site.base.scheme.upper()}_PROXY",
+        "variable": site.proxy_variable,
         "proxy": _shown_proxy(site),
     }
     if reply.status_code == 407:

@@ -25,6 +25,7 @@ from sdrs_async.pacing import Gate
 from sdrs_async.session import single_error
 from sdrs_async.shared_credentials import SharedCredential, SharedCredentials
 from sdrs_async.sites import Site
+from sdrs_async.trust import trusted
 from sdrs_async.wire import check_id, groups_page, projects_page
 
 __all__ = ["CHECKS", "Check", "examine"]
@@ -168,11 +169,8 @@ class _Examination:
             return False
 
     def _tls(self, reply: Reply, site: Site) -> Found:
-        ca_file = self._account.ca_file
-        verify = getattr(self._account.auth, "verify", True)
-        verified = ca_file is not None or verify is not False
-        trusted = ca_file or (verify if isinstance(verify, str) else None)
-        return diagnosis.tls(reply, site, verified=verified, trusted=trusted)
+        trust = trusted(self._account.ca_file, getattr(self._account.auth, "verify", True))
+        return diagnosis.tls(reply, site, verified=trust.checked, trusted=trust.path)
 
     # ---- the credential
 

@@ -9,6 +9,7 @@ import calendar
 import configparser
 import logging
 import math
+import os
 import re
 import time
 from collections.abc import Callable, Mapping
@@ -24,6 +25,7 @@ from sdrs_async.models import Request, Verdict
 from sdrs_async.redaction import Secrets, hidden_of_key, without_user_info
 from sdrs_async.shared_work import SharedWork
 from sdrs_async.threads import in_daemon_thread, room
+from sdrs_async.trust import Trust, trusted
 from sdrs_async.wire import classify, one_line
 
 __all__ = ["FAMILIES", "HuaweiAuth", "KeyNames", "VendorCredentials", "from_environment", "from_file"]
@@ -155,7 +157,8 @@ class HuaweiAuth:
     """Any credentials of the vendor's SDK, or a function that gets them; temporary keys are renewed in time.
 
     The SDK signs in by blocking calls: here in threads of their own, at most `timeout` seconds long. `scope` as in
-    `AkSk`. `clock`: seconds since the epoch. Raises `ConfigError` without the `huawei` extra.
+    `AkSk`. `ca_file` as for `KeystoneAuth.from_cloud`. `clock`: seconds since the epoch. Raises `ConfigError` for a
+    file of certificates that cannot be used, and without the `huawei` extra.
     """
 
     one_key = True
@@ -166,9 +169,13 @@ class HuaweiAuth:
         *,
         scope: tuple[str, str] | None = None,
         timeout: float = 30.0,
+        ca_file: str | os.PathLike[str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         _require_extra()
+        self._trust = trusted(ca_file)
+        self._trust.check()
+        self.verify: bool | str = os.fspath(ca_file) if ca_file else True
         self._get: Callable[[], VendorCredentials] = credentials if callable(credentials) else lambda: credentials
         self.identity: object = getattr(credentials, "ak", None) or credentials
         self._scope = scope
@@ -181,14 +188,15 @@ class HuaweiAuth:
         self.secrets = Secrets()
 
     @classmethod
-    def from_chain(cls, *, scope: tuple[str, str] | None = None) -> Self:
+    def from_chain(cls, *, scope: tuple[str, str] | None = None, ca_file: str | os.PathLike[str] | None = None) -> Self:
         """What the SDK finds at the first sign-in: OIDC, environment, credentials file, ECS metadata, pod identity, in
-        this order. Raises `ConfigError` without the `huawei` extra.
+        this order. Raises `ConfigError` as `HuaweiAuth` does.
         """
         _require_extra()
         from huaweicloudsdkcore.auth.provider import CredentialProviderChain
 
-        auth = cls(CredentialProviderChain.get_basic_credential_provider_chain().get_credentials, scope=scope)
+        chain = CredentialProviderChain.get_basic_credential_provider_chain()
+        auth = cls(chain.get_credentials, scope=scope, ca_file=ca_file)
         auth.identity = "the vendor's chain"  # which is one for the whole process
         return auth
 
@@ -248,7 +256,7 @@ class HuaweiAuth:
         """Let the SDK sign in if it has to. Blocks as long as its own time-outs allow."""
         from sdrs_async.blocking_http import redacting
 
-        client = _http_client(self._timeout)
+        client = _http_client(self._timeout, self._trust)
         try:
             with redacting(lambda text: _SECRET.sub(_STRUCK, self.secrets.struck(text))):
                 credentials = self._held.credentials if self._held is not None else self._get()
@@ -290,11 +298,11 @@ def _require_extra() -> None:
         raise ConfigError("the vendor's SDK is missing: pip install 'sdrs-async[huawei]'") from None
 
 
-def _http_client(timeout: float) -> Any:
+def _http_client(timeout: float, trust: Trust) -> Any:
     """The SDK's own client, for the sign-ins that need one; it opens nothing before its first request.
 
     Those by ECS metadata and pod identity, addresses of the machine itself, make requests of their own, which nothing
-    reaches: these are neither bounded in size nor shut down.
+    reaches: these are neither bounded in size nor shut down, and go by requests' own reading of the environment.
     """
     from huaweicloudsdkcore.exceptions.exception_handler import DefaultExceptionHandler
     from huaweicloudsdkcore.http.http_client import HttpClient
@@ -305,7 +313,7 @@ def _http_client(timeout: float) -> Any:
     silent = logging.Logger("huaweicloudsdkcore")  # what it logs as an error, it raises too
     silent.addHandler(logging.NullHandler())
     client = HttpClient(HttpConfig(timeout=timeout), None, DefaultExceptionHandler(), silent)
-    guard(client._session)
+    guard(client._session, trust)
     return client
 
 
@@ -341,6 +349,8 @@ def _failed(error: Exception, secrets: Secrets) -> SignInFailed:
 def _meaning(error: Any) -> tuple[str, Verdict]:
     from huaweicloudsdkcore.exceptions import exceptions as sdk
 
+    from sdrs_async.blocking_http import SettingRefused
+
     if isinstance(error, sdk.ServiceResponseException):
         verdict = classify(error.status_code, str(error.error_code or ""))
         again = verdict in (Verdict.THROTTLED, Verdict.TRANSIENT)
@@ -349,7 +359,7 @@ def _meaning(error: Any) -> tuple[str, Verdict]:
         return text, verdict if again else Verdict.UNAUTHORIZED
     if isinstance(error, (sdk.ConnectionException, sdk.RequestTimeoutException)):
         return str(error.error_msg), Verdict.UNREACHABLE
-    if isinstance(error, (sdk.SdkException, sdk.ApiValueError, sdk.ApiTypeError, ConfigError)):
+    if isinstance(error, (sdk.SdkException, sdk.ApiValueError, sdk.ApiTypeError, ConfigError, SettingRefused)):
         return str(getattr(error, "error_msg", error)), Verdict.UNAUTHORIZED
     if isinstance(error, configparser.Error):
         return "the credentials file is not understood", Verdict.UNAUTHORIZED

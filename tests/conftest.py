@@ -20,6 +20,7 @@ PREFIXES = ("OS_", "HUAWEICLOUD_SDK_")
 # Proxies and certificates change where requests go; the rest changes what rich and typer print.
 NAMES = {
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+    "CURL_CA_BUNDLE",
     "PYTHONUNBUFFERED",  # it hides what a buffer does when nobody reads the stream any more
     *("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "PY_COLORS", "GITHUB_ACTIONS"),
 }

@@ -257,13 +257,16 @@ def test_endpoint_iam_and_region(
     assert (found.endpoint, found.iam_endpoint, found.region) == hosts
 
 
-def test_the_certificates_of_the_environment_are_not_those_of_a_cloud(tmp_path: Path) -> None:
-    """OS_CACERT stands in for `--ca-file`, but a sign-in of openstacksdk has read what is its own already."""
+@pytest.mark.parametrize("name", ["OS_CACERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
+@pytest.mark.parametrize("credential", [TOKEN, USER, KEYS])
+def test_certificates_of_the_environment_are_looked_at_first(
+    credential: dict[str, str], name: str, tmp_path: Path
+) -> None:
+    """Whoever signs in, and however: a file without any is named with its variable before anything is sent."""
     authority = tmp_path / "ca.pem"
     authority.write_text("", "utf-8")
-    with pytest.raises(ConfigError, match=r"ca\.pem' cannot be used"):
-        account({**TOKEN, "OS_CACERT": str(authority)}, region="eu-de")
-    assert account({**USER, "OS_CACERT": str(authority)}, endpoint=OTC).ca_file is None
+    with pytest.raises(ConfigError, match=rf"ca\.pem' cannot be used, which {name} names: it holds no certificate"):
+        account({**credential, name: str(authority)}, region="eu-de")
 
 
 # ---- asking for the endpoint

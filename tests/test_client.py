@@ -585,6 +585,9 @@ async def test_a_reply_is_logged_for_debugging_only(caplog: pytest.LogCaptureFix
         ("https://sdrs.test.", "https://sdrs.test"),
         ("https://[2001:db8:0:0::1]", "https://[2001:db8::1]"),
         ("https://sdrs.test//prefix//more", "https://sdrs.test/prefix/more"),
+        ("https://sdrs.test/v1/v3", "https://sdrs.test"),
+        ("https://sdrs.test/v3/v1/0123456789abcdef0123456789abcdef/", "https://sdrs.test"),
+        ("https://sdrs.test/prefix/v1//v1/", "https://sdrs.test/prefix"),
         ("https://[2001:DB8::443]", "https://[2001:db8::443]"),
         ("https://sdrs.test/Prefix", "https://sdrs.test/Prefix"),
         ("http://127.0.0.1:8080", "http://127.0.0.1:8080"),
@@ -598,9 +601,10 @@ async def test_a_reply_is_logged_for_debugging_only(caplog: pytest.LogCaptureFix
 def test_an_endpoint_is_scheme_host_and_port(endpoint: str, expected: str) -> None:
     """The version, the catalog's project id and slashes at the end are cut; plain http is fine on loopback.
 
-    One endpoint is spelled in one way, since accounts there share its limit and its projects.
+    One endpoint is spelled in one way, since accounts there share its limit and its projects; spelled so, it stays.
     """
     assert check_endpoint(endpoint) == expected
+    assert check_endpoint(expected) == expected
 
 
 @pytest.mark.parametrize(

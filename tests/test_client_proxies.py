@@ -21,6 +21,7 @@ from sdrs_async.client import Client
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Limits, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.replies import unreachable
+from sdrs_async.sites import Site
 from tests.raw_server import Connection, RawServer, answer, serving
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
@@ -145,15 +146,44 @@ async def test_a_proxy_that_is_not_there_is_unreachable(monkeypatch: pytest.Monk
     assert "pa55" not in repr(reply)
 
 
-@pytest.mark.parametrize(
-    "proxy", ["http://", "socks5://u:pa55@h:1080", "http://u:pa55@h:99999", "http://[h", "ftp://h"]
-)
+@pytest.mark.parametrize("proxy", ["http://", "http://u:pa55@h:99999", "http://[h", "ftp://h", "://u:pa55@h"])
 async def test_what_is_no_proxy_is_a_configuration_error(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Said once, before anything is sent past it, and without the password."""
     monkeypatch.setenv("HTTP_PROXY", proxy)
     with pytest.raises(ConfigError, match="HTTP_PROXY is not the URL of a proxy") as caught:
         await _send("http://sdrs.test")
     assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("scheme", ["socks", "socks4", "socks4a", "socks5", "SOCKS5h"])
+async def test_a_socks_proxy_is_refused_by_its_variable(
+    scheme: str, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One sentence says that it cannot be used, and which variable names it; not what is in it."""
+    monkeypatch.setenv(variable, f" {scheme}://u:pa55@h:1080 ")
+    with pytest.raises(ConfigError, match=f"^{variable} names a SOCKS proxy, and only HTTP proxies can") as caught:
+        await _send("http://sdrs.test")
+    assert "pa55" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+def test_who_names_the_proxy_is_known(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Advice on a proxy names the variable that is to be corrected; without a proxy, the one that there could be."""
+    assert Site("https://sdrs.test").proxy_variable == "HTTPS_PROXY"
+    monkeypatch.setenv(name, "http://proxy.test:3128")
+    assert Site("https://sdrs.test").proxy_variable == name
+
+
+async def test_a_socks_proxy_that_is_not_on_the_way_does_no_harm(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scheme has a proxy of its own, or the host needs none."""
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
+    async with _proxy() as proxy, serving(_no_content) as server:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        assert (await _send("http://sdrs.test")).verdict is Verdict.DELETED
+        monkeypatch.delenv("HTTP_PROXY")
+        monkeypatch.setenv("NO_PROXY", "0.0.0.0")
+        assert (await _send(f"http://0.0.0.0:{server.port}")).verdict is Verdict.DELETED
 
 
 # ---- https, by CONNECT

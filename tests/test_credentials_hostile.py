@@ -306,7 +306,7 @@ async def test_nothing_of_a_proxy_s_user_info_is_shown(
     )
     monkeypatch.setenv(name, proxy)
     for auth in auths:
-        with pytest.raises(SignInFailed, match="Failed to parse") as caught:
+        with pytest.raises(SignInFailed, match="is not the URL of a proxy") as caught:
             await auth.prepare("")
         assert not left(PROXY_TOKEN, str(caught.value))
 

@@ -412,13 +412,17 @@ async def test_a_trusted_certificate_passes(tmp_path: Path) -> None:
 async def test_the_systems_authorities_and_those_of_the_credential_count(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a file of its own, an account takes what the credential's configuration says, else the system's."""
+    """Without a file of its own, an account takes what the credential or the environment says, else the system's."""
     ca_file = _file(AUTHORITY, tmp_path)
     async with service({GROUPS: ONE_GROUP}, _tls()) as server:
         auth = SigningIn(AkSk("key", WRONG_SECRET), 0.0, one_key=True)
         auth.verify = ca_file
         found = await checks_of(_at(server, auth), project_id=PROJECT)
         assert found["TLS"].detail == f"the certificate is trusted, by {ca_file}"
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", ca_file)
+        found = await checks_of(_at(server), project_id=PROJECT)
+        assert found["TLS"].detail == f"the certificate is trusted, by {ca_file}"
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
         monkeypatch.setenv("SSL_CERT_FILE", ca_file)
         found = await checks_of(_at(server), project_id=PROJECT)
         assert found["TLS"].detail == "the certificate is trusted, by an authority of the system"

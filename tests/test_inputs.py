@@ -104,6 +104,36 @@ def clouds(home: Path) -> tuple[Path, list[str]]:
     return home / "clouds.yaml", ["--os-cloud", "prod", *SEARCHED]
 
 
+def authorities_of_a_cloud(home: Path) -> tuple[Path, list[str]]:
+    """Certificates that a cloud names."""
+    trustme.CA().cert_pem.write_to_path(str(home / "in"))
+    (home / "clouds.yaml").write_text(f"{CLOUDS}    cacert: in\n", "utf-8")
+    return home / "in", ["--os-cloud", "prod", *SEARCHED]
+
+
+def certificate_of_a_cloud(home: Path) -> tuple[Path, list[str]]:
+    """A certificate of one's own, and its key, in one file, that a cloud names."""
+    trustme.CA().issue_cert("client.test").private_key_and_cert_chain_pem.write_to_path(str(home / "in"))
+    (home / "clouds.yaml").write_text(f"{CLOUDS}    cert: in\n", "utf-8")
+    return home / "in", ["--os-cloud", "prod", *SEARCHED]
+
+
+def key_of_a_cloud(home: Path) -> tuple[Path, list[str]]:
+    """The key of such a certificate."""
+    made = trustme.CA().issue_cert("client.test")
+    made.cert_chain_pems[0].write_to_path(str(home / "cert"))
+    made.private_key_pem.write_to_path(str(home / "in"))
+    (home / "clouds.yaml").write_text(f"{CLOUDS}    cert: cert\n    key: in\n", "utf-8")
+    return home / "in", ["--os-cloud", "prod", *SEARCHED]
+
+
+def files_of_a_fleets_cloud(home: Path) -> tuple[Path, list[str]]:
+    """The same where a fleet file names the cloud."""
+    path, _ = authorities_of_a_cloud(home)
+    (home / "fleet").write_text(FLEET.format(credential='os_cloud = "prod"', more=""), "utf-8")
+    return path, ["--fleet", "fleet"]
+
+
 def secrets(home: Path) -> tuple[Path, list[str]]:
     """Its companion in the user's folder."""
     path = home / ".config" / "openstack" / "secure.yaml"
@@ -113,6 +143,7 @@ def secrets(home: Path) -> tuple[Path, list[str]]:
 
 
 KINDS = [targets, fleet, fleet_ca, fleet_profile, ca_file, credentials, clouds, secrets]
+KINDS += [authorities_of_a_cloud, certificate_of_a_cloud, key_of_a_cloud, files_of_a_fleets_cloud]
 
 
 @pytest.mark.parametrize("made", KINDS, ids=lambda made: made.__name__)

@@ -12,6 +12,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+import trustme
 
 from sdrs_async.auth import Auth, SignInFailed
 from sdrs_async.errors import ConfigError
@@ -293,7 +294,7 @@ def test_the_version_may_be_left_out(clouds: Clouds, url: str) -> None:
         ({"auth_url": "iam.test/v3"}, {}, "auth_url: endpoint 'iam.test/v3' is not a URL"),
         ({"auth_url": f"https://ann:{SECRET}@iam.test/v3"}, {}, "no user, query or fragment"),
         ({"auth_url": f"https://{{{SECRET}}}.test/v3"}, {}, "has not the shape that openstacksdk expects"),
-        ({}, {"cacert": "/no/such.pem"}, "the CA file '/no/such.pem' does not exist"),
+        ({}, {"cacert": "/no/such.pem"}, "the CA file '/no/such.pem' cannot be used, which cacert names: No such"),
         ({}, {"region_name": "eu-de", "regions": ["eu-nl", {"values": {}}]}, "Invalid region entry"),
     ],
 )
@@ -572,7 +573,7 @@ def test_the_environment_is_enough(monkeypatch: pytest.MonkeyPatch, family: str,
     monkeypatch.setenv("OS_USERNAME", "ann")
     monkeypatch.setenv("OS_PASSWORD", "{region_name}{")
     monkeypatch.setenv(family, "OTC1")
-    (tmp_path / "ca.pem").touch()
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("OS_CACERT", str(tmp_path / "ca.pem"))
     monkeypatch.setenv("OS_SDRS_ENDPOINT_OVERRIDE", "https://sdrs.test")
     auth = KeystoneAuth.from_env(region="eu-nl")

@@ -10,6 +10,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+import trustme
 
 from sdrs_async.accounts import Account
 from sdrs_async.auth import AkSk
@@ -85,7 +86,7 @@ async def test_a_key_is_found_however_it_is_written(place: Path, written: str) -
 
 async def test_a_key_brings_what_its_cloud_says(place: Path) -> None:
     """Endpoint, IAM, region, certificates and the security token; flags go before it."""
-    (place / "ca.pem").touch()
+    trustme.CA().cert_pem.write_to_path(str(place / "ca.pem"))
     write(
         place,
         f"auth: {{auth_url: 'https://iam.x.example.com/v3'}}\nregion_name: my-1\ncacert: {place / 'ca.pem'}\n"

@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import serialization
 
+from sdrs_async.errors import ConfigError
 from sdrs_async.models import Verdict
 from tests.test_keystone import Clouds, clouds, token
 from tests.test_keystone_sign_in import failure, issued, playing
@@ -56,13 +58,87 @@ async def test_unchecked_certificates_are_said_loudly_and_once(
     ]
 
 
-async def test_a_ca_file_that_is_none_is_no_crash(clouds: Clouds, tmp_path: Path) -> None:
-    """It holds no certificate, or is gone by the time that it is needed."""
+@pytest.mark.parametrize("verify", ["false", "no", 0, "/nowhere.pem"])
+def test_a_check_that_is_switched_off_by_a_text_is_not(clouds: Clouds, verify: Any) -> None:
+    """What is neither true nor false is a file, as requests reads it, and there is none of that name."""
+    with pytest.raises(ConfigError, match=f"the CA file '{verify}' cannot be used, which verify names: No such file"):
+        clouds.auth({"auth_url": "https://iam.test"}, verify=verify)
+
+
+async def test_a_ca_file_that_is_none_is_a_configuration_error(clouds: Clouds, tmp_path: Path) -> None:
+    """It is missing, or holds no certificate: said before anything is sent. Gone when it is needed, it is no crash."""
     path = tmp_path / "ca.pem"
-    path.write_text("nothing", "utf-8")
     async with playing(issued(), tls=tls_of(trustme.CA())) as iam:
-        auth = clouds.auth({"auth_url": iam.url.replace("http:", "https:")}, cacert=str(path))
-        assert (await failure(auth)).verdict is Verdict.UNREACHABLE
+        options = {"auth_url": iam.url.replace("http:", "https:")}
+        with pytest.raises(
+            ConfigError, match=r"^cloud 'prod': the CA file '.*ca\.pem' cannot be used, which cacert nam"
+        ):
+            clouds.auth(options, cacert=str(path))
+        path.write_text("nothing", "utf-8")
+        with pytest.raises(ConfigError, match="which cacert names: it holds no certificate in PEM form"):
+            clouds.auth(options, cacert=str(path))
+        trustme.CA().cert_pem.write_to_path(path)
+        auth = clouds.auth(options, cacert=str(path))
         path.unlink()
         found = await failure(auth)
         assert (found.verdict, str(path) in found.message) == (Verdict.UNREACHABLE, True)
+
+
+CLIENTS = trustme.CA()
+
+
+def files_of(authority: trustme.CA, folder: Path, *, in_one: bool = False) -> dict[str, str]:
+    """A client certificate and its key, as clouds.yaml names them; `in_one`: the key stands in the first file too."""
+    made = authority.issue_cert("client@example.com")
+    (made.private_key_and_cert_chain_pem if in_one else made.cert_chain_pems[0]).write_to_path(folder / "cert.pem")
+    made.private_key_pem.write_to_path(folder / "key.pem")
+    return {"cert": str(folder / "cert.pem"), "key": str(folder / "key.pem")}
+
+
+@pytest.mark.parametrize("one_file", [False, True])
+async def test_a_client_certificate_is_shown(clouds: Clouds, tmp_path: Path, one_file: bool) -> None:
+    """IAM may want one; certificate and key stand in two files, or in one."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    tls = tls_of(authority)
+    tls.verify_mode = ssl.CERT_REQUIRED
+    CLIENTS.configure_trust(tls)
+    async with playing(issued(), tls=tls) as iam:
+        settings = {"cacert": str(tmp_path / "ca.pem"), **files_of(CLIENTS, tmp_path, in_one=one_file)}
+        if one_file:
+            del settings["key"]
+        options = {"auth_url": iam.url.replace("http:", "https:")}
+        assert await token(clouds.auth(options, **settings)) == "token-1"
+        assert (await failure(clouds.auth(options, cacert=settings["cacert"]))).verdict is Verdict.UNREACHABLE
+        assert len(iam.raw.arrivals) == 1
+
+
+def test_a_client_certificate_that_cannot_be_used_is_a_configuration_error(clouds: Clouds, tmp_path: Path) -> None:
+    """Missing, without its key, with another's, or with one that is encrypted: nobody is asked at the terminal."""
+    files, other = files_of(CLIENTS, tmp_path), CLIENTS.issue_cert("other@example.com")
+    key = serialization.load_pem_private_key(Path(files["key"]).read_bytes(), None)
+    pem, pkcs8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (tmp_path / "locked.pem").write_bytes(key.private_bytes(pem, pkcs8, serialization.BestAvailableEncryption(b"pw")))
+    other.private_key_pem.write_to_path(tmp_path / "other.pem")
+    for settings, said in (
+        ({"cert": "/nowhere.pem"}, "'/nowhere.pem' cannot be used: '/nowhere.pem': No such file"),
+        ({**files, "key": "/nowhere.pem"}, "cannot be used: '/nowhere.pem': No such file"),
+        ({"cert": files["cert"]}, "cannot be used: no certificate with its key"),
+        ({**files, "key": str(tmp_path / "other.pem")}, "is not its key"),
+        ({**files, "key": str(tmp_path / "locked.pem")}, "is encrypted"),
+    ):
+        with pytest.raises(ConfigError, match=said) as caught:
+            clouds.auth({"auth_url": "https://iam.test"}, **settings)
+        assert str(caught.value).startswith("cloud 'prod': the ")
+
+
+async def test_another_host_s_certificate_is_not_trusted(clouds: Clouds, tmp_path: Path) -> None:
+    """Though its authority is: the name counts, that of an address too."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.2", "iam.test").configure_cert(tls)
+    async with playing(issued(), tls=tls) as iam:
+        auth = clouds.auth({"auth_url": iam.url.replace("http:", "https:")}, cacert=str(tmp_path / "ca.pem"))
+        assert (await failure(auth)).verdict is Verdict.UNREACHABLE
+        assert iam.raw.arrivals == []

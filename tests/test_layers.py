@@ -15,7 +15,7 @@ import pytest
 ROWS = (
     {"alarm", "bodies", "errors", "heads", "keystone.agency", "keystone.token", "signing", "spellings", "threads"}
     | {"laboratory", "laboratory.policies", "laboratory.virtual_time"},
-    {"arguments", "connections", "environment", "redaction"}
+    {"arguments", "connections", "environment", "proxies", "redaction", "trust"}
     | {"keystone.keys", "keystone.methods", "keystone.settings"},
     {"lookups", "models", "blocking_http", "endpoints", "laboratory.gateways", "report.fields", "fleet_file.places"},
     {"wire", "retry", "windows", "concurrency", "deadlines", "sites"}

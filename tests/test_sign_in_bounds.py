@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import anyio
 import pytest
+import trustme
 from huaweicloudsdkcore.auth.credentials import BasicCredentials
 
 from sdrs_async.auth import SignInFailed
@@ -334,9 +335,11 @@ async def test_a_sign_in_that_somebody_still_waits_for_goes_on(
 
 @pytest.mark.parametrize("stalled", ["TLS", "the tunnel of a proxy"])
 async def test_a_connection_that_is_never_ready_is_left_too(
-    stalled: str, clouds: Clouds, monkeypatch: pytest.MonkeyPatch
+    stalled: str, clouds: Clouds, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Before there is any request: the other side says nothing to the first bytes."""
+    trustme.CA().cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("OS_CACERT", str(tmp_path / "ca.pem"))  # reading the system's would take half of the time
     async with logging_server() as log:
         if stalled == "TLS":
             auth = clouds.auth({"auth_url": f"https://{log.url}/v3"})

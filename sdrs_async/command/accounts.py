@@ -47,7 +47,9 @@ class ConnectionFlags:
 
 def of_flags(flags: ConnectionFlags, environ: Mapping[str, str]) -> Connection:
     """The one account that the flags and the environment name. Sends nothing. Raises `ConfigError`."""
-    asked = Asked(flags.credential, flags.os_cloud, flags.signature, flags.retry.timeout, flags.allow_http)
+    asked = Asked(
+        flags.credential, flags.os_cloud, flags.signature, flags.retry.timeout, flags.allow_http, flags.ca_file
+    )
     source, others = credentials.choose(asked, environ)
     place = Place(
         flags.endpoint, flags.region, environ.get("OS_REGION_NAME") or None, flags.iam_endpoint,
@@ -100,7 +102,7 @@ def _pending(
 def _source(account: FleetAccount, timeout: float, environ: Mapping[str, str]) -> Source:
     match account.credential:
         case OsCloud(name):
-            return credentials.cloud(name, timeout=timeout, allow_http=account.allow_http)
+            return credentials.cloud(name, timeout=timeout, allow_http=account.allow_http, ca_file=account.ca_file)
         case Token(variable):
             return credentials.token(variable, environ)
         case Keys() as named:
@@ -108,4 +110,4 @@ def _source(account: FleetAccount, timeout: float, environ: Mapping[str, str]) -
         case HuaweiProfile(path):
             return credentials.profile(path, environ)
         case HuaweiChain():
-            return credentials.chain()
+            return credentials.chain(ca_file=account.ca_file)

@@ -47,8 +47,8 @@ OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_USER_DOMAIN_NAME and others: a
 user to sign in as
 OS_REGION_NAME: the region; HW_CLOUD: the domain of its cloud
 HUAWEICLOUD_SDK_REGION_SDRS_(REGION), HUAWEICLOUD_SDK_IAM_ENDPOINT: hosts
-OS_CACERT, SSL_CERT_FILE: certificates to trust
-HTTPS_PROXY, HTTP_PROXY, NO_PROXY: the way to the endpoint
+OS_CACERT, REQUESTS_CA_BUNDLE, SSL_CERT_FILE: certificates to trust
+HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY: the way to service and IAM
 
 Exit codes:
 0: every group is clean, or none was selected

@@ -27,7 +27,8 @@ from sdrs_async.report import Report, Unlisted
 from sdrs_async.report.remedies import is_certificate, listing_remedy
 from sdrs_async.retry import backoff
 from sdrs_async.session import Session, connect, single_error
-from sdrs_async.sites import check_endpoint, tls_context
+from sdrs_async.sites import check_endpoint
+from sdrs_async.trust import trusted
 
 __all__ = ["Connected", "Connection", "Pending", "Place", "note_lost", "pending"]
 
@@ -153,11 +154,8 @@ def pending(name: str, source: Source, place: Place, limits: Limits, environ: Ma
     endpoint = endpoint or getattr(auth, "endpoint_override", None)
     if endpoint is None and not isinstance(auth, KeystoneAuth):
         endpoint = _by_region(name, region, iam, cloud)
-    # A sign-in of clouds.yaml has certificates of its own, and OS_CACERT among the variables that it reads.
-    ca_file = place.ca_file or (None if isinstance(auth, KeystoneAuth) else environ.get("OS_CACERT")) or None
-    account = Pending(name, source.kind, auth, endpoint, iam, region, limits, ca_file, place.allow_http, cloud)
-    if ca_file is not None:
-        tls_context(ca_file)
+    account = Pending(name, source.kind, auth, endpoint, iam, region, limits, place.ca_file, place.allow_http, cloud)
+    trusted(place.ca_file, getattr(auth, "verify", True), environ).check()
     if endpoint is not None:
         account.at(endpoint)
     return account

@@ -52,6 +52,7 @@ class Asked:
     signature: Signature = Signature.ACCESS
     timeout: float = 30.0
     allow_http: bool = False
+    ca_file: str | None = None
 
 
 def choose(asked: Asked, environ: Mapping[str, str]) -> tuple[Source, list[str]]:
@@ -85,7 +86,9 @@ def _found(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
 
 def _cloud(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
     if (name := _named(asked, environ)) is not None:
-        yield cloud(name, timeout=asked.timeout, allow_http=asked.allow_http, signature=asked.signature)
+        yield cloud(
+            name, timeout=asked.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file, signature=asked.signature
+        )
 
 
 def _named(asked: Asked, environ: Mapping[str, str]) -> str | None:
@@ -141,7 +144,9 @@ def _user(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
     if name is not None and environ.get("OS_AUTH_URL") and not environ.get("OS_CLOUD"):
 
         def make(region: str | None) -> Auth:
-            return KeystoneAuth.from_env(region=region, sign_in_timeout=asked.timeout, allow_http=asked.allow_http)
+            return KeystoneAuth.from_env(
+                region=region, sign_in_timeout=asked.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file
+            )
 
         yield Source(name, "sign-in with the OS_* variables", make)
 
@@ -151,7 +156,8 @@ def _vendor(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
     if auth is not None:
         yield Source("credentials file", "access key", lambda region: auth, environ.get(_IAM) or None)
     elif asked.kind is CredentialKind.HUAWEI:
-        yield chain(scoped=asked.signature is Signature.CREDENTIAL)._replace(iam_endpoint=environ.get(_IAM) or None)
+        found = chain(scoped=asked.signature is Signature.CREDENTIAL, ca_file=asked.ca_file)
+        yield found._replace(iam_endpoint=environ.get(_IAM) or None)
 
 
 _MISSING = {
@@ -166,11 +172,15 @@ _MISSING = {
 # ---- each kind, also of a fleet file
 
 
-def cloud(name: str, *, timeout: float, allow_http: bool, signature: Signature = Signature.ACCESS) -> Source:
+def cloud(
+    name: str, *, timeout: float, allow_http: bool, ca_file: str | None, signature: Signature = Signature.ACCESS
+) -> Source:
     """A cloud of clouds.yaml: its sign-in, or its access key where it has nothing else."""
 
     def make(region: str | None) -> Auth:
-        return KeystoneAuth.from_cloud(name, region=region, sign_in_timeout=timeout, allow_http=allow_http)
+        return KeystoneAuth.from_cloud(
+            name, region=region, sign_in_timeout=timeout, allow_http=allow_http, ca_file=ca_file
+        )
 
     key = _key_of(name)
     if key is not None and key.alone:
@@ -229,12 +239,12 @@ def profile(path: str, environ: Mapping[str, str]) -> Source:
     return Source("credentials file", "access key", make)
 
 
-def chain(*, scoped: bool = False) -> Source:
+def chain(*, scoped: bool = False, ca_file: str | None) -> Source:
     """What the vendor's SDK finds by itself."""
     return Source(
         "huawei chain",
         "access key of the vendor's chain",
-        lambda region: HuaweiAuth.from_chain(scope=_scope(region) if scoped else None),
+        lambda region: HuaweiAuth.from_chain(scope=_scope(region) if scoped else None, ca_file=ca_file),
         signs=True,
     )
 

@@ -180,8 +180,8 @@ CaFile = Annotated[
     typer.Option(
         "--ca-file",
         metavar="FILE",
-        help="PEM certificates to trust instead of the system's (default: OS_CACERT). "
-        "They are checked unless clouds.yaml says verify: false.",
+        help="PEM certificates to trust instead of the system's, in the sign-in too (default: cacert of clouds.yaml, "
+        "OS_CACERT, REQUESTS_CA_BUNDLE). Without it clouds.yaml may say verify: false.",
         rich_help_panel=_CONNECT,
         show_default=False,
     ),

@@ -30,6 +30,8 @@ def inputs(selected: Wanted, connection: Connection, environ: Mapping[str, str])
     for account in connection.pending:
         if account.ca_file:
             yield ("ca_file" if connection.fleet_file else "--ca-file"), account.ca_file
+        if isinstance(account.auth, KeystoneAuth):
+            yield from (("a certificate or key of the cloud", path) for path in account.auth.files)
     if selected.fleet is not None:
         for one in load_fleet(selected.fleet).accounts:
             if isinstance(one.credential, HuaweiProfile):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from typing import Self
@@ -59,28 +60,43 @@ class KeystoneAuth:
 
     @classmethod
     def from_cloud(
-        cls, name: str, *, region: str | None = None, sign_in_timeout: float = _TIMEOUT, allow_http: bool = False
+        cls,
+        name: str,
+        *,
+        region: str | None = None,
+        sign_in_timeout: float = _TIMEOUT,
+        allow_http: bool = False,
+        ca_file: str | os.PathLike[str] | None = None,
     ) -> Self:
         """A cloud of clouds.yaml, with what secure.yaml and clouds-public.yaml add, where openstacksdk looks for them.
 
         A secret that it lacks is taken from its variable, such as `OS_PASSWORD`; who signs in stands in the file.
 
-        Sends nothing. `allow_http`: the credential may leave this machine unencrypted. Raises `ConfigError`, with file
+        Sends nothing. `allow_http`: the credential may leave this machine unencrypted. `ca_file`: PEM certificates to
+        trust, instead of what the cloud, the environment or the system says: to sign in with, and at the service too
+        where `clean()` or `Account` name no other; theirs is for the service alone. Raises `ConfigError`, with file
         and place also for a value that YAML does not read as text.
         """
-        return cls(Cloud.named(name, region, allow_http=allow_http), sign_in_timeout=sign_in_timeout)
+        cloud = Cloud.named(name, region, allow_http=allow_http, ca_file=ca_file)
+        return cls(cloud, sign_in_timeout=sign_in_timeout)
 
     @classmethod
     def from_env(
-        cls, *, region: str | None = None, sign_in_timeout: float = _TIMEOUT, allow_http: bool = False
+        cls,
+        *,
+        region: str | None = None,
+        sign_in_timeout: float = _TIMEOUT,
+        allow_http: bool = False,
+        ca_file: str | os.PathLike[str] | None = None,
     ) -> Self:
         """The `OS_*` variables; the cloud that `OS_CLOUD` names, if it is set. A password wins over a token.
 
         What is empty or blank counts as not set.
 
-        Sends nothing. `allow_http` as in `from_cloud`. Raises `ConfigError`.
+        Sends nothing. `allow_http` and `ca_file` as in `from_cloud`. Raises `ConfigError`.
         """
-        return cls(Cloud.of_environment(region, allow_http=allow_http), sign_in_timeout=sign_in_timeout)
+        cloud = Cloud.of_environment(region, allow_http=allow_http, ca_file=ca_file)
+        return cls(cloud, sign_in_timeout=sign_in_timeout)
 
     def __repr__(self) -> str:
         return f"KeystoneAuth({self._cloud.label})"
@@ -98,6 +114,11 @@ class KeystoneAuth:
         """What it signs in with, and the account's own token; those of projects go out in headers only."""
         account = self._tokens.account
         return (*self._cloud.secrets, *(account.headers.values() if account is not None else ()))
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it signs in with: of certificates, and of a key."""
+        return self._cloud.files
 
     def invalidate(self, project_id: str, headers: Mapping[str, str]) -> bool:
         """Always true: the next `sign` takes another token than these headers carry."""

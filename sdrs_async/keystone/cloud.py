@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
-from urllib.parse import urlsplit
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.keystone import methods
@@ -28,7 +27,8 @@ from sdrs_async.keystone.settings import (
     refuse_other_than_text,
     wrong_text,
 )
-from sdrs_async.sites import Site, check_endpoint
+from sdrs_async.sites import Site
+from sdrs_async.trust import check_client_certificate, trusted
 
 if TYPE_CHECKING:
     from keystoneauth1.loading import Opt
@@ -38,6 +38,7 @@ __all__ = ["Cloud", "read_cloud"]
 
 log = logging.getLogger("sdrs_async")
 
+_FileName = str | os.PathLike[str]
 _ENVIRONMENT = "the OS_* variables"
 # Of a cloud made from variables these are settings, all others belong to the sign-in.
 _SETTINGS = {
@@ -60,7 +61,7 @@ _FOREIGN = ("OS_TEST", "OS_STD", "OS_LOG")
 class Cloud:
     """A cloud to sign in to. `label`: its name in messages; `kind`: the sign-in method, `auth`: its options.
 
-    `verify`: whether certificates are checked, or with which file; `local`: nothing leaves this machine.
+    `verify`: whether certificates are checked, or with which file; `cert`: of this client, with its key perhaps.
     """
 
     label: str
@@ -72,28 +73,37 @@ class Cloud:
     endpoint: str | None = None
     verify: bool | str = True
     cert: str | tuple[str, str] | None = None
-    local: bool = False
 
     @classmethod
-    def named(cls, name: str, region: str | None = None, *, allow_http: bool = False) -> Self:
-        """The cloud of that name in clouds.yaml. Raises `ConfigError` with what is missing."""
+    def named(
+        cls, name: str, region: str | None = None, *, allow_http: bool = False, ca_file: _FileName | None = None
+    ) -> Self:
+        """The cloud of that name in clouds.yaml; `ca_file` wins over what it says of certificates.
+
+        Raises `ConfigError` with what is missing.
+        """
         label = f"cloud {name!r}"
         with _as_config_error(label):
             source = _in_files(label, name)
         _check_that_it_signs_in(label, merged(source.every_layer))
-        return cls._of(source, region, allow_http)
+        return cls._of(source, region, allow_http, ca_file)
 
     @classmethod
-    def of_environment(cls, region: str | None = None, *, allow_http: bool = False) -> Self:
-        """What the `OS_*` variables say, of which `OS_CLOUD` names a cloud of clouds.yaml. Raises `ConfigError`."""
+    def of_environment(
+        cls, region: str | None = None, *, allow_http: bool = False, ca_file: _FileName | None = None
+    ) -> Self:
+        """What the `OS_*` variables say, of which `OS_CLOUD` names a cloud of clouds.yaml; `ca_file` as in `named`.
+
+        Raises `ConfigError`.
+        """
         if (name := os.environ.get("OS_CLOUD", "")).strip():
-            return cls.named(name, region, allow_http=allow_http)
+            return cls.named(name, region, allow_http=allow_http, ca_file=ca_file)
         with _as_config_error(_ENVIRONMENT):
             source = _in_variables(_ENVIRONMENT)
-        return cls._of(source, region, allow_http)
+        return cls._of(source, region, allow_http, ca_file)
 
     @classmethod
-    def _of(cls, source: _Source, region: str | None, allow_http: bool) -> Self:
+    def _of(cls, source: _Source, region: str | None, allow_http: bool, ca_file: _FileName | None) -> Self:
         label = source.label
         with _as_config_error(label, source.place):
             found = _as_the_sdk_reads_it(source, region)
@@ -103,9 +113,15 @@ class Cloud:
             region = found.get_region_name("sdrs") or None
         _check_auth_url(label, auth["auth_url"], allow_http)
         return cls(
-            label, kind, auth, secrets, region, interface or "public", endpoint, _checked_ca(label, verify), cert,
-            _is_local(auth["auth_url"]),
+            label, kind, auth, secrets, region, interface or "public", endpoint,
+            _checked_ca(label, found.config, verify, ca_file), _checked_cert(label, cert),
         )  # fmt: skip
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Those that it names, beside the ones that it is read from: of certificates, and of a key."""
+        cert = (self.cert,) if isinstance(self.cert, str) else self.cert or ()
+        return (*cert, self.verify) if isinstance(self.verify, str) else cert
 
 
 # ---- where it is said -----------------------------------------------------------------------------------------------
@@ -409,15 +425,24 @@ def _check_auth_url(label: str, url: str, allow_http: bool) -> None:
         raise ConfigError(f"{label}: auth_url: {error}") from None
 
 
-def _is_local(url: str) -> bool:
+def _checked_ca(
+    label: str, given: Mapping[str, Any], verify: bool | str | None, ca_file: _FileName | None
+) -> bool | str:
+    """Whether the cloud's certificates are checked, or with which file, of which there is one that can be used."""
+    own = os.fspath(ca_file) if ca_file else True if verify is None else verify
+    name = "cacert" if given.get("cacert") else "verify"  # of which openstacksdk makes a text, if it is a number
+    trust = trusted(ca_file, own, own_name=f"OS_{name.upper()}" if label == _ENVIRONMENT else name)
     try:
-        check_endpoint(f"http://{urlsplit(url).netloc}")  # unencrypted it may go to this machine only
-    except ConfigError:
-        return False
-    return True
+        trust.check()
+    except ConfigError as error:
+        raise ConfigError(f"{label}: {error}") from None
+    return own
 
 
-def _checked_ca(label: str, verify: bool | str | None) -> bool | str:
-    if isinstance(verify, str) and not os.path.exists(verify):
-        raise ConfigError(f"{label}: the CA file {verify!r} does not exist")
-    return True if verify is None else verify
+def _checked_cert(label: str, cert: str | tuple[str, str] | None) -> str | tuple[str, str] | None:
+    if cert is not None:
+        try:
+            check_client_certificate(cert)
+        except ConfigError as error:
+            raise ConfigError(f"{label}: {error}") from None
+    return cert

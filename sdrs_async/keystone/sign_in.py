@@ -11,13 +11,14 @@ from sdrs_async.keystone.methods import plugin
 from sdrs_async.keystone.token import HEADER, Token
 from sdrs_async.models import Verdict
 from sdrs_async.redaction import Secrets, without_user_info
+from sdrs_async.trust import trusted
 from sdrs_async.wire import classify, one_line, parse_error, parse_retry_after
 
 if TYPE_CHECKING:
     from keystoneauth1.access import AccessInfo
     from keystoneauth1.identity.base import BaseIdentityPlugin
     from keystoneauth1.session import Session
-    from requests import PreparedRequest, Response
+    from requests import Response
 
     from sdrs_async.keystone.cloud import Cloud
 
@@ -106,28 +107,15 @@ def _session(cloud: Cloud, timeout: float) -> Session:
 
     # A redirect would take the password to another host. Federated sign-ins consist of redirects, but for OpenID's.
     is_redirected = "identity_provider" in cloud.auth and not cloud.kind.startswith("v3oidc")
-    session = Session(
-        verify=cloud.verify,
-        cert=cloud.cert,
-        timeout=timeout,
-        user_agent="sdrs-async",
-        redirect=30 if is_redirected else False,
-    )
-    session.session.auth = _unchanged
-    guard(session.session)
+    session = Session(timeout=timeout, user_agent="sdrs-async", redirect=30 if is_redirected else False)
+    trust = trusted(None, cloud.verify)
+    guard(session.session, trust, cloud.cert)
     # Sign-ins come hours apart, and nobody closes this: an idle connection would be kept till the end, and found dead.
     session.session.headers["Connection"] = "close"
     redact_logs(*_TALKATIVE)
-    if cloud.local:  # plain http is allowed because it stays here: through a proxy it would not
-        session.session.trust_env = False
-    if cloud.verify is False:  # said once, and loudly, instead of with each request
+    if not trust.checked:  # said once, and loudly, instead of with each request
         warnings.filterwarnings("ignore", category=InsecureRequestWarning)
     return session
-
-
-def _unchanged(request: PreparedRequest) -> PreparedRequest:
-    """With any authentication of its own, requests adds none that it finds in ~/.netrc."""
-    return request
 
 
 # ---- what came back -------------------------------------------------------------------------------------------------

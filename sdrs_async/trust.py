@@ -1,0 +1,217 @@
+"""Which certificates are trusted: one decision, which every half of a run keeps to, whatever library it goes by.
+
+docs/settings.md has the order. Left to themselves aiohttp trusts the system's store, requests the one that certifi
+brings, and each reads other variables.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from sdrs_async.errors import ConfigError
+
+__all__ = ["Trust", "check_client_certificate", "trusted"]
+
+# Those of OpenStack's clients, of requests, and of curl, which requests reads too.
+_VARIABLES = ("OS_CACERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+_STORE_FILE, _STORE_FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
+_HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+_KEPT = 16  # stores; one of 150 authorities takes 0.1 s to read, and accounts usually share theirs
+
+
+@dataclass(frozen=True, slots=True)
+class Trust:
+    """The authorities of a PEM file and of a folder, whose files have the names that OpenSSL looks for.
+
+    `setting`: what names them, for messages; empty for the system's store. `checked`: false where anybody is trusted.
+    """
+
+    setting: str = ""
+    file: str | None = None
+    folder: str | None = None
+    checked: bool = True
+
+    @property
+    def path(self) -> str | None:
+        """What was named in the place of the system's store, `None` for that."""
+        return None if self.setting in ("", _STORE_FILE, _STORE_FOLDER) else self.file
+
+    def check(self) -> None:
+        """Raise `ConfigError` with the setting and the file, if one is named that cannot be used."""
+        if self.setting:
+            self.context()
+
+    def context(self) -> ssl.SSLContext:
+        """What to connect with, shared by all that trust the same: not to be changed. Raises `ConfigError`."""
+        return _shared(self, _stamp(self.file))
+
+    def blocking_context(self, cert: str | tuple[str, str] | None = None) -> ssl.SSLContext:
+        """The same for urllib3, whose threads share it; `cert`: a client certificate, with the file of its key or with
+        the key inside.
+        """
+        if cert is None:
+            return _shared_by_threads(self, _stamp(self.file))
+        context = _for_threads(self)
+        _load_client_certificate(context, cert)
+        return context
+
+
+def trusted(
+    ca_file: str | os.PathLike[str] | None,
+    own: bool | str = True,
+    environ: Mapping[str, str] | None = None,
+    *,
+    own_name: str = "cacert",
+) -> Trust:
+    """The first of these that is given: `ca_file`, the credential's `own` (a file or folder, or false: whoever answers
+    is trusted), OS_CACERT, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE, OpenSSL's variables, the system's store.
+
+    An empty or blank text is no setting. Reads no file. `own_name`: what the user calls `own`;
+    `environ`: the process's.
+    """
+    if ca_file:
+        return Trust("--ca-file (ca_file)", os.fspath(ca_file))
+    if own is False:
+        return Trust(checked=False)
+    if isinstance(own, str) and own:
+        return Trust(own_name, own)
+    given = os.environ if environ is None else environ
+    for name in _VARIABLES:
+        if (path := given.get(name, "")).strip():
+            return Trust(name, path)
+    # As OpenSSL reads them: each stands for its own part of the system's store.
+    stores = {name: path for name in (_STORE_FILE, _STORE_FOLDER) if (path := given.get(name, "")).strip()}
+    usual = ssl.get_default_verify_paths()
+    return Trust(
+        next(iter(stores), ""), stores.get(_STORE_FILE, usual.openssl_cafile),
+        stores.get(_STORE_FOLDER, usual.openssl_capath),
+    )  # fmt: skip
+
+
+def check_client_certificate(cert: str | tuple[str, str]) -> None:
+    """Raise `ConfigError` unless there are a certificate in this file, and its key there or in the second one."""
+    _load_client_certificate(_unchecked(), cert)
+
+
+# ---- reading --------------------------------------------------------------------------------------------------------
+
+
+def _stamp(path: str | None) -> object:
+    """What tells a file from the one that it was before."""
+    try:
+        found = os.stat(path or "")
+    except (OSError, ValueError):
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+@lru_cache(_KEPT)
+def _shared(trust: Trust, stamp: object) -> ssl.SSLContext:
+    return _loaded(trust)
+
+
+@lru_cache(_KEPT)
+def _shared_by_threads(trust: Trust, stamp: object) -> ssl.SSLContext:
+    return _for_threads(trust)
+
+
+def _for_threads(trust: Trust) -> ssl.SSLContext:
+    context = _loaded(trust) if trust.checked else _unchecked()
+    context.set_alpn_protocols(["http/1.1"])
+    # urllib3 says so again for each connection, and OpenSSL reads it meanwhile in other threads, which nothing guards.
+    context.set_alpn_protocols = lambda alpn_protocols: None  # type: ignore[method-assign]
+    return context
+
+
+def _unchecked() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _loaded(trust: Trust) -> ssl.SSLContext:
+    if not trust.setting:
+        return _store(trust)
+    if trust.setting == _STORE_FOLDER:
+        if not any(map(os.path.isdir, (trust.folder or "").split(os.pathsep))):
+            raise _unusable(trust, trust.folder, "there is no such folder")
+        return _store(trust)
+    if trust.file is not None and os.path.isdir(trust.file):
+        if not _holds_certificates(trust.file):
+            raise _unusable(trust, trust.file, "no file in this folder has a name as `openssl rehash` gives it")
+        return ssl.create_default_context(capath=trust.file)
+    context = _of_file(trust)
+    if trust.setting == _STORE_FILE and trust.folder:
+        context.load_verify_locations(capath=trust.folder)
+    return context
+
+
+def _of_file(trust: Trust) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=trust.file)
+    except ssl.SSLError:
+        raise _unusable(trust, trust.file, "it holds no certificate in PEM form") from None
+    except (OSError, ValueError) as error:
+        raise _unusable(trust, trust.file, getattr(error, "strerror", None) or str(error)) from None
+    if not context.cert_store_stats()["x509"]:
+        raise _unusable(trust, trust.file, "it holds no certificate")
+    return context
+
+
+def _unusable(trust: Trust, path: str | None, reason: str) -> ConfigError:
+    kind = "folder" if trust.setting == _STORE_FOLDER else "file"
+    return ConfigError(f"the CA {kind} {path!r} cannot be used, which {trust.setting} names: {reason}")
+
+
+def _store(trust: Trust) -> ssl.SSLContext:
+    """OpenSSL's store, or certifi's where there is none, as in a container without the package ca-certificates."""
+    if os.name == "nt":  # whose store has neither file nor folder
+        return ssl.create_default_context()
+    file = trust.file if trust.file and os.path.isfile(trust.file) and os.path.getsize(trust.file) else None
+    if file is None and not any(map(_holds_certificates, (trust.folder or "").split(os.pathsep))):
+        file = _certifi()
+    return ssl.create_default_context(cafile=file, capath=trust.folder or None)
+
+
+def _holds_certificates(folder: str) -> bool:
+    try:
+        return any(map(_HASHED.fullmatch, os.listdir(folder or os.devnull)))
+    except OSError:
+        return False
+
+
+def _certifi() -> str:
+    try:
+        import certifi
+    except ImportError:
+        raise ConfigError(
+            "this system has no certificates of authorities, so that no server can be trusted: install its package "
+            "ca-certificates, or the Python package certifi, or name a file of certificates with --ca-file"
+        ) from None
+    return certifi.where()
+
+
+def _load_client_certificate(context: ssl.SSLContext, cert: str | tuple[str, str]) -> None:
+    file, key = (cert, None) if isinstance(cert, str) else cert
+
+    def password() -> str:  # without this OpenSSL would ask at the terminal
+        raise ConfigError(f"the key of the client certificate {file!r} is encrypted: name one that is not (key)")
+
+    try:
+        context.load_cert_chain(file, key, password)
+    except ssl.SSLError:
+        reason = (
+            f"it is no certificate in PEM form, or {key!r} is not its key" if key else "no certificate with its key"
+        )
+    except (OSError, ValueError) as error:
+        missing = next((one for one in (file, key) if one and not os.path.exists(one)), file)
+        reason = f"{missing!r}: {getattr(error, 'strerror', None) or error}"
+    else:
+        return
+    raise ConfigError(f"the client certificate {file!r} cannot be used: {reason}")

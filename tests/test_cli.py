@@ -275,6 +275,20 @@ async def test_stdout_is_for_the_result(tmp_path: Path, simulator: Simulator) ->
     assert "6 groups in 2 projects" in done.stderr
 
 
+@pytest.mark.parametrize("size", ["0", "-1", "wide", "9" * 12, "1e3", "\u0663\u0663"])
+async def test_a_size_that_is_none_prints_as_80_columns(tmp_path: Path, simulator: Simulator, size: str) -> None:
+    """Some environments say that a terminal has no columns and no lines: nothing of the text is lost for that."""
+    path = tmp_path / "report.json"
+    await run(*arguments(tmp_path, simulator), token=simulator.token)
+    for args in (["report", str(path)], ["clean", "--help"]):
+        shown = [
+            await run(*args, environ={"COLUMNS": columns, "LINES": lines, "TERM": "xterm"})
+            for columns, lines in (("80", "24"), (size, size))
+        ]
+        assert shown[1] == shown[0]
+        assert (shown[0].code, shown[0].stderr) == (0, "")
+
+
 async def test_every_failure_is_in_the_file(tmp_path: Path) -> None:
     """The report in memory holds 1,000 failures, the file all of them; the exit code is that of failures."""
     async with Simulator(projects=2, groups=510, faults=[Fault("status", status=405)]) as simulator:

@@ -62,7 +62,7 @@ class Cleanup:
         self._seen: Counter[tuple[str, str, bool]] = Counter()
         self._levels = 0
         self._run: Run | None = None
-        self._ending = Ending(fleet_file=connection.fleet_file)
+        self._ending = Ending(fleet_file=connection.fleet_file, quiet=quiet)
 
     async def run(self) -> Ending:
         """Do it, once, and present how it ended. Raises nothing: an error is in the ending.
@@ -156,7 +156,7 @@ class Cleanup:
         report = self._ending.report
         # Where something could not be listed, there may be something to do.
         if report is not None and not (report.targets["planned"] or report.exit_code or self._ending.error):
-            say("warning: no protection group was found: nothing to do")
+            self._display.note("warning: no protection group was found: nothing to do")
 
     # ---- deleting
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import select
@@ -11,6 +12,7 @@ import termios
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from types import FrameType
 from typing import TextIO
@@ -31,6 +33,7 @@ _PAUSE = 0.05
 _ROUNDS = 40
 _LONGEST = 4096
 _UNLOGGED = ContextVar("_UNLOGGED", default=False)
+_OF_EVERY_RECORD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
 _SIZES = ("COLUMNS", "LINES")
 _LARGEST = 10_000
 """Columns and lines: a table as wide as a larger number says would be filled up with blanks until memory is out."""
@@ -219,11 +222,25 @@ class _ToStderr(logging.Handler):
             say(line)
 
 
+class _Json(logging.Formatter):
+    """A JSON object per record: time, level, logger and message, and the facts that came with it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        facts = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
+        head = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        return json.dumps(head | facts, default=str)
+
+
 @contextmanager
-def logging_to_stderr(level: str) -> Iterator[None]:
-    """Show the package's log records of this level (a name of `logging`, in any case) and above, one line each."""
+def logging_to_stderr(level: str, *, as_json: bool = False) -> Iterator[None]:
+    """Show the package's log records of this level (a name of `logging`, in any case) and above.
+
+    One line each; `as_json`: an object each.
+    """
     handler = _ToStderr()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_Json() if as_json else plain)
     before = _LOGGER.level
     _LOGGER.addHandler(handler)
     _LOGGER.setLevel(level.upper())

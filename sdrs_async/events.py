@@ -75,8 +75,9 @@ def throttled(name: str, seconds: float, reply: Reply, limit: tuple[Rate, bool] 
     """
     rate, told = (None, None) if limit is None else (str(limit[0]), limit[1])
     known = "" if limit is None else f"; limit {rate}, {'told by the server' if told else 'found by trying'}"
-    line = f"throttled: {name} waits {seconds:.1f} s ({reply.message}){known}"
-    facts = _facts(reply) | {"scope": reply.scope, "held": name, "seconds": round(seconds, 3)}
+    wait = f"{seconds:.1f} s" if seconds > 0 else "for answers"
+    line = f"throttled: {name} waits {wait} ({reply.message}){known}"
+    facts = _facts(reply) | {"scope": reply.scope, "held": name, "seconds": round(max(seconds, 0.0), 3)}
     _info(line, event="throttled", rate=rate, told=told, **facts)
 
 

@@ -177,14 +177,15 @@ class Settlement:
             self._again(job, self._hold_sign_ins(job.lane.user, reply, now), now)
             return
         gate, name = scopes.refused(job.lane, reply, now, job.given_at)
-        before = gate.held_until
+        before, known = gate.held_until, gate.learned
         until = gate.refuse(now, job.given_at, reply.told, reply.retry_after)
-        if until > max(before, now):
-            events.throttled(name, until - now, reply, gate.learned)
-            if until > now + _LOOK_AHEAD:
-                for lane in scopes.behind(gate, job.lane):
-                    self._fail_overdue(lane, until, now)
-                    self._fail_held(lane, now)
+        limit = gate.learned
+        if until > max(before, now) or limit != known:
+            events.throttled(name, until - now, reply, limit)
+        if until > max(before, now + _LOOK_AHEAD):
+            for lane in scopes.behind(gate, job.lane):
+                self._fail_overdue(lane, until, now)
+                self._fail_held(lane, now)
         self._again(job, until, now)
 
     def _hold_sign_ins(self, user: User, reply: Reply, now: float) -> float:

@@ -16,7 +16,7 @@ from operator import attrgetter
 from sdrs_async import scopes
 from sdrs_async.errors import ConfigError
 from sdrs_async.lanes import Job, Lane
-from sdrs_async.models import Learned, Limits, Rate
+from sdrs_async.models import Learned, Limits, Rate, UsedUp
 from sdrs_async.turns import Turns
 from sdrs_async.users import Endpoint, Key, Send, SignIn, User
 
@@ -251,6 +251,10 @@ class Fleet:
     def waits(self, now: float) -> dict[str, tuple[int, float]]:
         """The same by their kind: project, user, endpoint or sign-in."""
         return scopes.waits(self._endpoints.values(), self.users, self.lanes(), now)
+
+    def used_up(self, now: float) -> list[UsedUp]:
+        """The limits that are used up for seconds while something waits for them, the widest first."""
+        return list(scopes.used_up(self._endpoints.values(), self.users, now))
 
     def learned(self) -> list[Learned]:
         """The limits that the server has shown by now."""

@@ -24,6 +24,7 @@ __all__ = [
     "Request",
     "RetryPolicy",
     "Target",
+    "UsedUp",
     "Verdict",
 ]
 
@@ -182,6 +183,22 @@ class Learned:
     account: str
     rate: Rate
     told: bool
+    projects: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsedUp:
+    """A limit that is used up at present, while something waits for it: nothing starts under it for `seconds`.
+
+    `scope` and `account` as of `Learned`; `rate`: the limit; `origin`: `configured`, `told` by a 429, or `learned` by
+    trying; `projects`: of how many, in scope project, the longest wait of which `seconds` is.
+    """
+
+    scope: str
+    account: str
+    rate: Rate
+    origin: str
+    seconds: float
     projects: int = 0
 
 

@@ -209,6 +209,24 @@ class Gate:
                     self.hold(window.due)
         return self.held_until, min(self.held_since, now)
 
+    def used_up(self, now: float) -> tuple[float, float, Rate, str] | None:
+        """A window without room, where no 429 holds for as long: since when, until when, its rate and whose it is.
+
+        Whose: see `UsedUp`. `None` where something may start, or an answer decides.
+        """
+        until = self._free
+        if not now < until < math.inf or self.held_until >= until:
+            return None
+        window = max(self._windows, key=lambda one: one.due)
+        # What the pace knows of the last start; answers may come long after it.
+        since = self._dripped - self._pause if 0 < self._dripped < math.inf else self._left
+        rate = Rate(window.count, window.per)
+        if window is self._found:
+            return since, until, rate, "learned"
+        if self._rate is not None and (self._rate.count, self._rate.per) == (window.count, window.per):
+            return since, until, self._rate, "configured"
+        return since, until, rate, "configured" if rate in self._promised else "told"
+
     def also(self, rate: Rate | None) -> None:
         """Keep to the rate of another account too, which reaches the same scope."""
         more = [one for one in promises(rate) if one not in self._promised]

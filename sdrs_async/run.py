@@ -13,7 +13,7 @@ from sdrs_async.arguments import check, is_time
 from sdrs_async.engine import GRACE, Engine
 from sdrs_async.errors import AuthenticationError
 from sdrs_async.listing import Project
-from sdrs_async.models import Learned, Listing, Outcome, ProjectLevel, Reply, Target
+from sdrs_async.models import Learned, Listing, Outcome, ProjectLevel, Reply, Target, UsedUp
 from sdrs_async.reading import Reader
 from sdrs_async.report import Report
 from sdrs_async.users import User
@@ -92,6 +92,13 @@ class Running(Generic[T]):
     def waits(self) -> dict[str, tuple[int, float]]:
         """The same by the kind of scope: project, user, endpoint or sign-in."""
         return self._engine.fleet.waits(self._loop.time())
+
+    def used_up(self) -> list[UsedUp]:
+        """The limits that let nothing start for seconds, without a 429, while something waits: the widest first.
+
+        Looks at every project: for a display, not for every request.
+        """
+        return self._engine.fleet.used_up(self._loop.time())
 
     def is_reading(self) -> bool:
         """Whether more targets may come than are known by now."""

@@ -217,15 +217,14 @@ class Gate:
         until = self._free
         if not now < until < math.inf or self.held_until >= until:
             return None
-        window = max(self._windows, key=lambda one: one.due)
+        window = next(one for one in self._windows if one.due == until)
         # What the pace knows of the last start; answers may come long after it.
         since = self._dripped - self._pause if 0 < self._dripped < math.inf else self._left
-        rate = Rate(window.count, window.per)
-        if window is self._found:
-            return since, until, rate, "learned"
-        if self._rate is not None and (self._rate.count, self._rate.per) == (window.count, window.per):
-            return since, until, self._rate, "configured"
-        return since, until, rate, "configured" if rate in self._promised else "told"
+        if window is not self._found:
+            for rate in self._promised:
+                if rate.count == window.count and rate.per == window.per:
+                    return since, until, rate, "configured"
+        return since, until, Rate(window.count, window.per), "learned" if window is self._found else "told"
 
     def also(self, rate: Rate | None) -> None:
         """Keep to the rate of another account too, which reaches the same scope."""

@@ -53,7 +53,7 @@ def waits(
 
 def used_up(endpoints: Iterable[Endpoint], users: Iterable[User], now: float) -> Iterator[UsedUp]:
     """The limits that are used up for seconds, the widest first; alike projects of an account come once."""
-    projects: dict[tuple[str, Rate, str], list[float]] = {}
+    alike: dict[tuple[str, Rate, str], tuple[int, float]] = {}
     for endpoint in endpoints:
         every = (lane for user in endpoint.users for lane in user.lanes.values())
         if (limit := _standstill(endpoint.gate, every, now)) is not None:
@@ -64,20 +64,22 @@ def used_up(endpoints: Iterable[Endpoint], users: Iterable[User], now: float) ->
         for lane in user.lanes.values():
             if (limit := _standstill(lane.gate, (lane,), now)) is not None:
                 rate, origin, seconds = limit
-                projects.setdefault((user.name, rate, origin), []).append(seconds)
-    for (name, rate, origin), waits_of in projects.items():
-        yield UsedUp("project", name, rate, origin, max(waits_of), len(waits_of))
+                count, longest = alike.get((user.name, rate, origin), (0, 0.0))
+                alike[user.name, rate, origin] = count + 1, max(longest, seconds)
+    for (name, rate, origin), (count, seconds) in alike.items():
+        yield UsedUp("project", name, rate, origin, seconds, count)
 
 
 def _standstill(gate: Gate, lanes: Iterable[Lane], now: float) -> tuple[Rate, str, float] | None:
     """The limit of a gate that is used up while any of its lanes wants more, whose it is, and the seconds left."""
     limit = gate.used_up(now)
-    if limit is None:
+    if limit is None or limit[1] - limit[0] < _STANDSTILL:
         return None
-    since, until, rate, origin = limit
-    if until - since < _STANDSTILL or not any(lane.has_waiting_by(until) for lane in lanes):
-        return None
-    return rate, origin, until - now
+    _, until, rate, origin = limit
+    for lane in lanes:
+        if lane.has_waiting_by(until):
+            return rate, origin, until - now
+    return None
 
 
 def learned(endpoints: Iterable[Endpoint], users: Iterable[User], lanes: Iterable[Lane]) -> Iterator[Learned]:

@@ -36,6 +36,7 @@ __all__ = [
     "StaticToken",
     "Target",
     "Unlisted",
+    "UsedUp",
     "Verdict",
     "clean",
     "connect",

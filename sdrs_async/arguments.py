@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import sys
 from collections.abc import Mapping
 from types import NoneType
 
@@ -38,7 +39,7 @@ def is_whole(value: object, least: int = 1, most: float = math.inf) -> bool:
 
 def is_time(value: object) -> bool:
     """Whether it is a number of seconds above 0, and not for ever."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
 
 
 def is_text(value: object) -> bool:

@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 
 import anyio
 
+from sdrs_async import events
 from sdrs_async.accounts import Account
 from sdrs_async.arguments import check, check_types, is_text
 from sdrs_async.errors import ListingError
@@ -152,6 +153,7 @@ class Discovery:
     def _note(self, project_id: str | None, reply: Reply) -> None:
         if reply.verdict is Verdict.UNSETTLED:  # the run was interrupted, and says so
             return
+        events.unlisted(project_id, self._user.called, reply)
         named = None if project_id is None else visible(project_id)
         self._report.add_unlisted(
             Unlisted(named, self.account.name, reply.verdict, reply.status_code, reply.error_code, reply.message)

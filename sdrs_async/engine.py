@@ -109,6 +109,7 @@ class Engine:
         """Take the fleet, as `run` does. Raises `ConfigError` beside another run, whose targets it would take too."""
         if not self._opened:
             self.fleet.open(stopped=self._stopped)
+            self.fleet.give_up = self.give_up
             self._opened = True
 
     async def run(self, readers: Iterable[Reader]) -> None:
@@ -151,6 +152,11 @@ class Engine:
             self._next_start.set(math.inf)
             self._end_of_grace.set(math.inf)
             self._wake()
+
+    def give_up(self, error: Exception) -> None:
+        """End at once, by this error, unless there is one already."""
+        self.error = self.error or error
+        self.shut()
 
     def _end(self) -> None:
         """What is not settled is interrupted, and the fleet is free for another run."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from operator import attrgetter
 
 from sdrs_async import scopes
 from sdrs_async.errors import ConfigError
 from sdrs_async.lanes import Job, Lane
-from sdrs_async.models import Learned, Limits, Rate
+from sdrs_async.models import Learned, Limits, Rate, UsedUp
 from sdrs_async.turns import Turns
 from sdrs_async.users import Endpoint, Key, Send, SignIn, User
 
@@ -33,7 +33,7 @@ class Fleet:
     A lane is in the heap until it is due, then in its user's ring; or it is parked, waits for a sign-in, or has nothing
     to do. Users with lanes in their ring take turns: of all lanes that are due the one that has been it the longest
     goes first, whoever its user is. So every project has its fair share of what it shares with others, and what it
-    cannot use these have.
+    cannot use these have. `give_up`: ends the run that is under way with an error, from outside of it.
 
     Two rules keep slow projects from filling the fleet's cap: no lane holds more than its share, the cap divided by the
     lanes that have work, rounded up; and those that timed out fill a quarter of it at most, the others are parked.
@@ -54,6 +54,7 @@ class Fleet:
         self._turns = Turns(self._endpoints.values())
         self._order = 0
         self.busy = self.closed = False
+        self.give_up: Callable[[Exception], None] | None = None
 
     def user(
         self,
@@ -194,7 +195,7 @@ class Fleet:
 
     def end(self, now: float) -> None:
         """A run has ended, and with it the sign-ins that lanes waited for; nothing starts until the next one."""
-        self.busy, self.closed = False, True
+        self.busy, self.closed, self.give_up = False, True, None
         for user in self.users:
             while user.unsigned:
                 self.unsigned.append(user.unsigned.popleft())
@@ -251,6 +252,10 @@ class Fleet:
     def waits(self, now: float) -> dict[str, tuple[int, float]]:
         """The same by their kind: project, user, endpoint or sign-in."""
         return scopes.waits(self._endpoints.values(), self.users, self.lanes(), now)
+
+    def used_up(self, now: float) -> list[UsedUp]:
+        """The limits that are used up for seconds while something waits for them, the widest first."""
+        return list(scopes.used_up(self._endpoints.values(), self.users, now))
 
     def learned(self) -> list[Learned]:
         """The limits that the server has shown by now."""

@@ -192,6 +192,14 @@ class Lane:
         """Whether `next_job` has one to give."""
         return bool(self.ready or self.later)
 
+    def has_waiting_by(self, until: float) -> bool:
+        """Whether anything waits that might start before then, were it not for the scopes."""
+        return bool(self.ready or (self.later and self.later[0][0] < until))
+
+    def waiting(self) -> int:
+        """How many there are of them."""
+        return len(self.ready) + len(self.later)
+
     def earliest(self, due: float) -> float:
         """When a job that is due then can start, as far as the scopes tell by now."""
         for gate in (self.gate, self.user.gate, self.user.endpoint.gate):

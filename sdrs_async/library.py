@@ -8,7 +8,18 @@ from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, Li
 from sdrs_async.huawei import HuaweiAuth
 from sdrs_async.keystone import KeystoneAuth
 from sdrs_async.listing import FailedTask, Group, Project
-from sdrs_async.models import Learned, Limits, Outcome, ProjectLevel, Rate, Request, RetryPolicy, Target, Verdict
+from sdrs_async.models import (
+    Learned,
+    Limits,
+    Outcome,
+    ProjectLevel,
+    Rate,
+    Request,
+    RetryPolicy,
+    Target,
+    UsedUp,
+    Verdict,
+)
 from sdrs_async.report import Report, Unlisted
 from sdrs_async.run import Finding, Run
 from sdrs_async.session import Lists, Session, connect
@@ -44,6 +55,7 @@ __all__ = [
     "StaticToken",
     "Target",
     "Unlisted",
+    "UsedUp",
     "Verdict",
     "clean",
     "connect",

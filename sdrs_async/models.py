@@ -24,6 +24,7 @@ __all__ = [
     "Request",
     "RetryPolicy",
     "Target",
+    "UsedUp",
     "Verdict",
 ]
 
@@ -38,6 +39,9 @@ _SECONDS = {
     **dict.fromkeys(("h", "hour", "hours"), 3600.0),
 }
 _COUNT, _TIME = "a whole number of at least 1", "a number of seconds above 0"
+# What the windows can count and time exactly, and no more than anybody means.
+_MOST, _MOST_AT_ONCE = 999_999_999_999, 999_999_999
+_SHORTEST, _LONGEST = 1e-6, 1e11
 _UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 
 
@@ -107,7 +111,7 @@ Call = Target | ProjectLevel | Listing
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` requests in any window of `per` seconds. `count` >= 1, `per` > 0.
+    """At most `count` requests in any window of `per` seconds: 1 to 999,999,999,999 in 1e-6 to 1e11 seconds.
 
     `burst`, where it is given: besides, at most so many in any one second. Without it a long window may be used up at
     once: 200 per 5 minutes lets 150 requests go together.
@@ -120,6 +124,8 @@ class Rate:
     def __post_init__(self) -> None:
         check(is_whole(self.count), "the count of a rate", _COUNT, self.count)
         check(is_time(self.per), "the time of a rate", _TIME, self.per)
+        check(self.count <= _MOST, "the count of a rate", f"at most {_MOST:,}", self.count)
+        check(_SHORTEST <= self.per <= _LONGEST, "the time of a rate", "from 1e-6 to 1e11 seconds", self.per)
         check(self.burst is None or is_whole(self.burst), "the burst of a rate", f"{_COUNT}, or None", self.burst)
 
     @classmethod
@@ -168,6 +174,9 @@ class Limits:
         for name in ("project_concurrency", "concurrency"):
             value = getattr(self, name)
             check(value is None or is_whole(value), name, f"{_COUNT}, or None for no cap", value)
+            check(
+                value is None or value <= _MOST_AT_ONCE, name, f"at most {_MOST_AT_ONCE:,}, or None for no cap", value
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +191,22 @@ class Learned:
     account: str
     rate: Rate
     told: bool
+    projects: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UsedUp:
+    """A limit that is used up at present, while something waits for it: nothing starts under it for `seconds`.
+
+    `scope` and `account` as of `Learned`; `rate`: the limit; `origin`: `configured`, `told` by a 429, or `learned` by
+    trying; `projects`: of how many, in scope project, the longest wait of which `seconds` is.
+    """
+
+    scope: str
+    account: str
+    rate: Rate
+    origin: str
+    seconds: float
     projects: int = 0
 
 
@@ -201,8 +226,11 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         check(is_whole(self.attempts), "attempts", _COUNT, self.attempts)
+        check(self.attempts <= _MOST_AT_ONCE, "attempts", f"at most {_MOST_AT_ONCE:,}", self.attempts)
         for name in ("timeout", "base", "cap", "total"):
-            check(is_time(getattr(self, name)), name, _TIME, getattr(self, name))
+            value = getattr(self, name)
+            check(is_time(value), name, _TIME, value)
+            check(value <= _LONGEST, name, "at most 1e11 seconds", value)
 
 
 @dataclass(slots=True)  # not frozen, as `Reply`: that alone costs a microsecond per request

@@ -209,6 +209,23 @@ class Gate:
                     self.hold(window.due)
         return self.held_until, min(self.held_since, now)
 
+    def used_up(self, now: float) -> tuple[float, float, Rate, str] | None:
+        """A window without room, where no 429 holds for as long: since when, until when, its rate and whose it is.
+
+        Whose: see `UsedUp`. `None` where something may start, or an answer decides.
+        """
+        until = self._free
+        if not now < until < math.inf or self.held_until >= until:
+            return None
+        window = next(one for one in self._windows if one.due == until)
+        # What the pace knows of the last start; answers may come long after it.
+        since = self._dripped - self._pause if 0 < self._dripped < math.inf else self._left
+        if window is not self._found:
+            for rate in self._promised:
+                if rate.count == window.count and rate.per == window.per:
+                    return since, until, rate, "configured"
+        return since, until, Rate(window.count, window.per), "learned" if window is self._found else "told"
+
     def also(self, rate: Rate | None) -> None:
         """Keep to the rate of another account too, which reaches the same scope."""
         more = [one for one in promises(rate) if one not in self._promised]

@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar, cast
 
+from sdrs_async import events
 from sdrs_async.arguments import check, is_time
 from sdrs_async.engine import GRACE, Engine
 from sdrs_async.errors import AuthenticationError
 from sdrs_async.listing import Project
-from sdrs_async.models import Learned, Listing, Outcome, ProjectLevel, Reply, Target
+from sdrs_async.models import Learned, Listing, Outcome, ProjectLevel, Reply, Target, UsedUp
 from sdrs_async.reading import Reader
 from sdrs_async.report import Report
 from sdrs_async.users import User
@@ -29,6 +30,8 @@ class Running(Generic[T]):
     """An async iterator of what a run brings forth. `report` counts live; an error that stopped the run is raised where
     the iteration ends.
     """
+
+    _called = "run"
 
     def __init__(self, engine: Engine, report: Report) -> None:
         self.report = report
@@ -90,6 +93,13 @@ class Running(Generic[T]):
         """The same by the kind of scope: project, user, endpoint or sign-in."""
         return self._engine.fleet.waits(self._loop.time())
 
+    def used_up(self) -> list[UsedUp]:
+        """The limits that let nothing start for seconds, without a 429, while something waits: the widest first.
+
+        Looks at every project: for a display, not for every request.
+        """
+        return self._engine.fleet.used_up(self._loop.time())
+
     def is_reading(self) -> bool:
         """Whether more targets may come than are known by now."""
         return self._engine.reading
@@ -109,6 +119,8 @@ class Running(Generic[T]):
 
     async def drive(self, readers: Iterable[Reader]) -> None:
         """Do the run; called once, by who made it. What goes wrong is for `raise_error`."""
+        began, places = self._loop.time(), {user.called: user.endpoint.name for user in self._engine.fleet.users}
+        events.begun(self._called, self.report.run_id, places)
         try:
             await self._engine.run(readers)
         finally:
@@ -116,6 +128,8 @@ class Running(Generic[T]):
             self._close(self._engine.completed and self._engine.error is None)
             self._ended = True
             self._news.set()
+            seconds, error = self._loop.time() - began, self._engine.error
+            events.ended(self._called, self.report.run_id, seconds, self._became(), error)
 
     def attend(self, host: asyncio.Task[Any] | None) -> None:
         """Send nothing while this task, beside which the run goes on, is cancelled."""
@@ -140,6 +154,10 @@ class Running(Generic[T]):
 
     def _close(self, complete: bool) -> None:
         self.report.finish(self._signal, stopped=self._stopped or not complete)
+
+    def _became(self) -> dict[str, int]:
+        """What there was to do, and what became of it."""
+        return self.report.targets
 
     def raise_error(self) -> None:
         """Raise what stopped the run, with the report; nothing when nothing did, or when it was told to stop."""
@@ -204,6 +222,8 @@ class Finding(Running[Target | ProjectLevel]):
     report goes on with the run that deletes them.
     """
 
+    _called = "finding of run"
+
     def __init__(self, engine: Engine, report: Report) -> None:
         super().__init__(engine, report)
         self.account = ""
@@ -225,3 +245,6 @@ class Finding(Running[Target | ProjectLevel]):
     def _close(self, complete: bool) -> None:
         if self._stopped or not complete:
             super()._close(complete)
+
+    def _became(self) -> dict[str, int]:
+        return {"projects": self.report.discovery.projects, "groups": self.report.discovery.groups}

@@ -6,11 +6,14 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from sdrs_async.lanes import Lane
-from sdrs_async.models import Learned, Reply
+from sdrs_async.models import Learned, Rate, Reply, UsedUp
 from sdrs_async.pacing import Gate
 from sdrs_async.users import Endpoint, User
 
-__all__ = ["behind", "learned", "refused", "waits"]
+__all__ = ["behind", "learned", "refused", "used_up", "waits"]
+
+# Seconds: shorter waits are the even pace of a window, and no standstill.
+_STANDSTILL = 4.0
 
 
 def refused(lane: Lane, reply: Reply, now: float, sent_at: float) -> tuple[Gate, str]:
@@ -46,6 +49,37 @@ def waits(
             count, seconds = found.get(kind, (0, 0.0))
             found[kind] = count + 1, max(seconds, until - now)
     return found
+
+
+def used_up(endpoints: Iterable[Endpoint], users: Iterable[User], now: float) -> Iterator[UsedUp]:
+    """The limits that are used up for seconds, the widest first; alike projects of an account come once."""
+    alike: dict[tuple[str, Rate, str], tuple[int, float]] = {}
+    for endpoint in endpoints:
+        every = (lane for user in endpoint.users for lane in user.lanes.values())
+        if (limit := _standstill(endpoint.gate, every, now)) is not None:
+            yield UsedUp("endpoint", endpoint.name, *limit)
+    for user in users:
+        if (limit := _standstill(user.gate, user.lanes.values(), now)) is not None:
+            yield UsedUp("user", user.name, *limit)
+        for lane in user.lanes.values():
+            if (limit := _standstill(lane.gate, (lane,), now)) is not None:
+                rate, origin, seconds = limit
+                count, longest = alike.get((user.name, rate, origin), (0, 0.0))
+                alike[user.name, rate, origin] = count + 1, max(longest, seconds)
+    for (name, rate, origin), (count, seconds) in alike.items():
+        yield UsedUp("project", name, rate, origin, seconds, count)
+
+
+def _standstill(gate: Gate, lanes: Iterable[Lane], now: float) -> tuple[Rate, str, float] | None:
+    """The limit of a gate that is used up while any of its lanes wants more, whose it is, and the seconds left."""
+    limit = gate.used_up(now)
+    if limit is None or limit[1] - limit[0] < _STANDSTILL:
+        return None
+    _, until, rate, origin = limit
+    for lane in lanes:
+        if lane.has_waiting_by(until):
+            return rate, origin, until - now
+    return None
 
 
 def learned(endpoints: Iterable[Endpoint], users: Iterable[User], lanes: Iterable[Lane]) -> Iterator[Learned]:

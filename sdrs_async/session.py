@@ -35,6 +35,8 @@ __all__ = ["Lists", "Selected", "Session", "connect", "driving", "single_error"]
 
 # Seconds: connections are closed even by who is cancelled.
 _CLOSING = 3.0
+# Seconds between two looks whether a run has ended.
+_LOOK = 0.01
 
 Selected = Targets | Selection | Mapping[Account, Targets | Selection]
 """Targets, or what to look for; of several accounts with the account of each."""
@@ -120,7 +122,16 @@ class Session:
     ) -> None:
         self._entered = False
         with anyio.move_on_after(_CLOSING, shield=True):
+            await self._end_run()
+        with anyio.move_on_after(_CLOSING, shield=True):
             await self._stack.aclose()
+
+    async def _end_run(self) -> None:
+        """End the run of another task that is still under way: else it would meet closed connections, and say so."""
+        if self._fleet.give_up is not None:
+            self._fleet.give_up(ConfigError("the session was left while a run of it was under way: let that end first"))
+        while self._fleet.busy:  # noqa: ASYNC110 - rare, and soon over: no event has to be kept for it
+            await anyio.sleep(_LOOK)
 
     def _check_entered(self) -> None:
         if not self._entered:

@@ -5,12 +5,11 @@ Decides and keeps the books; sends nothing and waits for nothing.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from random import Random
 
-from sdrs_async import scopes, standing
+from sdrs_async import events, scopes, standing
 from sdrs_async.fleet import Fleet
 from sdrs_async.lanes import Job, Lane
 from sdrs_async.models import Listing, Outcome, Reply, RetryPolicy, Verdict
@@ -18,8 +17,6 @@ from sdrs_async.retry import delay_after, hold_after, last_start
 from sdrs_async.users import User
 
 __all__ = ["Settlement"]
-
-log = logging.getLogger("sdrs_async")
 
 _FORBIDDEN_STOP = 5
 # A lane that goes on sooner than in so many seconds is not worth a look at all that waits in it.
@@ -31,6 +28,7 @@ _FINAL = frozenset({Verdict.DELETED, Verdict.READ, Verdict.GONE, Verdict.REJECTE
 # What a project answers that may be read and not cleaned.
 _NO_PERMISSION = frozenset({Verdict.FORBIDDEN, Verdict.READ})
 _NOT_SENT = frozenset({Verdict.SKIPPED, Verdict.UNSETTLED})
+_NO_FAILURE = _NOT_SENT | {Verdict.DELETED, Verdict.GONE}
 
 
 class Settlement:
@@ -179,21 +177,22 @@ class Settlement:
             self._again(job, self._hold_sign_ins(job.lane.user, reply, now), now)
             return
         gate, name = scopes.refused(job.lane, reply, now, job.given_at)
-        before = gate.held_until
+        before, known = gate.held_until, gate.learned
         until = gate.refuse(now, job.given_at, reply.told, reply.retry_after)
-        if until > max(before, now):
-            log.info("throttled: %s waits %.1f s (%s)", name, until - now, reply.message)
-            if until > now + _LOOK_AHEAD:
-                for lane in scopes.behind(gate, job.lane):
-                    self._fail_overdue(lane, until, now)
-                    self._fail_held(lane, now)
+        limit = gate.learned
+        if until > max(before, now) or limit != known:
+            events.throttled(name, until - now, reply, limit)
+        if until > max(before, now + _LOOK_AHEAD):
+            for lane in scopes.behind(gate, job.lane):
+                self._fail_overdue(lane, until, now)
+                self._fail_held(lane, now)
         self._again(job, until, now)
 
     def _hold_sign_ins(self, user: User, reply: Reply, now: float) -> float:
         hold = user.sign_ins
         until = now + hold_after(self._policy, reply, hold.refuse(now), self._rng)
         if until > hold.until:
-            log.info("throttled: every sign-in of %s waits %.1f s (%s)", user.called, until - now, reply.message)
+            events.throttled(f"every sign-in of {user.called}", until - now, reply)
         hold.hold(until)
         for lane in user.lanes.values():
             self._fail_held(lane, now)
@@ -219,7 +218,10 @@ class Settlement:
 
     def _stop_user(self, user: User, reason: str, now: float) -> None:
         """Nothing more is sent for any of its projects; what is on the wire counts by its own answer."""
-        user.stopped = user.stopped or f"not sent: {reason}"
+        if user.stopped is None:
+            user.stopped = f"not sent: {reason}"
+            waiting = sum(lane.waiting() for lane in user.lanes.values())
+            events.stopped(user.called, user.stopped, waiting)
         for lane in user.lanes.values():
             self._stop(lane, user.stopped, now)
 
@@ -272,7 +274,10 @@ class Settlement:
 
     def _stop(self, lane: Lane, reason: str, now: float) -> None:
         """Nothing more is sent for this project; what is on the wire counts by its own answer."""
-        lane.stopped = lane.stopped or reason
+        if lane.stopped is None:
+            lane.stopped = reason
+            if lane.user.stopped is None:  # else it is said of all of them at once
+                events.stopped(f"project {lane.project_id} of {lane.user.called}", reason, lane.waiting())
         for job in lane.drain():
             self._left(job, now, lane.stopped)
         self.fleet.rest(lane)
@@ -296,21 +301,22 @@ class Settlement:
         if isinstance(job.call, Listing):
             self._tell(job, verdict, message)
             return
-        self._emit(
-            Outcome(
-                job.call,
-                verdict,
-                final.status_code if final else None,
-                final.error_code if final else None,
-                message,
-                answer.request_id if answer else None,
-                job.sent,
-                now - job.first_try if job.sent else 0.0,
-                final.elapsed if final else None,
-                job.throttled,
-                job.lane.user.name,
-            )
+        outcome = Outcome(
+            job.call,
+            verdict,
+            final.status_code if final else None,
+            final.error_code if final else None,
+            message,
+            answer.request_id if answer else None,
+            job.sent,
+            now - job.first_try if job.sent else 0.0,
+            final.elapsed if final else None,
+            job.throttled,
+            job.lane.user.name,
         )
+        if verdict not in _NO_FAILURE:
+            events.failed(outcome, job.lane.user.called)
+        self._emit(outcome)
 
     def _tell(self, job: Job, verdict: Verdict, message: str) -> None:
         """The reply of a page, to who asked for it; what was sent for it is no request of a target."""

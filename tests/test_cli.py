@@ -266,13 +266,60 @@ async def test_a_run_cleans_everything_and_writes_all_files(tmp_path: Path, simu
 
 
 async def test_stdout_is_for_the_result(tmp_path: Path, simulator: Simulator) -> None:
-    """With an output on stdout nothing else is there: the summary goes to stderr, with `--quiet` too."""
-    done = await run(*arguments(tmp_path, simulator)[:-2], "--json", "-", "--quiet", token=simulator.token)
+    """With an output on stdout nothing else is there: the summary goes to stderr."""
+    done = await run(*arguments(tmp_path, simulator)[:-2], "--json", "-", token=simulator.token)
     assert json.loads(done.stdout)["targets"]["done"] == 6
-    assert done.stderr.startswith("6 groups in 2 projects: 6 deleted")
+    assert "\n6 groups in 2 projects: 6 deleted\n" in done.stderr
     done = await run(*arguments(tmp_path, simulator)[:-2], "--results", "-", token=simulator.token)
     assert [json.loads(line)["verdict"] for line in done.stdout.splitlines()] == ["deleted"] * 6
     assert "6 groups in 2 projects" in done.stderr
+
+
+@pytest.mark.parametrize("flag", ["-q", "--quiet"])
+async def test_quiet_prints_the_result_alone(tmp_path: Path, flag: str) -> None:
+    """One line on stdout, nothing on stderr; where an output is on stdout, only a result that is not good is told."""
+    shown: dict[int, list[Done]] = {}
+    for status in (204, 405):
+        only = [Simulator(projects=2, groups=3).targets[0][1]]
+        faults = [Fault("status", status=405, only=only)] if status == 405 else []
+        for more in ([], ["--html", str(tmp_path / "page")], ["--json", "-"], ["--results", "-"]):
+            async with Simulator(projects=2, groups=3, faults=faults) as simulator:
+                args = [*arguments(tmp_path, simulator)[:-2], flag, *more]
+                shown.setdefault(status, []).append(await run(*args, token=simulator.token))
+    good = "6 groups in 2 projects: 6 deleted; every group is clean (exit code 0)\n"
+    bad = "6 groups in 2 projects: 5 deleted, 1 failed; not every group is clean (exit code 1)\n"
+    assert [(done.code, done.stdout) for done in shown[204][:2]] == [(0, good)] * 2
+    assert [(done.code, done.stdout) for done in shown[405][:2]] == [(1, bad)] * 2
+    assert [done.stderr for done in shown[204] + shown[405]] == [""] * 6 + [bad] * 2
+    assert json.loads(shown[405][2].stdout)["targets"]["failed"] == 1
+    assert len(shown[405][3].stdout.splitlines()) == 6
+
+
+async def test_quiet_warns_of_nothing_to_do_by_its_result(tmp_path: Path, simulator: Simulator) -> None:
+    """That nothing was selected is the result; that a dry run writes no files is a note."""
+    path = tmp_path / "targets.csv"
+    path.write_text("project_id,server_group_id\n", "utf-8")
+    args = ["clean", "--targets", str(path), "--endpoint", simulator.url, "-q"]
+    done = await run(*args, "--yes", token=simulator.token)
+    result = "0 groups in 0 projects: 0 deleted; nothing was selected, so nothing was done (exit code 0)\n"
+    assert done == Done(0, result, "")
+    done = await run(*args, "--dry-run", "--json", str(tmp_path / "report.json"), token=simulator.token)
+    assert (done.code, done.stderr) == (0, "")
+    assert done.stdout.startswith("Dry run: ")
+
+
+@pytest.mark.parametrize("size", ["0", "-1", "wide", "9" * 12, "1e3", "\u0663\u0663"])
+async def test_a_size_that_is_none_prints_as_80_columns(tmp_path: Path, simulator: Simulator, size: str) -> None:
+    """Some environments say that a terminal has no columns and no lines: nothing of the text is lost for that."""
+    path = tmp_path / "report.json"
+    await run(*arguments(tmp_path, simulator), token=simulator.token)
+    for args in (["report", str(path)], ["clean", "--help"]):
+        shown = [
+            await run(*args, environ={"COLUMNS": columns, "LINES": lines, "TERM": "xterm"})
+            for columns, lines in (("80", "24"), (size, size))
+        ]
+        assert shown[1] == shown[0]
+        assert (shown[0].code, shown[0].stderr) == (0, "")
 
 
 async def test_every_failure_is_in_the_file(tmp_path: Path) -> None:

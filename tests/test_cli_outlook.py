@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -17,10 +18,10 @@ from sdrs_async.accounts import Account
 from sdrs_async.auth import StaticToken
 from sdrs_async.command.commands import app
 from sdrs_async.command.floors import Floors, floor_json, floor_words, work_of
-from sdrs_async.command.outlook import Outlook, Watch, waiting
-from sdrs_async.command.progress import Waiting
+from sdrs_async.command.outlook import Outlook, Watch, spent, waiting
+from sdrs_async.command.progress import Spent, Waiting
 from sdrs_async.command.spool import Spool
-from sdrs_async.models import Learned, Limits, Rate, Target
+from sdrs_async.models import Learned, Limits, Rate, Target, UsedUp
 from sdrs_async.report import Floor
 from sdrs_async.simulator import Simulator
 from tests.command import report, run, until
@@ -37,11 +38,16 @@ class Limited:
     def __init__(self) -> None:
         self.limits: list[Learned] = []
         self.by_kind: dict[str, tuple[int, float]] = {}
+        self.full: list[UsedUp] = []
         self.asked = 0
 
     def waits(self) -> dict[str, tuple[int, float]]:
         """Who waits, by kind."""
         return self.by_kind
+
+    def used_up(self) -> list[UsedUp]:
+        """What is used up."""
+        return self.full
 
     def learned(self) -> list[Learned]:
         """What is known by now."""
@@ -255,6 +261,81 @@ def test_a_look_that_takes_long_is_not_repeated_at_every_redraw() -> None:
     assert limited.asked == 4
     limited.waits = dict  # type: ignore[method-assign]  # as above
     assert watch.waiting(105.0) == Waiting()
+
+
+@pytest.mark.parametrize(
+    ("full", "in_file", "several", "words"),
+    [
+        ([UsedUp("user", "OS_TOKEN", Rate(300, 30), "configured", 19.2)], (), False, "waits 20 s: --user-rate 300/30s"),
+        (
+            [UsedUp("user", "a", Rate(300, 30), "configured", 9.0), UsedUp("user", "b", Rate(300, 30), "told", 19.2)],
+            ("user_rate",),
+            True,
+            "waits 20 s: b: user rate 300/30s, as a 429 says",
+        ),
+        (
+            [UsedUp("user", "a", Rate(300, 30, 20), "configured", 20), UsedUp("project", "a", Rate(1, 90), "told", 80)],
+            ("user_rate",),
+            True,
+            "waits 20 s: a: user_rate 300/30s burst 20",
+        ),
+        (
+            [UsedUp("endpoint", "https://host", Rate(2000, 300), "configured", 250)],
+            ("user_rate",),
+            False,
+            "waits 250 s: --endpoint-rate 2000/5min",
+        ),
+        (
+            [UsedUp("project", "a", Rate(8, 10.04696), "learned", 7, 3)],
+            (),
+            False,
+            "waits 7 s: project rate 8/10.1s, found by trying (3 projects)",
+        ),
+    ],
+)
+def test_a_limit_that_is_used_up_is_named(
+    full: list[UsedUp], in_file: tuple[str, ...], several: bool, words: str
+) -> None:
+    """The widest, as the user has set it, by a flag or in a file, or whence it is known; of several accounts whose."""
+    limited = Limited()
+    assert spent(limited, in_file.__contains__) is None
+    limited.full = full
+    assert str(spent(limited, in_file.__contains__, several=several)) == words
+
+
+def test_the_wait_for_a_limit_is_counted_down() -> None:
+    """One look tells of both, who waits after a 429 and without one; what is over is not shown any more."""
+    limited = Limited()
+    limited.full = [UsedUp("user", "a", Rate(300, 30), "configured", 20.0)]
+    watch = Watch(limited)
+    assert (watch.waiting(0.0), watch.spent(0.0)) == (Waiting(), Spent(20.0, "--user-rate 300/30s"))
+    watch._next = 100.0
+    assert watch.spent(5.0) == Spent(15.0, "--user-rate 300/30s")
+    assert watch.spent(20.0) is None
+
+
+async def test_a_run_that_waits_for_its_own_limit_says_so(tmp_path: Path) -> None:
+    """Without a 429 the live display names the flag and the seconds, and of a fleet the key of its file."""
+    async with Simulator(projects=2, groups=4) as simulator:
+        args = without_yes(tmp_path, simulator, "--user-rate", "5/11s", "--results", str(tmp_path / "results"))
+        async with on_terminal(*args, token=simulator.token) as terminal:
+            await until(lambda: "[y/N]" in terminal.text)
+            terminal.type(b"y\n")
+            await until(lambda: re.search(r"waits \d+ s: --user-rate 5/11s", terminal.text))
+            assert len(simulator.log) == 5
+            terminal.command.send_signal(signal.SIGINT)
+            assert await terminal.command.wait() == 130
+
+
+async def test_finding_that_waits_for_its_own_limit_says_so(tmp_path: Path) -> None:
+    """Lists pass the same windows: finding stands still for the same reason."""
+    async with Simulator(projects=8, groups=1) as simulator:
+        args = ["plan", *finding(simulator, "--all-projects", "--user-rate", "3/11s")[1:]]
+        async with on_terminal(*args, token=simulator.token) as terminal:
+            await until(lambda: re.search(r"waits \d+ s: --user-rate 3/11s", terminal.text))
+            assert 0 < len(simulator.log) <= 3
+            terminal.command.send_signal(signal.SIGINT)
+            assert await terminal.command.wait() == 130
 
 
 # ---- how long what is left takes

@@ -27,7 +27,7 @@ from sdrs_async.command.spool import Spool
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Outcome, RetryPolicy, Target, Verdict
 from sdrs_async.simulator import Fault, Simulator
-from tests.command import arguments, finished, process, report, texts, until
+from tests.command import arguments, finished, process, report, run, texts, until
 
 FAILED = Outcome(Target("p", "g"), Verdict.CONFLICT, 409, "SDRS.1002", "busy", attempts=5)
 
@@ -309,3 +309,23 @@ def is_full(pipe: Path) -> bool:
         return not select.select([], [end], [], 0)[1]
     finally:
         os.close(end)
+
+
+async def test_two_runs_cannot_write_one_file_of_results(tmp_path: Path) -> None:
+    """The second is refused before anything is sent, exit code 2, and the lines of the first are all there."""
+    results = tmp_path / "results"
+    async with Simulator(projects=1, groups=900, latency=0.2) as first, Simulator(projects=1, groups=4) as second:
+        args = arguments(tmp_path, first, "--results", str(results), "--project-concurrency", "1")
+        (tmp_path / "other").mkdir()
+        others = arguments(tmp_path / "other", second, "--results", str(results))
+        async with process(*args, token=first.token) as command:
+            await until(lambda: first.log)
+            done = await run(*others, token=second.token)
+            command.send_signal(signal.SIGINT)
+            assert (await finished(command)).code == 130
+    message = f"error: --results: {results} is being written by another run (give another file)\n"
+    assert (done.code, done.stderr) == (2, message)
+    assert not second.log
+    lines = results.read_text("utf-8").splitlines()
+    assert [json.loads(line)["endpoint"] for line in lines] == [first.url] * len(first.log)
+    assert sorted(os.listdir(tmp_path / "other")) == ["targets.csv"]

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from sdrs_async.command.terminal import waiting
 from sdrs_async.simulator import Fault, Simulator
 from tests.command import arguments, finished, process, report, texts, until
 
@@ -89,17 +90,52 @@ async def test_signals_that_keep_coming_cut_nothing_off(tmp_path: Path) -> None:
         assert report(tmp_path)["targets"]["planned"] == 100
 
 
-async def test_a_hang_up_that_is_ignored_stays_ignored(tmp_path: Path) -> None:
-    """Under nohup the run goes on to its end, whatever happens to the terminal."""
-    async with Simulator(projects=2, groups=5, latency=0.2) as simulator, AsyncExitStack() as stack:
+@asynccontextmanager
+async def started_to_ignore(number: signal.Signals, *args: str, token: str | None = None) -> AsyncIterator[Process]:
+    """The command, started by who ignores a signal, as nohup does and a shell that starts something with `&`."""
+    async with AsyncExitStack() as stack:
         with ExitStack() as ignored:
-            ignored.callback(signal.signal, signal.SIGHUP, signal.signal(signal.SIGHUP, signal.SIG_IGN))
-            running = process(*arguments(tmp_path, simulator), token=simulator.token)
-            command = await stack.enter_async_context(running)
+            ignored.callback(signal.signal, number, signal.signal(number, signal.SIG_IGN))
+            command = await stack.enter_async_context(process(*args, token=token))
+        yield command
+
+
+@pytest.mark.parametrize("number", [one for one, _, _ in SIGNALS], ids=["SIGINT", "SIGTERM", "SIGHUP"])
+async def test_a_signal_that_is_ignored_stays_ignored(tmp_path: Path, number: signal.Signals) -> None:
+    """Under nohup, in the background of a script, the run goes on to its end, whatever happens to the terminal."""
+    async with Simulator(projects=2, groups=5, latency=0.2) as simulator, AsyncExitStack() as stack:
+        running = started_to_ignore(number, *arguments(tmp_path, simulator), token=simulator.token)
+        command = await stack.enter_async_context(running)
         await until(lambda: simulator.log)
-        command.send_signal(signal.SIGHUP)
+        command.send_signal(number)
         done = await finished(command)
     assert (done.code, report(tmp_path)["targets"]["done"]) == (0, 10)
+    assert "nothing new is started" not in done.stderr
+
+
+async def test_a_simulator_in_the_background_outlives_a_ctrl_c() -> None:
+    """What a script starts with `&` ignores Ctrl-C, which is meant for another; SIGTERM still ends it well."""
+    async with started_to_ignore(signal.SIGINT, "simulate") as command:
+        assert command.stdout is not None
+        assert (await command.stdout.readline()).startswith(b"http://127.0.0.1:")
+        command.send_signal(signal.SIGINT)
+        await asyncio.sleep(0.1)
+        assert command.returncode is None
+        command.send_signal(signal.SIGTERM)
+        assert (await finished(command)).code == 0
+
+
+def test_writing_to_a_slow_reader_ignores_what_is_ignored() -> None:
+    """While an output waits for its reader, a signal that the process was started to ignore gives nothing up."""
+    before = signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        read, write = os.pipe()
+        with open(read, "rb"), open(write, "w", encoding="utf-8") as file:
+            with waiting(file, (signal.SIGTERM,)):
+                assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+            assert signal.getsignal(signal.SIGTERM) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 STALLED = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import stat
@@ -260,3 +261,73 @@ def test_one_output_that_cannot_be_opened_takes_back_all(tmp_path: Path) -> None
     with pytest.raises(ConfigError, match="--html"), outputs.opened():
         pass
     assert os.listdir(tmp_path) == []
+
+
+def test_results_that_are_being_written_are_nobody_elses(tmp_path: Path) -> None:
+    """By whatever path: a second run, a report, a page. What is there stays; afterwards the file is free."""
+    path = tmp_path / "results"
+    with Outputs(results=str(path)).opened() as files:
+        assert files.results is not None
+        files.results.begin({})
+        (tmp_path / "link").symlink_to(path)
+        (tmp_path / "hard").hardlink_to(path)
+        for name in ("results", "link", "hard"):
+            place = str(tmp_path / name)
+            for flag, outputs in (
+                ("--results", Outputs(results=place)),
+                ("--json", Outputs(json=place)),
+                ("--html", Outputs(html=place)),
+            ):
+                refusal = f"{flag}: {place} is being written by another run (give another file)"
+                with pytest.raises(ConfigError) as refused, outputs.opened():
+                    pass
+                assert str(refused.value) == refusal
+    assert sorted(texts(tmp_path)) == ["hard", "link", "results"]
+    with Outputs(results=str(path)).opened():
+        pass
+    save(path)
+
+
+def test_a_file_system_without_locks_goes_on_without(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That a network's file system cannot say who writes is no reason not to write."""
+
+    def refuse(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    path = str(tmp_path / "results")
+    with Outputs(results=path).opened(), Outputs(results=path).opened():
+        pass
+    save(tmp_path / "report.json")
+
+
+def test_nobody_writes_to_a_file_that_the_run_before_removes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that ends without having begun takes its file away: who opened it just then makes a new one."""
+    path = tmp_path / "results"
+    keep = fcntl.flock
+
+    def late(descriptor: int, operation: int) -> None:
+        monkeypatch.setattr(fcntl, "flock", keep)
+        path.unlink()
+        keep(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    with Outputs(results=str(path)).opened() as files:
+        assert files.results is not None
+        files.results.begin({})
+        files.results.check()
+    assert path.exists()
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "pipe"])
+def test_what_several_may_write_to_is_shared(tmp_path: Path, path: str) -> None:
+    """The null device and a pipe take what any number of runs write."""
+    ends = []
+    if path == "pipe":
+        path = str(tmp_path / path)
+        os.mkfifo(path)
+        ends.append(os.open(path, os.O_RDONLY | os.O_NONBLOCK))
+    with Outputs(results=path).opened(), Outputs(results=path).opened(), Outputs(json=path).opened():
+        pass
+    for end in ends:
+        os.close(end)

@@ -21,7 +21,7 @@ ROWS = (
     {"wire", "retry", "windows", "concurrency", "deadlines", "sites"}
     | {"fleet_file.fleet", "fleet_file.literals", "fleet_file.tables", "laboratory.figures", "laboratory.world"}
     | {f"report.{name}" for name in ("latency", "learned", "speed", "remedies", "failures", "discovery", "projects")},
-    {"auth", "keystone.cloud", "adaptation", "listing", "report.tally", "fleet_file.credentials"}
+    {"auth", "events", "keystone.cloud", "adaptation", "listing", "report.tally", "fleet_file.credentials"}
     | {"laboratory.results"},
     {"accounts", "diagnosis", "peers", "replies", "report.report", "shared_work"}
     | {"fleet_file.accounts", "keystone.sign_in", "keystone.access_key"},

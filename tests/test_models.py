@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
 from sdrs_async.models import Limits, Outcome, Rate, Reply, Request, RetryPolicy, Target, Verdict
+from tests.engine_runs import Service, fleet, settle
 
 TARGET = Target("p", "g")
 
@@ -114,12 +116,46 @@ def test_a_rate_object_is_checked_too(count: Any, per: Any) -> None:
 
 @given(
     st.integers(1, 10**12 - 1),
-    st.floats(min_value=0, exclude_min=True, allow_infinity=False) | st.integers(1, 10**6),
+    st.floats(1e-6, 1e11) | st.integers(1, 10**6),
     st.none() | st.integers(1, 10**6),
 )
 def test_a_rate_is_the_same_after_a_trip_through_its_text(count: int, per: float, burst: int | None) -> None:
     """What a message or a help text shows of a rate can be typed in again."""
     assert Rate.parse(str(Rate(count, per, burst))) == Rate(count, per, burst)
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda: Rate(1, 1e-300), "the time of a rate must be from 1e-6 to 1e11 seconds, not 1e-300"),
+        (lambda: Rate(1, 1e12), "the time of a rate must be from 1e-6 to 1e11 seconds, not 1000000000000.0"),
+        (lambda: Rate(10**12), "the count of a rate must be at most 999,999,999,999, not 1000000000000"),
+        (lambda: Rate.parse("1/1e-9s"), "the time of a rate must be from 1e-6 to 1e11 seconds, not 1e-09"),
+        (lambda: Rate(1, 10**400), "the time of a rate must be a number of seconds above 0, not 1000"),
+        (lambda: Limits(user_rate="1/9e99h"), "the time of a rate must be from"),
+        (lambda: Limits(concurrency=10**9), "concurrency must be at most 999,999,999, or None for no cap"),
+        (lambda: Limits(project_concurrency=10**400), "project_concurrency must be at most 999,999,999"),
+        (lambda: RetryPolicy(attempts=10**400), "attempts must be at most 999,999,999, not 1000"),
+        (lambda: RetryPolicy(timeout=1e300), r"timeout must be at most 1e11 seconds, not 1e\+300"),
+        (lambda: RetryPolicy(total=10**400), "total must be a number of seconds above 0, not 1000"),
+        (lambda: RetryPolicy(base=math.nan), "base must be a number of seconds above 0, not nan"),
+    ],
+)
+def test_a_number_that_nobody_means_is_refused(make: Callable[[], object], says: str) -> None:
+    """Shorter than clocks can tell, longer than they run, more than anybody counts: an error here, none in a run."""
+    with pytest.raises(ConfigError, match=says):
+        make()
+
+
+@pytest.mark.parametrize("per", [1e-6, 1e11])
+@pytest.mark.parametrize("count", [1, 999_999_999_999])
+def test_the_utmost_rates_are_kept(count: int, per: float) -> None:
+    """Whatever can be made works, in each scope."""
+    for scope in ("project_rate", "user_rate", "endpoint_rate"):
+        rates: dict[str, Any] = {"project_rate": None, "endpoint_rate": None, scope: Rate(count, per)}
+        limits = Limits(**rates)
+        targets = fleet(1, 1) if per > 1 and count == 1 else fleet(2, 30)
+        assert set(settle(Service(), targets, limits).verdicts()) == {Verdict.DELETED}
 
 
 @pytest.mark.parametrize("burst", [0, -1, 1.5, True, "2"])

@@ -9,7 +9,7 @@ import anyio
 import pytest
 from rich.console import Console
 
-from sdrs_async.command.progress import Found, Pace, Snapshot, Waiting, describe, show_bar, show_lines
+from sdrs_async.command.progress import Found, Pace, Snapshot, Spent, Waiting, describe, show_bar, show_lines
 from tests.virtual_time import run_virtual
 
 
@@ -48,6 +48,18 @@ from tests.virtual_time import run_virtual
         (Snapshot(10, clean=10, least=7.0), 9.0, 1.0, "10 clean, 0 failed; 1.0/s; 0:09 elapsed"),
         (Snapshot(10, clean=1, growing=True, least=9.0), 1.0, 1.0, "1 clean, 0 failed; 1.0/s; 0:01 elapsed"),
         (Snapshot(10, clean=1, growing=True), 1.0, 1.0, "1 clean, 0 failed; 1.0/s; 0:01 elapsed"),
+        (
+            Snapshot(10, clean=2, spent=Spent(19.2, "--user-rate 300/30s")),
+            9.0,
+            0.0,
+            "2 clean, 0 failed; 0.0/s; 0:09 elapsed; waits 20 s: --user-rate 300/30s",
+        ),
+        (
+            Found(2, 10, Waiting(1, 2), Spent(9, "--project-rate 5/30s", 1)),
+            3.0,
+            3.3,
+            "3.3/s; 0:03 elapsed; waits 9 s: --project-rate 5/30s (1 project); waiting 2 s (1 project throttled)",
+        ),
         (Found(2, 10, Waiting(1, 2)), 3.0, 3.3, "3.3/s; 0:03 elapsed; waiting 2 s (1 project throttled)"),
     ],
 )

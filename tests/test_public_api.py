@@ -20,7 +20,7 @@ PROMISED = {
     *("Outcome", "Verdict", "Report", "SdrsError", "ConfigError", "AuthenticationError", "JournalError"),
     *("connect", "Session", "Account", "AkSk", "KeystoneAuth", "SignInFailed", "Selection", "ProjectLevel"),
     "HuaweiAuth",
-    *("Finding", "Lists", "Project", "Group", "FailedTask", "ListingError", "Unlisted", "Learned"),
+    *("Finding", "Lists", "Project", "Group", "FailedTask", "ListingError", "Unlisted", "UsedUp", "Learned"),
 }
 
 

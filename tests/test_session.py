@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from sdrs_async import Account, ConfigError, Limits, ListingError, Request, RetryPolicy, Selection, StaticToken, connect
+from sdrs_async.report import Report
 from sdrs_async.session import Session
 from sdrs_async.simulator import Fault, Simulator
 from tests.waiting import until
@@ -112,6 +113,40 @@ async def test_one_run_at_a_time() -> None:
         report = await session.clean(sim.targets)
     assert len(outcomes) == 9
     assert report.targets["done"] == 10
+
+
+@pytest.mark.parametrize("kind", ["clean", "stream", "find"])
+async def test_a_session_that_is_left_ends_the_run_of_another_task(kind: str) -> None:
+    """It ends with an error that says so, with the report of what was done; nothing is sent after that."""
+    async with Simulator(projects=2, groups=400, latency=0.05) as sim:
+        one = account(sim)
+        session = connect(one)
+
+        async def use() -> None:
+            if kind == "clean":
+                await session.clean(sim.targets)
+            elif kind == "stream":
+                async with session.stream(sim.targets) as run:
+                    async for _ in run:
+                        pass
+            else:
+                async with session.find(Selection(projects=None)) as found:
+                    async for _ in found:
+                        pass
+
+        async with session:
+            other = asyncio.create_task(use())
+            await until(lambda: len(sim.log) > 2 or (kind == "find" and sim.log))
+        with pytest.raises(ConfigError, match="the session was left while a run of it was under way") as left:
+            await other
+        assert isinstance(left.value.report, Report)
+        assert left.value.report.interrupted
+        arrived = len(sim.log)
+        await asyncio.sleep(0.1)
+        assert len(sim.log) == arrived
+        assert not busy(session)
+        async with session:  # and it can be entered again
+            assert (await session.clean(sim.targets)).targets["planned"] == 800
 
 
 async def test_lists_are_read_one_by_one() -> None:

@@ -75,7 +75,9 @@ def of_fleet(
         raise ConfigError("\n".join(f"{path}: {line}" for line in missing))
     concurrency = flags.given.get("concurrency", fleet.concurrency)
     accounts = [_pending(account, flags, concurrency, environ) for account in fleet.accounts]
-    connection = Connection(accounts, flags.retry, concurrency, fleet.notes, fleet_file=True)
+    connection = Connection(
+        accounts, flags.retry, concurrency, fleet.notes, fleet_file=True, by_flag=tuple(flags.given)
+    )
     return connection, _selections(fleet, project_level)
 
 

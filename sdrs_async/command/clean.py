@@ -98,20 +98,23 @@ def clean(
     html_file: flags.Html = None,
     quiet: flags.Quiet = False,
     log_level: flags.LogLevel = flags.Level.WARNING,
+    log_format: flags.LogFormat = flags.LogLines.TEXT,
 ) -> None:
     """Delete the failed tasks of the selected protection groups.
 
     Asks first on a terminal, and needs --yes elsewhere and with --targets -. What is deleted is gone for good.
     """
-    with reported(log_level), ExitStack() as stack:
+    with reported(log_level, log_format), ExitStack() as stack:
         selected = options.wanted(context)
         connection, selections = connection_of(context, selected)
         outputs = Outputs(json=json_file, results=results, html=html_file)
         outputs.check(inputs(selected, connection, os.environ))
         _check_can_ask(selected, asking=not (yes or dry_run))
-        if dry_run:
+        if dry_run and not quiet:
             _warn_of_no_files(outputs)
-        spooled = stack.enter_context(listed(selected, connection)) if selected.targets is not None else None
+        spooled = (
+            stack.enter_context(listed(selected, connection, quiet=quiet)) if selected.targets is not None else None
+        )
         if spooled is not None:
             connection = of_list(connection, spooled)
         if dry_run and spooled is not None:
@@ -139,8 +142,8 @@ def connection_of(context: typer.Context, selected: Wanted) -> tuple[Connection,
     return connection, {account.name: selected.selection() for account in connection.pending}
 
 
-def listed(selected: Wanted, connection: Connection) -> Spool:
-    """The targets of the list, each of an account of the connection; a word when there are none.
+def listed(selected: Wanted, connection: Connection, *, quiet: bool = False) -> Spool:
+    """The targets of the list, each of an account of the connection; a word when there are none, unless `quiet`.
 
     Read to its end, and nothing is sent. Raises `ConfigError`.
     """
@@ -149,9 +152,9 @@ def listed(selected: Wanted, connection: Connection) -> Spool:
     owners = Owners(names, connection.fleet_file, connection.endpoints())
     spooled = spool(source, owners, project_level=selected.project_level, any_ids=selected.any_ids)
     shown = "stdin" if source == STDOUT else source
-    if not spooled.projects:
+    if not (spooled.projects or quiet):
         say(f"warning: {shown} names no protection group: nothing to do")
-    if not selected.any_ids:
+    if not (selected.any_ids or quiet):
         _warn_of_unusual(shown, spooled)
     return spooled
 

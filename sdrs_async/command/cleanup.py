@@ -62,7 +62,7 @@ class Cleanup:
         self._seen: Counter[tuple[str, str, bool]] = Counter()
         self._levels = 0
         self._run: Run | None = None
-        self._ending = Ending(fleet_file=connection.fleet_file)
+        self._ending = Ending(fleet_file=connection.fleet_file, quiet=quiet)
 
     async def run(self) -> Ending:
         """Do it, once, and present how it ended. Raises nothing: an error is in the ending.
@@ -118,7 +118,9 @@ class Cleanup:
     async def _find_and_delete(self, session: Session, chosen: Mapping[Account, Selection], ready: Connected) -> None:
         with Spool(account.name for account in ready.accounts) as spooled:
             try:
-                finding = await find(session, chosen, spooled, self._interrupts, self._display)
+                finding = await find(
+                    session, chosen, spooled, self._interrupts, self._display, is_in_file=self._connection.is_in_file
+                )
             except SdrsError as error:
                 self._ending.error = error
                 self._close(error.report, ready.lost)
@@ -156,7 +158,7 @@ class Cleanup:
         report = self._ending.report
         # Where something could not be listed, there may be something to do.
         if report is not None and not (report.targets["planned"] or report.exit_code or self._ending.error):
-            say("warning: no protection group was found: nothing to do")
+            self._display.note("warning: no protection group was found: nothing to do")
 
     # ---- deleting
 
@@ -177,7 +179,7 @@ class Cleanup:
                     async with session.stream(targets, report=report) as run:
                         self._run, self._ending.report = run, run.report
                         note_lost(run.report, ready.lost)
-                        self._display.progress(tasks, partial(self._snapshot, run, Watch(run), spooled, outlook))
+                        self._display.progress(tasks, partial(self._snapshot, run, self._watch(run), spooled, outlook))
                         with stopping(run, self._interrupts, self._records.wait_no_more):
                             async for outcome in run:
                                 await self._take(outcome, run)
@@ -200,6 +202,9 @@ class Cleanup:
     def _outlook(self, floors: Floors) -> Outlook:
         return Outlook(floors, self._settled, anyio.current_time())
 
+    def _watch(self, run: Run) -> Watch:
+        return Watch(run, self._connection.is_in_file, several=len(self._connection.pending) > 1)
+
     def _settled(self, account: str, project_id: str) -> int:
         return self._seen[account, project_id, False] + self._seen[account, project_id, True]
 
@@ -213,9 +218,8 @@ class Cleanup:
         noun = "targets" if levels or (spooled is not None and spooled.levels) else "groups"
         least = 0.0 if outlook is None else outlook.seconds(now, run.report.median_latency, run, held)
         failed, skipped = targets["failed"], targets["skipped"]
-        return Snapshot(
-            total, clean, failed, skipped, held, noun, growing=spooled is None and run.is_reading(), least=least
-        )
+        growing = spooled is None and run.is_reading()
+        return Snapshot(total, clean, failed, skipped, held, noun, growing, least, watch.spent(now))
 
     async def _take(self, outcome: Outcome, run: Run) -> None:
         of_project = isinstance(outcome.target, ProjectLevel)

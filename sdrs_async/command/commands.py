@@ -62,11 +62,12 @@ def demo(
     html_file: flags.Html = None,
     quiet: flags.Quiet = False,
     log_level: flags.LogLevel = flags.Level.WARNING,
+    log_format: flags.LogFormat = flags.LogLines.TEXT,
 ) -> None:
     """See the main job at work, offline: a cleanup over several projects on the embedded simulator."""
     from sdrs_async.command.demo import run_demo
 
-    with reported(log_level):
+    with reported(log_level, log_format):
         outputs = Outputs(json=json_file, html=html_file)
         outputs.check()
         raise typer.Exit(anyio.run(run_demo, outputs, quiet))

@@ -197,7 +197,8 @@ class Connected(NamedTuple):
 class Connection:
     """All accounts of a run, and what holds over all of them.
 
-    `notes`: for the user to see before anything is sent; `fleet_file`: the accounts come from one.
+    `notes`: for the user to see before anything is sent; `fleet_file`: the accounts come from one; `by_flag`: the
+    limits of it in whose place flags were given.
     """
 
     pending: Sequence[Pending]
@@ -205,6 +206,11 @@ class Connection:
     concurrency: int | None = Limits().concurrency
     notes: Sequence[str] = ()
     fleet_file: bool = False
+    by_flag: Collection[str] = ()
+
+    def is_in_file(self, limit: str) -> bool:
+        """Whether a limit, by its name in `Limits`, is what a fleet file says."""
+        return self.fleet_file and limit not in self.by_flag
 
     async def resolve(self, projects: Mapping[str, Sequence[str]]) -> Connected:
         """Ask for the endpoints that are not known; `projects`: some ids by the account's name.

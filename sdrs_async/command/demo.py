@@ -48,7 +48,7 @@ async def run_demo(outputs: Outputs, quiet: bool) -> int:
             ending = await Cleanup(connection, spooled, outputs, quiet=quiet, interval=2.0).run()
         if ending.report is None or ending.exit_code not in (0, 1, 5):
             return ending.exit_code
-        return compare(ending.report, simulator, outputs)
+        return compare(ending.report, simulator, outputs, quiet=quiet)
 
 
 def _simulator(faults: Sequence[Fault] = ()) -> Simulator:
@@ -76,21 +76,25 @@ def _targets(groups: list[tuple[str, str]]) -> Iterator[Target]:
     yield from (Target(groups[0][0], group_id) for group_id in _MISSING)
 
 
-def compare(report: Report, simulator: Simulator, outputs: Outputs) -> int:
-    """Print the server's own numbers beside those of the report; 0 if they agree and all is clean, else 1."""
+def compare(report: Report, simulator: Simulator, outputs: Outputs, *, quiet: bool = False) -> int:
+    """Print the server's own numbers beside those of the report; 0 if they agree and all is clean, else 1.
+
+    `quiet`: whether they do, and no numbers.
+    """
     arrived, sent = len(simulator.log), report.to_dict()["requests"]["sent"]
     most = simulator.most_in_window(1.0, _ROUTE)
     met = Counter(entry.fault if entry.status is None else str(entry.status) for entry in simulator.log)
     agree = arrived == sent and most <= _RATE and simulator.remaining == 0 and report.exit_code == 0
     answers = ", ".join(f"{count} x {answer}" for answer, count in sorted(met.items()))
+    verdict = "The numbers agree, and everything is clean." if agree else "These numbers should agree and do not."
     lines = (
         "\nWhat the server says",
         f"  Requests that arrived: {arrived:,}; the report counts {sent:,}",
         f"  Most of one project in any second: {most} of {_RATE} allowed",
         f"  Failed tasks left: {simulator.remaining:,}",
         f"  What came of the requests: {answers}",
-        "  " + ("The numbers agree, and everything is clean." if agree else "These numbers should agree and do not."),
+        f"  {verdict}",
     )
     with to_stdout():
-        Screen(stderr=outputs.on_stdout).print(Text("\n".join(lines)))
+        Screen(stderr=outputs.on_stdout).print(Text(verdict if quiet else "\n".join(lines)))
     return 0 if agree else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import stat
 import tempfile
@@ -15,7 +16,7 @@ from typing import Self, TextIO
 from sdrs_async.command.terminal import give_up, waiting
 from sdrs_async.errors import ConfigError
 
-__all__ = ["Document", "kept_elsewhere", "opened", "unwritable"]
+__all__ = ["Document", "is_regular", "kept_elsewhere", "lock", "opened", "taken", "unwritable"]
 
 _PRIVATE = 0o600
 _NEVER_WAIT = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
@@ -33,6 +34,8 @@ class Document:
         self._flag = flag
         try:
             descriptor, self._part, self._final = _place(path)
+        except BlockingIOError:
+            raise taken(flag, path) from None
         except (OSError, ValueError) as error:
             raise unwritable(flag, path, error) from None
         self._file = open(descriptor, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 - `__exit__` closes it
@@ -62,7 +65,7 @@ class Document:
             raise
 
     def _write(self, fill: Callable[[TextIO], None]) -> None:
-        if stat.S_ISREG(os.fstat(self._file.fileno()).st_mode):
+        if is_regular(self._file.fileno()):
             self._file.truncate(0)
         fill(self._file)
         self._file.flush()
@@ -76,7 +79,7 @@ class Document:
 def _place(path: str) -> tuple[int, str | None, str]:
     """A descriptor to write to, the temporary file that it belongs to (`None`: it is the file itself), the file's path.
 
-    Raises `OSError`, and `ValueError` for what can be no path.
+    Raises `OSError`, and `ValueError` for what can be no path; `BlockingIOError` for the results of a run that goes on.
     """
     try:
         existing: int | None = opened(path)
@@ -85,8 +88,10 @@ def _place(path: str) -> tuple[int, str | None, str]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
         existing = None
     final = os.path.realpath(path)
-    if existing is not None and not stat.S_ISREG(os.fstat(existing).st_mode):
+    if existing is not None and not is_regular(existing):
         return existing, None, path
+    if existing is not None:
+        _check_free(existing)
     try:
         # So many characters of the name leave room for the rest of it, whatever letters they are.
         descriptor, part = tempfile.mkstemp(".part", f"{os.path.basename(final)[:30]}.", os.path.dirname(final))
@@ -112,6 +117,36 @@ def opened(path: str, *, create: bool = False) -> int:
         raise
     os.set_blocking(descriptor, True)
     return descriptor
+
+
+def is_regular(descriptor: int) -> bool:
+    """Whether it is a file on disk, no pipe, device, socket or terminal."""
+    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def lock(descriptor: int) -> None:
+    """Keep a file to this process until the descriptor is closed, as the end of the process does.
+
+    Raises `BlockingIOError` where another one keeps it. What knows no locks goes on without: pipes, some file systems.
+    """
+    if is_regular(descriptor):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:
+            pass
+
+
+def _check_free(descriptor: int) -> None:
+    """Raise `BlockingIOError`, and close it, where another run writes its results to this file."""
+    try:
+        lock(descriptor)
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
 
 
 def _resemble(final: str, descriptor: int) -> None:
@@ -140,6 +175,11 @@ def kept_elsewhere(path: str, fill: Callable[[TextIO], None]) -> str:
             os.unlink(kept)
         return f"nor can it be kept in {tempfile.gettempdir()}: {error.strerror or error}"
     return f"it is in {kept}"
+
+
+def taken(flag: str, path: str) -> ConfigError:
+    """What is said of a file that another run writes its results to."""
+    return ConfigError(f"{flag}: {path} is being written by another run (give another file)")
 
 
 def unwritable(flag: str, path: str, error: Exception) -> ConfigError:

@@ -13,11 +13,11 @@ from signal import Signals
 
 import typer
 
-from sdrs_async.command.flags import Level
+from sdrs_async.command.flags import Level, LogLines
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.terminal import Screen, logging_to_stderr, say, to_stdout
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
-from sdrs_async.render.text import print_summary
+from sdrs_async.render.text import print_result, print_summary
 from sdrs_async.report import Report
 
 __all__ = ["Ending", "as_error", "complain", "reported"]
@@ -26,9 +26,9 @@ log = logging.getLogger("sdrs_async")
 
 
 @contextmanager
-def reported(level: Level = Level.WARNING) -> Iterator[None]:
+def reported(level: Level = Level.WARNING, lines: LogLines = LogLines.TEXT) -> Iterator[None]:
     """Log to stderr; turn what stops a command into its words there and its exit code."""
-    with logging_to_stderr(level):
+    with logging_to_stderr(level, as_json=lines is LogLines.JSON):
         try:
             _need_descriptors()
             yield
@@ -91,7 +91,8 @@ class Ending:
     """How a cleanup ended.
 
     `report`: `None` when it never began; `error`: what stopped it; `mishaps`: which outputs went wrong; `written`: the
-    paths to mention; `signal`: that came before it began; `fleet_file`: the accounts come from one.
+    paths to mention; `signal`: that came before it began; `fleet_file`: the accounts come from one; `quiet`: nobody
+    wants to see more than the result.
     """
 
     report: Report | None = None
@@ -100,6 +101,7 @@ class Ending:
     mishaps: list[SdrsError] = field(default_factory=list)
     signal: Signals | None = None
     fleet_file: bool = False
+    quiet: bool = False
 
     @contextmanager
     def noting(self) -> Iterator[None]:
@@ -125,14 +127,20 @@ class Ending:
     def present(self, outputs: Outputs, signals: Iterable[Signals] = ()) -> None:
         """Print the summary, on stdout unless an output is there; then what was written and each error, on stderr.
 
-        A summary that cannot be printed is one more mishap. `signals`: as `to_stdout` takes them.
+        Of a quiet one only the line with the result, and on stderr only one that is not good. A summary that cannot be
+        printed is one more mishap. `signals`: as `to_stdout` takes them.
         """
-        if self.report is not None:
+        if self.report is not None and not (self.quiet and outputs.on_stdout and not self.exit_code):
             with self.noting(), nullcontext() if outputs.on_stdout else to_stdout(signals):
-                screen = Screen(stderr=outputs.on_stdout)
-                print_summary(self.report, screen, exit_code=self.exit_code, fleet_file=self.fleet_file)
+                self._print(self.report, Screen(stderr=outputs.on_stdout))
         for path in self.written:
             say(f"wrote {path}")
         for problem in (self.error, *self.mishaps):
             if problem is not None:
                 complain(problem)
+
+    def _print(self, report: Report, screen: Screen) -> None:
+        if self.quiet:
+            print_result(report, screen, exit_code=self.exit_code)
+        else:
+            print_summary(report, screen, exit_code=self.exit_code, fleet_file=self.fleet_file)

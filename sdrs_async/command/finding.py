@@ -117,16 +117,25 @@ async def find(
     spooled: Spool,
     interrupts: Interrupts,
     display: Display,
+    *,
+    is_in_file: Callable[[str], bool] = lambda limit: False,
 ) -> Finding:
     """Look for all targets of the selections and store them. A signal ends it early; then the report says so.
+
+    `is_in_file`: whether a limit, by its name in `Limits`, is what a fleet file says.
 
     Raises what stops it, with the report.
     """
     with single_error():
         async with session.find(selections) as finding, anyio.create_task_group() as tasks:
             found = finding.report.discovery
-            watch = Watch(finding)
-            display.progress(tasks, lambda: Found(found.projects, found.groups, watch.waiting(anyio.current_time())))
+            watch = Watch(finding, is_in_file, several=len(selections) > 1)
+
+            def read() -> Found:
+                now = anyio.current_time()
+                return Found(found.projects, found.groups, watch.waiting(now), watch.spent(now))
+
+            display.progress(tasks, read)
             with stopping(finding, interrupts):
                 await _store(finding, spooled)
             tasks.cancel_scope.cancel()

@@ -24,6 +24,13 @@ class Level(StrEnum):
     ERROR = "error"
 
 
+class LogLines(StrEnum):
+    """How a log record is written."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class CredentialKind(StrEnum):
     """Where the credential comes from."""
 
@@ -262,10 +269,26 @@ Html = Annotated[str | None, _output("--html", "Write the report as one self-con
 Quiet = Annotated[
     bool,
     typer.Option(
-        "--quiet", "-q", help="No progress and no notes; the result is still printed.", rich_help_panel=_OUTPUT
+        "--quiet",
+        "-q",
+        help="Print the result alone: of a cleanup one line. No progress and no notes; errors still go to stderr.",
+        rich_help_panel=_OUTPUT,
     ),
 ]
-LogLevel = Annotated[Level, typer.Option("--log-level", help="What is logged to stderr.", rich_help_panel=_OUTPUT)]
+LogLevel = Annotated[
+    Level,
+    typer.Option(
+        "--log-level",
+        help="What is logged to stderr. info: each failure, each sign-in, each limit met; debug: each request.",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+LogFormat = Annotated[
+    LogLines,
+    typer.Option(
+        "--log-format", help="How it is logged: a line of text, or of JSON, per record.", rich_help_panel=_OUTPUT
+    ),
+]
 
 
 Reports = Annotated[

@@ -81,16 +81,19 @@ def plan(
     json_file: flags.PlanJson = None,
     quiet: flags.Quiet = False,
     log_level: flags.LogLevel = flags.Level.WARNING,
+    log_format: flags.LogFormat = flags.LogLines.TEXT,
 ) -> None:
     """Show what clean would do: accounts, hosts, projects and their groups. Only reads."""
-    with reported(log_level), ExitStack() as stack:
+    with reported(log_level, log_format), ExitStack() as stack:
         selected = options.wanted(context)
         if gateway and not simulate:
             raise ConfigError("--gateway is what --simulate runs against: add --simulate")
         check_gateways(gateway or ())
         connection, selections = connection_of(context, selected)
         Outputs(json=json_file).check(inputs(selected, connection, os.environ))
-        spooled = stack.enter_context(listed(selected, connection)) if selected.targets is not None else None
+        spooled = (
+            stack.enter_context(listed(selected, connection, quiet=quiet)) if selected.targets is not None else None
+        )
         if spooled is not None:
             connection = of_list(connection, spooled)
         wanted = selections if spooled is None else spooled
@@ -114,9 +117,10 @@ def doctor(
     allow_http: flags.AllowHttp = False,
     quiet: flags.Quiet = False,
     log_level: flags.LogLevel = flags.Level.WARNING,
+    log_format: flags.LogFormat = flags.LogLines.TEXT,
 ) -> None:
     """Check each account: endpoint, certificates, clock, credential, listing. Deletes nothing."""
-    with reported(log_level):
+    with reported(log_level, log_format):
         given = options.connection(context)
         if fleet is None:
             connection = of_flags(given, os.environ)

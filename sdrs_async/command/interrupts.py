@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import anyio
 
-from sdrs_async.command.terminal import say
+from sdrs_async.command.terminal import is_ignored, say
 from sdrs_async.session import single_error
 
 __all__ = ["Interrupts", "interrupts", "received"]
@@ -34,10 +34,13 @@ async def interrupts() -> AsyncIterator[Interrupts]:
 
 @contextmanager
 def received(*numbers: signal.Signals) -> Iterator[AsyncIterator[signal.Signals]]:
-    """The signals as they come. Afterwards SIGINT does what it did before; a loop alone would forget what that was."""
+    """The signals as they come, but for those that the process was started to ignore.
+
+    Afterwards SIGINT does what it did before; a loop alone would forget what that was.
+    """
     before = signal.getsignal(signal.SIGINT)
     try:
-        with anyio.open_signal_receiver(*numbers) as signals:
+        with anyio.open_signal_receiver(*(number for number in numbers if not is_ignored(number))) as signals:
             yield signals
     finally:
         signal.signal(signal.SIGINT, before)
@@ -48,7 +51,7 @@ class Interrupts:
 
     def __init__(self) -> None:
         self.first: signal.Signals | None = None
-        self.numbers = [number for number in _ENDINGS if not _is_to_be_ignored(number)]
+        self.numbers = [number for number in _ENDINGS if not is_ignored(number)]
         self._first_told: Callable[[], None] | None = None
         self._again_told: Callable[[], None] | None = None
 
@@ -93,8 +96,3 @@ class Interrupts:
     def again(self) -> str:
         """What another one will do."""
         return "press Ctrl-C again to end at once" if self.first == signal.SIGINT else "a second signal ends at once"
-
-
-def _is_to_be_ignored(number: signal.Signals) -> bool:
-    """Whether who started the process asked it to survive a hang-up, as nohup does."""
-    return _ENDINGS[number] == "hung up" and signal.getsignal(number) == signal.SIG_IGN

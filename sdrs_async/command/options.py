@@ -57,7 +57,8 @@ def _rate(text: str) -> Rate | None:
         if repr(text) in str(error):
             raise
         raise ConfigError(
-            f"{text!r} is not a rate: use a count of at least 1, as for a burst, and a time above 0, or none"
+            f"{text!r} is not a rate: use a count of at least 1, as for a burst, and a time from 1e-6 to 1e11 seconds, "
+            "or none"
         ) from None
 
 

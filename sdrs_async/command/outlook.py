@@ -1,4 +1,4 @@
-"""What a live display says of the limits: who waits after a 429, and how long what is left takes at least."""
+"""What a live display says of the limits: who waits, for which of them, and how long what is left takes at least."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from sdrs_async.command.floors import LATENCY, Floors
-from sdrs_async.command.progress import Waiting
-from sdrs_async.models import Learned
+from sdrs_async.command.progress import Spent, Waiting
+from sdrs_async.models import Learned, UsedUp
 from sdrs_async.render.limits import legible
 from sdrs_async.report.speed import Floor
 
-__all__ = ["Limited", "Outlook", "Watch", "waiting"]
+__all__ = ["Limited", "Outlook", "Watch", "spent", "waiting"]
 
 _MANY = 10_000
 """So many projects are not looked at every second."""
@@ -27,6 +27,10 @@ class Limited(Protocol):
 
     def waits(self) -> Mapping[str, tuple[int, float]]:
         """By kind, how many scopes wait because of a 429, and the seconds until the last of them goes on."""
+        ...
+
+    def used_up(self) -> Sequence[UsedUp]:
+        """The limits that are used up for seconds, without a 429, the widest first."""
         ...
 
     def learned(self) -> Sequence[Learned]:
@@ -44,22 +48,60 @@ def waiting(run: Limited) -> Waiting:
     return Waiting(scopes, seconds, kind, "" if lowest is None else str(legible(lowest)))
 
 
-class Watch:
-    """Who waits, for a display that is drawn often: with many projects it is not looked at every time."""
+def spent(run: Limited, is_in_file: Callable[[str], bool], *, several: bool = False) -> Spent | None:
+    """The widest limit that is used up, of several the one that lasts longest; `None` where none is.
 
-    def __init__(self, run: Limited) -> None:
+    `is_in_file`: whether a limit, by its name in `Limits`, is what a fleet file says; `several`: there are accounts to
+    tell apart.
+    """
+    limits = run.used_up()
+    if not limits:
+        return None
+    longest = max((one for one in limits if one.scope == limits[0].scope), key=lambda one: one.seconds)
+    owner = f"{longest.account}: " if several and longest.account else ""
+    return Spent(longest.seconds, f"{owner}{_limit(longest, is_in_file)}", longest.projects)
+
+
+def _limit(one: UsedUp, is_in_file: Callable[[str], bool]) -> str:
+    rate, name = legible(one.rate), f"{one.scope}_rate"
+    if one.origin == "configured":
+        return f"{name if is_in_file(name) else '--' + name.replace('_', '-')} {rate}"
+    return f"{one.scope} rate {rate}, {'as a 429 says' if one.origin == 'told' else 'found by trying'}"
+
+
+class Watch:
+    """Who waits, for a display that is drawn often: with many projects it is not looked at every time.
+
+    `is_in_file` and `several` as of `spent`.
+    """
+
+    def __init__(
+        self, run: Limited, is_in_file: Callable[[str], bool] = lambda limit: False, *, several: bool = False
+    ) -> None:
         self._run = run
+        self._is_in_file, self._several = is_in_file, several
         self._seen = Waiting()
+        self._spent: Spent | None = None
         self._seen_at = self._next = -math.inf
 
     def waiting(self, now: float) -> Waiting:
-        """As of `now`, which only goes forward."""
-        if now >= self._next:
-            began = time.perf_counter()
-            self._seen, self._seen_at = waiting(self._run), now
-            self._next = now + _REST * (time.perf_counter() - began)
+        """After a 429, as of `now`, which only goes forward."""
+        self._look(now)
         left = self._seen.seconds - (now - self._seen_at)
         return replace(self._seen, seconds=left) if left > 0 else Waiting()
+
+    def spent(self, now: float) -> Spent | None:
+        """Without one."""
+        self._look(now)
+        left = 0.0 if self._spent is None else self._spent.seconds - (now - self._seen_at)
+        return replace(self._spent, seconds=left) if self._spent is not None and left > 0 else None
+
+    def _look(self, now: float) -> None:
+        if now > self._seen_at and now >= self._next:
+            began = time.perf_counter()
+            self._seen, self._seen_at = waiting(self._run), now
+            self._spent = spent(self._run, self._is_in_file, several=self._several)
+            self._next = now + _REST * (time.perf_counter() - began)
 
 
 class Outlook:

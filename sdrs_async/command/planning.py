@@ -109,7 +109,7 @@ class Planning:
         chosen = {account: self._wanted[account.name] for account in accounts}
         spooled = stack.enter_context(Spool(account.name for account in accounts))
         async with session:
-            finding = await find(session, chosen, spooled, told, self._display)
+            finding = await find(session, chosen, spooled, told, self._display, is_in_file=self._connection.is_in_file)
         return Plan(accounts, spooled, finding.report, names_of(finding.projects), finding.left_out)
 
     async def _simulate(self, plan: Plan, told: Interrupts) -> None:

@@ -15,7 +15,7 @@ from sdrs_async.render.wording import many
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["Found", "Pace", "Snapshot", "Waiting", "describe", "show_bar", "show_lines"]
+__all__ = ["Found", "Pace", "Snapshot", "Spent", "Waiting", "describe", "show_bar", "show_lines"]
 
 _REDRAW = 0.2
 _WINDOW = 10.0
@@ -40,8 +40,21 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Spent:
+    """A limit, in words, that is used up for `seconds`, without a 429; `projects`: of how many, if it is theirs."""
+
+    seconds: float
+    limit: str
+    projects: int = 0
+
+    def __str__(self) -> str:
+        whose = f" ({many(self.projects, 'project')})" if self.projects else ""
+        return f"waits {math.ceil(self.seconds)} s: {self.limit}{whose}"
+
+
+@dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Targets by what became of them, out of `total`; `waiting`: who does, after a 429.
+    """Targets by what became of them, out of `total`; `waiting`: who does, after a 429; `spent`: without one.
 
     `noun`: what they are; `growing`: more may be found yet; `least`: seconds that the rest takes under the limits.
     """
@@ -54,6 +67,7 @@ class Snapshot:
     noun: str = "groups"
     growing: bool = False
     least: float = 0.0
+    spent: Spent | None = None
 
     @property
     def settled(self) -> int:
@@ -82,11 +96,12 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What has been found by listing so far; `waiting` as in `Snapshot`."""
+    """What has been found by listing so far; `waiting` and `spent` as in `Snapshot`."""
 
     projects: int
     groups: int
     waiting: Waiting = Waiting()
+    spent: Spent | None = None
 
     @property
     def settled(self) -> int:
@@ -133,6 +148,8 @@ class Pace:
 def describe(moment: Snapshot | Found, elapsed: float, rate: float, *, steady: bool = True) -> str:
     """The facts of a moment in one line; `elapsed` in seconds, `rate` in targets per second, `steady` as of `Pace`."""
     parts = moment.facts(rate, elapsed, steady=steady)
+    if moment.spent is not None:
+        parts.append(str(moment.spent))
     if moment.waiting.scopes:
         parts.append(str(moment.waiting))
     return "; ".join(parts)

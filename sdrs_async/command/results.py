@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import select
-import stat
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -16,7 +15,7 @@ from typing import Any, Self, TextIO
 
 import anyio
 
-from sdrs_async.command.documents import opened, unwritable
+from sdrs_async.command.documents import is_regular, lock, opened, taken, unwritable
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Outcome, Verdict
 from sdrs_async.report import failure_line
@@ -31,7 +30,7 @@ class ResultsFile:
     """One JSON line per target as it settles: the report's failure fields, `endpoint`, `elapsed_s` and `finished_at`.
 
     It is opened at once, and emptied by `begin`; without that, what was there stays, and nothing new does. `endpoint`
-    is not there where nothing has named it. Raises `ConfigError`.
+    is not there where nothing has named it. Raises `ConfigError`, also while another run writes to the same file.
     """
 
     def __init__(self, path: str) -> None:
@@ -41,6 +40,8 @@ class ResultsFile:
         self._to_remove = not (self._on_stdout or os.path.exists(path))
         try:
             self._file = sys.stdout if self._on_stdout else _opened(path)
+        except BlockingIOError:
+            raise taken("--results", path) from None
         except (OSError, ValueError) as error:
             raise unwritable("--results", path, error) from None
         self._may_wait = _may_wait(self._file)
@@ -53,12 +54,12 @@ class ResultsFile:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._to_remove:  # before it is closed, and its lock gone: then it may be another run's
+            with suppress(OSError):
+                os.unlink(os.path.realpath(self._path))
         if not self._on_stdout:
             with suppress(OSError):
                 self._file.close()
-        if self._to_remove:
-            with suppress(OSError):
-                os.unlink(os.path.realpath(self._path))
 
     def begin(self, endpoints: Mapping[str, str]) -> None:
         """From now on it is the file of this run, whose accounts are there, by their names. Raises `ConfigError`."""
@@ -117,7 +118,25 @@ class ResultsFile:
 
 
 def _opened(path: str) -> TextIO:
-    return open(opened(path, create=True), "w", encoding="utf-8", newline="\n")
+    """The file, kept to this run. Raises `BlockingIOError` while another one has it, `OSError` and `ValueError`."""
+    while True:
+        descriptor = opened(path, create=True)
+        try:
+            lock(descriptor)
+        except BlockingIOError:
+            os.close(descriptor)
+            raise
+        # Another run that had the file to itself may have removed it between the opening and the lock.
+        if not is_regular(descriptor) or _leads_to(path, descriptor):
+            return open(descriptor, "w", encoding="utf-8", newline="\n")
+        os.close(descriptor)
+
+
+def _leads_to(path: str, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(path), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def _takes_more(file: TextIO) -> bool:
@@ -128,7 +147,7 @@ def _takes_more(file: TextIO) -> bool:
 def _may_wait(file: TextIO) -> bool:
     """Whether a write may have to wait for somebody who reads: to a pipe, socket or terminal."""
     try:
-        return not stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+        return not is_regular(file.fileno())
     except OSError:  # not a file of the system
         return False
 

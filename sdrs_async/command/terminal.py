@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import select
@@ -11,6 +12,7 @@ import termios
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from datetime import UTC, datetime
 from io import TextIOWrapper
 from types import FrameType
 from typing import TextIO
@@ -22,8 +24,8 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.render.wording import printable
 
 __all__ = [
-    "Screen", "ask", "flush_both", "give_up", "is_interactive", "logging_to_stderr", "say", "to_stdout", "unlogged",
-    "use_streams", "waiting",
+    "Screen", "ask", "flush_both", "give_up", "is_ignored", "is_interactive", "logging_to_stderr", "say", "to_stdout",
+    "unlogged", "use_streams", "waiting",
 ]  # fmt: skip
 
 _LOGGER = logging.getLogger("sdrs_async")
@@ -31,6 +33,10 @@ _PAUSE = 0.05
 _ROUNDS = 40
 _LONGEST = 4096
 _UNLOGGED = ContextVar("_UNLOGGED", default=False)
+_OF_EVERY_RECORD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
+_SIZES = ("COLUMNS", "LINES")
+_LARGEST = 10_000
+"""Columns and lines: a table as wide as a larger number says would be filled up with blanks until memory is out."""
 
 
 class _Stderr(TextIOWrapper):
@@ -52,6 +58,9 @@ class _Stderr(TextIOWrapper):
 
 def use_streams() -> None:
     """Make stdout and stderr of the process fit for all that the command writes; for its entry point, once."""
+    for name in _SIZES:
+        if not _is_size(os.environ.get(name, "")):
+            os.environ.pop(name, None)  # the help goes by them as well
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     if sys.stderr is None:
@@ -62,6 +71,11 @@ def use_streams() -> None:
     if isinstance(sys.stderr, TextIOWrapper):
         encoding = sys.stderr.encoding
         sys.stderr = _Stderr(sys.stderr.detach(), encoding, errors="backslashreplace", line_buffering=True)
+
+
+def _is_size(text: str) -> bool:
+    """Whether a variable says how wide or how high a terminal is; where it does not, it says nothing."""
+    return text.isascii() and text.isdecimal() and len(text) < 10 and 0 < int(text) <= _LARGEST
 
 
 def say(message: str) -> None:
@@ -170,7 +184,7 @@ def waiting(file: TextIO, signals: Iterable[signal.Signals]) -> Iterator[None]:
         if not (file.closed or select.select([], [file], [], 0)[1]):
             raise OSError("nobody reads it")
 
-    before = {number: signal.signal(number, unless_read) for number in signals}
+    before = {number: signal.signal(number, unless_read) for number in signals if not is_ignored(number)}
     try:
         yield
     finally:
@@ -178,8 +192,20 @@ def waiting(file: TextIO, signals: Iterable[signal.Signals]) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+def is_ignored(number: signal.Signals) -> bool:
+    """Whether who started the process asked it to survive this signal: nohup a hang-up, a shell's `&` a Ctrl-C."""
+    return signal.getsignal(number) is signal.SIG_IGN
+
+
 class Screen(Console):
-    """A console on stdout, or on stderr, that goes on without a word when nobody reads it any more."""
+    """A console on stdout, or on stderr, that goes on without a word when nobody reads it any more.
+
+    As wide as the terminal, or as COLUMNS says where that is a width; 80 columns where neither is known.
+    """
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        sizes = {name for name in _SIZES if not _is_size(os.environ.get(name, ""))}
+        super().__init__(stderr=stderr, _environ={k: v for k, v in os.environ.items() if k not in sizes})
 
     def on_broken_pipe(self) -> None:
         """Instead of rich's own way, which exits with 1 whatever the job came to."""
@@ -196,11 +222,25 @@ class _ToStderr(logging.Handler):
             say(line)
 
 
+class _Json(logging.Formatter):
+    """A JSON object per record: time, level, logger and message, and the facts that came with it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        facts = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
+        head = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
+        return json.dumps(head | facts, default=str)
+
+
 @contextmanager
-def logging_to_stderr(level: str) -> Iterator[None]:
-    """Show the package's log records of this level (a name of `logging`, in any case) and above, one line each."""
+def logging_to_stderr(level: str, *, as_json: bool = False) -> Iterator[None]:
+    """Show the package's log records of this level (a name of `logging`, in any case) and above.
+
+    One line each; `as_json`: an object each.
+    """
     handler = _ToStderr()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    plain = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(_Json() if as_json else plain)
     before = _LOGGER.level
     _LOGGER.addHandler(handler)
     _LOGGER.setLevel(level.upper())

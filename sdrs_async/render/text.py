@@ -21,7 +21,7 @@ from sdrs_async.render.wording import printable
 from sdrs_async.report import Report
 from sdrs_async.report.remedies import remedy
 
-__all__ = ["learned_section", "print_summary", "write_json"]
+__all__ = ["learned_section", "print_result", "print_summary", "write_json"]
 
 _MAX_PROJECTS = 15
 _MAX_CAUSES = 10
@@ -45,6 +45,13 @@ def print_summary(report: Report, console: Console, *, exit_code: int | None = N
         console.print(part)
     console.print()
     console.print(_facts(document, report.exit_code if exit_code is None else exit_code))
+
+
+def print_result(report: Report, console: Console, *, exit_code: int) -> None:
+    """Print one line: what became of all targets, and the result; `exit_code` as of `print_summary`."""
+    document = report.to_dict()
+    totals = wording.totals_sentence(document)
+    console.print(Text(f"{totals}; {_result(document, exit_code)}"), soft_wrap=True)
 
 
 def learned_section(learned: Iterable[Learned], *, fleet_file: bool) -> Iterator[RenderableType]:
@@ -192,19 +199,22 @@ def _facts(document: Mapping[str, Any], exit_code: int) -> Table:
     grid = Table.grid(padding=(0, 2, 0, 0))
     grid.add_column(no_wrap=True, style="dim")
     grid.add_column(overflow="fold")
-    result = f"{wording.exit_meaning(exit_code, document)} (exit code {exit_code})"
     merged = f" ({len(document['runs'])} runs merged)" if len(document["runs"]) > 1 else ""
     started = wording.moment(document["started_at"])
     facts = {
         **wording.facts(document),
         "Run": f"{printable(document['run_id'])}{merged}, started {started}",
         **({} if document["error"] is None else {"Error": printable(document["error"])}),
-        "Result": result,
+        "Result": _result(document, exit_code),
     }
     for name, value in facts.items():
         style = ("bold green" if exit_code == 0 else "bold red") if name == "Result" else ""
         grid.add_row(name, Text(value, style=style))
     return grid
+
+
+def _result(document: Mapping[str, Any], exit_code: int) -> str:
+    return f"{wording.exit_meaning(exit_code, document)} (exit code {exit_code})"
 
 
 # ---- JSON

@@ -1,0 +1,86 @@
+"""A limit of one's own that is used up: told while something waits for it, for how long, and whose it is."""
+
+from __future__ import annotations
+
+import anyio
+import pytest
+
+from sdrs_async.engine import Engine
+from sdrs_async.models import Limits, Rate, Reply, UsedUp, Verdict
+from tests.engine_runs import DELETED, Party, Service, fleet, settle, settle_all
+
+
+def rounded(limits: list[UsedUp]) -> list[UsedUp]:
+    """With whole seconds."""
+    return [UsedUp(one.scope, one.account, one.rate, one.origin, round(one.seconds), one.projects) for one in limits]
+
+
+class Looks:
+    """What is used up, at some seconds of a run."""
+
+    def __init__(self, *at: float) -> None:
+        self.at = at
+        self.seen: list[list[UsedUp]] = []
+
+    async def look(self, engine: Engine) -> None:
+        """Beside the run."""
+        began = anyio.current_time()
+        for at in self.at:
+            await anyio.sleep_until(began + at)
+            self.seen.append(rounded(engine.fleet.used_up(anyio.current_time())))
+
+
+def test_a_window_that_is_used_up_is_told_until_it_opens() -> None:
+    """300 of 301 go within a second or two; then the last one waits, and nothing waits after it."""
+    looks = Looks(0.01, 5, 29, 45)
+    settled = settle(Service(), [*fleet(30, 10), ("p", "g")], Limits(None, None, "300/30s", None), during=looks.look)
+    assert settled.verdicts() == {Verdict.DELETED: 301}
+    rate = Rate(300, 30)
+    waits = [[UsedUp("user", "user", rate, "configured", seconds)] for seconds in (25, 1)]
+    assert looks.seen[:3] == [[], *waits]
+
+
+def test_projects_that_wait_alike_come_once() -> None:
+    """Each has a window of its own; those that have no more to do wait for none."""
+    looks = Looks(5)
+    targets = [*fleet(3, 25), *[("done", f"g{number}") for number in range(20)]]
+    settle(Service(), targets, Limits("20/60s", None, None, None), during=looks.look)
+    assert looks.seen == [[UsedUp("project", "user", Rate(20, 60), "configured", 55, 3)]]
+
+
+def test_the_widest_comes_first() -> None:
+    """Of an endpoint's limit everybody waits, of a user's only its projects."""
+    looks = Looks(5)
+    first = Party(Service(), fleet(1, 60), Limits("10/60s", None, None, "50/90s"), endpoint="x")
+    second = Party(
+        Service(), [(f"q{number}", "g") for number in range(60)], Limits(None, None, "20/80s", None), endpoint="x"
+    )
+    settle_all({"a": first, "b": second}, during=looks.look)
+    assert [(one.scope, one.account) for one in looks.seen[0]] == [("user", "b"), ("project", "a")]
+
+
+@pytest.mark.parametrize("rate", ["10/s", "20/10s", "200/10s"])
+def test_an_even_pace_is_no_standstill(rate: str) -> None:
+    """A short window lets one after the other start: there is nothing to tell of the moments between."""
+    looks = Looks(*(0.5 * number for number in range(1, 60)))
+    settle(Service(), fleet(1, 400), Limits(None, None, rate, None), during=looks.look)
+    assert not any(looks.seen)
+
+
+def test_a_429_is_told_as_one() -> None:
+    """While a hold is longer than the window, the server decides: who waits then is told by `waits`."""
+    looks = Looks(3)
+    refusal = Reply(Verdict.THROTTLED, 429, "APIGW.0308", "slow down", retry_after=120.0, scope="user")
+    service = Service(lambda target, nth: refusal if target.server_group_id == "g9" and nth == 1 else DELETED)
+    settled = settle(service, fleet(1, 12), Limits(None, None, "10/30s", None), during=looks.look)
+    assert settled.verdicts() == {Verdict.DELETED: 12}
+    assert looks.seen == [[]]
+
+
+def test_a_limit_that_was_told_says_so() -> None:
+    """A 429 named it, nobody configured it; its windows are kept to without another one."""
+    looks = Looks(25)
+    refusal = Reply(Verdict.THROTTLED, 429, "APIGW.0308", "slow down", scope="user", told=Rate(10, 20))
+    service = Service(lambda target, nth: refusal if target.server_group_id == "g10" and nth == 1 else DELETED)
+    settle(service, fleet(1, 40), Limits(None, 4, None, None), during=looks.look)
+    assert [(one.scope, one.rate, one.origin) for one in looks.seen[0]] == [("user", Rate(10, 20), "told")]

@@ -35,14 +35,17 @@ _signing_in = threading.local()
 
 
 class AnswerRefused(requests.RequestException):
-    """An answer that is no sign-in's: too large, or packed in a way that was not asked for. Its text says so."""
+    """An answer that is no sign-in's: too large, or packed in a way that was not asked for. Its text says so.
+
+    One that is a refusal is read as such, with this text for its own.
+    """
 
 
 def guard(session: requests.Session) -> None:
     """Let a session read 1 MiB of an answer at most, unpacked, and write nothing once its errand is abandoned; what
     urllib3 logs of it goes by way of `redacting`.
 
-    Raises what `requests` raises, `AnswerRefused` among it, and `Abandoned`.
+    Raises what `requests` raises, `AnswerRefused` of an answer that is no refusal among it, and `Abandoned`.
     """
     adapter = _Guarded()
     session.mount("https://", adapter)
@@ -102,6 +105,11 @@ class _Guarded(HTTPAdapter):
         try:
             # Set as requests itself sets it; there is no public way to give a response the body that was read of it.
             response._content = _body(response)
+        except AnswerRefused as error:
+            response.close()
+            if response.status_code < 300:
+                raise
+            response._content = str(error).encode()  # a refusal is one by its status: only its text is lost
         except BaseException:
             response.close()
             raise

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sdrs_async.models import Verdict
 
-__all__ = ["ACCOUNT_REMEDY", "is_certificate", "listing_remedy", "remedy", "worth_retrying"]
+__all__ = ["ACCOUNT_REMEDY", "is_certificate", "is_this_the_endpoint", "listing_remedy", "remedy", "worth_retrying"]
 
 _BY_VERDICT: dict[str, str] = {
     Verdict.REJECTED: "The service does not take this request: read its message, then check --endpoint and the ids.",
@@ -79,6 +79,22 @@ def listing_remedy(verdict: str, error_code: str | None, message: str, *, of_acc
     """The same for a list that could not be read; `of_account`: the list of the account's projects, at IAM."""
     by_verdict = _OF_PROJECT_LISTS if of_account else _OF_LISTS
     return _by_cause(verdict, error_code, message) or by_verdict.get(verdict) or remedy(verdict, None)
+
+
+def is_this_the_endpoint(account: str, endpoint: str, count: int) -> tuple[str, str]:
+    """What happened and what to do where nothing but `count` 404s without an error code came for an account.
+
+    `account` and `endpoint` may be empty.
+    """
+    whose = f" for account {account}" if account else ""
+    answers = "the only answer was a 404" if count == 1 else f"all {count:,} answers were 404s"
+    what = f"{answers} without an error code{whose}, as any wrong host gives: is this the endpoint?"
+    host = f"{endpoint} is" if endpoint else "the endpoint is"
+    owner = f"account {account}" if account else "the account"
+    return what, (
+        f"Check that {host} the SDRS host of these projects' region (--endpoint, --region), and that the ids of "
+        f"projects and groups belong to {owner}; then run again."
+    )
 
 
 def _by_cause(verdict: str, error_code: str | None, message: str) -> str | None:

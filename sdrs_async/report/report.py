@@ -73,7 +73,7 @@ class Report:
         self._start = clock()
         self._scopes = Scopes.of_one(limits) if isinstance(limits, Limits) else limits or _UNLIMITED
         self._floor: Floor | None = None
-        self._tally = Tally(max_failures)
+        self._tally = Tally(max_failures, self._scopes.endpoints)
 
     # ---- counting
 
@@ -138,10 +138,12 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of contract section 5; where several hold: signal, 3, 2, 1, 5.
+        """0 where every target is clean, 1 where not, 5 where all that failed may succeed later; 3: no account could
+        sign in, 2: an error stopped it, 128 and the signal's number: interrupted. Of several: signal, 3, 2, 1, 5.
 
         A skipped target alone is a 1: it is not known to be clean, and what stopped it needs somebody. An unsettled one
-        without an interruption is a 1 too, and so is a project that was not listed, or one account of several refused.
+        without an interruption is a 1 too, and so is a project that was not listed, one account of several refused, or
+        one that got nothing but 404s without an error code: any wrong host answers so.
         """
         if self.signal is not None or (self.interrupted and self.error is None):
             return 128 + (self.signal or _SIGINT)
@@ -150,7 +152,7 @@ class Report:
         if self.error is not None:
             return 1 if self.error.startswith("defect: ") else 2
         targets = self._tally.targets()
-        if targets["unsettled"] or self.refused_accounts or not self.discovery.is_complete:
+        if targets["unsettled"] or self.refused_accounts or not self.discovery.is_complete or self._tally.is_suspect():
             return 1
         if not (targets["failed"] or targets["skipped"]):
             return 0
@@ -180,7 +182,7 @@ class Report:
         return (self.finished_at - self.started_at).total_seconds()
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as contract section 6 has it, with what merging needs beside; all of it JSON-serialisable."""
+        """The report as JSON, schema `SCHEMA`, with what merging needs; all of it JSON-serialisable."""
         finished_at = self.finished_at
         duration = (finished_at - self.started_at).total_seconds()
         counts = self._tally.to_dict()
@@ -252,8 +254,8 @@ class Report:
     def from_dict(cls, data: object) -> Self:
         """The report of which `data` is the JSON, with all failures in it; keys it does not know are left alone.
 
-        Keys beyond those of the contract may be missing. `ConfigError` names the key that is missing, of another type,
-        or at odds with the others.
+        Keys that reports of older versions have not may be missing. `ConfigError` names the key that is missing, of
+        another type, or at odds with the others.
         """
         fields = Fields(data, "report")
         if (schema := fields.text("schema")) != SCHEMA:

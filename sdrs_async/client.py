@@ -17,7 +17,7 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from sdrs_async.auth import Auth, SignInFailed, awaitable
+from sdrs_async.auth import Auth, SignInCounts, SignInFailed, awaitable
 from sdrs_async.bodies import Piece, Unreadable, encoding_of, read_whole, unpacked
 from sdrs_async.connections import Connections
 from sdrs_async.deadlines import Deadlines
@@ -52,7 +52,7 @@ class Client:
     The connection pool is as large as `limits.concurrency`, so that no request waits for a connection inside its own
     time. `ca_file` replaces the system's certificates; they are checked unless the credential's own configuration says
     otherwise (`Auth.verify`). Proxies come from the environment, netrc never. `iam_endpoint`: where projects are
-    listed.
+    listed. `sign_ins`: those of the credential, counted.
     """
 
     def __init__(
@@ -73,6 +73,9 @@ class Client:
         self._prepare: Callable[[str], Awaitable[float]] | None = (
             awaitable(auth, "prepare") if getattr(auth, "prepare", None) is not None else None
         )
+        counted: SignInCounts | None = getattr(auth, "sign_ins", None)
+        self._counts_itself = counted is not None
+        self.sign_ins = counted or SignInCounts()
         self._pool = limits.concurrency or 0
         # The total time, reading included, is kept by `Deadlines`: aiohttp's own costs a timer per request.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_TIMEOUT, retry.timeout))
@@ -211,6 +214,14 @@ class Client:
 
         Raises `ConfigError` for an `Auth` that says no number of seconds.
         """
+        result = await self._prepared(project_id, seconds)
+        if not self._counts_itself:
+            self.sign_ins.ask()
+            if isinstance(result, Reply):
+                self.sign_ins.fail(result.verdict)
+        return result
+
+    async def _prepared(self, project_id: str, seconds: float) -> float | Reply:
         started = time.perf_counter()
         try:
             with anyio.fail_after(seconds):

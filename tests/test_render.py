@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from sdrs_async.auth import SignInCounts
 from sdrs_async.models import Limits, Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.render import wording
 from sdrs_async.render.text import print_summary, write_json
@@ -476,6 +477,16 @@ def test_reads_and_lists_are_among_the_facts() -> None:
     text = " ".join(_shown(report, 120).split())
     assert "Listed 0 groups in 2 projects Requests 0 sent, 0 of them repeats; 0 throttled; 1 read (lists" in text
     assert "no group was found, so nothing was done (exit code 0)" in text
+
+
+def test_sign_ins_are_among_the_requests() -> None:
+    """How many there were, and how many of them IAM throttled and refused; no word of them where there were none."""
+    report = Report()
+    assert "sign-in" not in _shown(report)
+    report.add_sign_ins(SignInCounts(1))
+    assert "0 throttled; 1 sign-in Latency" in " ".join(_shown(report, 120).split())
+    report.add_sign_ins(SignInCounts(4, 2, 1))
+    assert "0 throttled; 5 sign-ins, 2 throttled by IAM, 1 refused Latency" in " ".join(_shown(report, 120).split())
 
 
 # ---- words

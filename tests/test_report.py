@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sdrs_async.auth import SignInCounts
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Learned, Limits, Outcome, ProjectLevel, Rate, Target, Verdict
 from sdrs_async.report import Report, Scopes, Unlisted, failure_line
@@ -24,6 +25,7 @@ START = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 ANSWERED = (Verdict.DELETED, Verdict.GONE)
 UNSENT = (Verdict.SKIPPED, Verdict.UNSETTLED)
 OF_LISTS = (Verdict.READ, Verdict.INCOMPLETE)
+NO_READS = dict.fromkeys(("reads", "reads_throttled", "sign_ins", "sign_ins_throttled", "sign_ins_refused"), 0)
 OF_TARGETS = [verdict for verdict in Verdict if verdict not in OF_LISTS]
 
 
@@ -109,6 +111,7 @@ def _discover(draw: st.DrawFn, report: Report) -> None:
     for unlisted in draw(st.lists(UNLISTED, max_size=5)):
         report.add_unlisted(unlisted)
     report.reads = draw(st.integers(0, 9))
+    report.add_sign_ins(SignInCounts(draw(st.integers(4, 9)), draw(st.integers(0, 2)), draw(st.integers(0, 2))))
     report.learned = tuple(draw(st.lists(LEARNED, max_size=4)))
     report.refused_accounts = draw(st.dictionaries(st.sampled_from(["prod", "test"]), TEXTS))
 
@@ -194,7 +197,7 @@ def test_the_document_is_that_of_the_contract() -> None:
         "interrupted": True,
         "status_codes": {"204": 7, "404": 1, "503": 1},
         "verdicts": {"deleted": 7, "gone": 1, "transient": 1, "unsettled": 1},
-        "requests": {"sent": 12, "retries": 3, "throttled": 2, "reads": 0, "reads_throttled": 0},
+        "requests": {"sent": 12, "retries": 3, "throttled": 2, **NO_READS},
         "failures": [
             {"account": "", "project_id": "p1", "server_group_id": "g8", "level": "group", "verdict": "transient"}
             | failure
@@ -241,7 +244,7 @@ def test_a_failed_target_without_any_answer_counts_as_none() -> None:
 def test_targets_that_were_never_tried_send_nothing_and_take_no_time() -> None:
     """Skipped and unsettled ones are planned, and neither requests nor status codes nor time of their project."""
     document = _report(_outcome(Verdict.SKIPPED, message="why"), _outcome(Verdict.UNSETTLED, group="g2")).to_dict()
-    assert document["requests"] == {"sent": 0, "retries": 0, "throttled": 0, "reads": 0, "reads_throttled": 0}
+    assert document["requests"] == {"sent": 0, "retries": 0, "throttled": 0, **NO_READS}
     assert document["status_codes"] == {}
     assert document["projects"][0]["duration_s"] == 0
     assert document["speed"] == {"floor_s": None, "efficiency": None, "bottleneck": None}
@@ -316,6 +319,26 @@ def test_a_live_report_is_pickled_as_it_stands() -> None:
 def test_every_report_has_an_id_of_its_own() -> None:
     """Two runs without a given id can be merged."""
     assert len(Report().merge(Report()).runs) == 2
+
+
+# ---- sign-ins
+
+
+def test_sign_ins_are_counted_merged_and_read_back() -> None:
+    """Those that IAM throttled, and refused, are among them; a report of an older version had none to tell of."""
+    report, other = _report(run_id="a"), _report(run_id="b")
+    for one in (report, other):
+        one.add_sign_ins(SignInCounts(5, 2, 1))
+    merged = _reread(report).merge(other).to_dict()["requests"]
+    assert (merged["sign_ins"], merged["sign_ins_throttled"], merged["sign_ins_refused"]) == (10, 4, 2)
+    document = report.to_dict()
+    for key in ("sign_ins", "sign_ins_throttled", "sign_ins_refused"):
+        del document["requests"][key]
+    assert Report.from_dict(document).to_dict()["requests"]["sign_ins"] == 0
+    document = report.to_dict()
+    document["requests"]["sign_ins"] = 2
+    with pytest.raises(ConfigError, match=r"^report\.requests\.sign_ins: "):
+        Report.from_dict(document)
 
 
 # ---- is this the endpoint?
@@ -721,6 +744,7 @@ EXTRA = {
         ("answers",),
         ("requests", "reads"),
         ("requests", "reads_throttled"),
+        *(("requests", key) for key in ("sign_ins", "sign_ins_throttled", "sign_ins_refused")),
         ("limits",),
         ("limits", "learned"),
         ("projects", 0, "account"),
@@ -883,7 +907,7 @@ def test_the_document_of_the_contract_can_be_read() -> None:
     report = Report.from_dict(CONTRACT)
     document = report.to_dict()
     assert document["targets"] == CONTRACT["targets"]
-    assert document["requests"] == CONTRACT["requests"] | {"reads": 0, "reads_throttled": 0}
+    assert document["requests"] == CONTRACT["requests"] | NO_READS
     assert document["failures"] == [CONTRACT["failures"][0] | {"level": "group", "account": ""}]
     assert (document["runs"], document["interrupted_by"], document["error"], report.exit_code) == (
         ["run"], None, None, 130

@@ -232,7 +232,15 @@ def _requests_sentence(requests: Mapping[str, int]) -> str:
     refused = f", {requests['reads_throttled']:,} of them throttled" * bool(requests["reads_throttled"])
     reads = f"; {many(requests['reads'], 'read')} (lists, sign-in checks){refused}" if requests["reads"] else ""
     sent, retries, throttled = (requests[name] for name in ("sent", "retries", "throttled"))
-    return f"{sent:,} sent, {retries:,} of them repeats; {throttled:,} throttled{reads}"
+    return f"{sent:,} sent, {retries:,} of them repeats; {throttled:,} throttled{reads}{_sign_ins(requests)}"
+
+
+def _sign_ins(requests: Mapping[str, int]) -> str:
+    if not requests["sign_ins"]:
+        return ""
+    outcomes = {"throttled by IAM": requests["sign_ins_throttled"], "refused": requests["sign_ins_refused"]}
+    failed = "".join(f", {count:,} {what}" for what, count in outcomes.items() if count)
+    return f"; {many(requests['sign_ins'], 'sign-in')}{failed}"
 
 
 def _speed_sentence(document: Mapping[str, Any]) -> str:

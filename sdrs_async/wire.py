@@ -23,6 +23,7 @@ from sdrs_async.models import Call, Listing, ProjectLevel, Rate, Target, Verdict
 __all__ = [
     "PAGE",
     "UNSEEN",
+    "WEB_PAGE",
     "ErrorBody",
     "check_id",
     "check_target",
@@ -225,6 +226,8 @@ _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
 _HEAD = 4096  # characters of a page searched for its title
 _BLANK = " \t\r\n\f\v\0"
 _MARK = "\ufeff"  # of the encoding, at the beginning
+WEB_PAGE = "a web page instead of an answer"
+"""How the message of one begins."""
 _PAGE_TYPE = re.compile(r"\s*(?:text/html|application/xhtml\+xml)\b", re.IGNORECASE)
 _SERVICE_CODE = re.compile(r"[A-Za-z]{2,16}\.\d{3,6}")
 
@@ -274,7 +277,7 @@ def web_page(content_type: str, body: bytes, *, is_whole: bool = True) -> str | 
     ):
         return None
     title = _title(text)
-    return f"a web page instead of an answer{f' ({title!r})' if title else ''}: is this the endpoint?"
+    return f"{WEB_PAGE}{f' ({title!r})' if title else ''}: is this the endpoint?"
 
 
 def _text(body: bytes) -> str:

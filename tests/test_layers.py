@@ -19,9 +19,9 @@ ROWS = (
     {"lookups", "models", "blocking_http", "endpoints", "laboratory.gateways", "report.fields", "fleet_file.places"},
     {"wire", "retry", "windows", "concurrency", "deadlines", "sites"}
     | {"fleet_file.fleet", "fleet_file.literals", "fleet_file.tables", "laboratory.figures", "laboratory.world"}
-    | {f"report.{name}" for name in ("latency", "learned", "speed", "remedies", "failures")}
+    | {f"report.{name}" for name in ("latency", "learned", "speed", "failures")}
     | {"report.discovery", "report.projects"},
-    {"auth", "keystone.cloud", "adaptation", "listing", "report.answers", "fleet_file.credentials"}
+    {"auth", "keystone.cloud", "adaptation", "listing", "report.answers", "report.remedies", "fleet_file.credentials"}
     | {"laboratory.results"},
     {"accounts", "diagnosis", "peers", "replies", "report.tally", "shared_work"}
     | {"fleet_file.accounts", "keystone.sign_in"},

@@ -516,6 +516,10 @@ def test_a_negative_bound_is_refused() -> None:
     ("verdict", "code", "message", "word"),
     [
         ("rejected", None, "", "--endpoint"),
+        ("rejected", None, "a web page instead of an answer ('Log in'): is this the endpoint?", "a login page"),
+        ("rejected", None, "the proxy answered 407 sign in", "The proxy wants to be signed in to"),
+        ("throttled", None, "", "where IAM throttles"),
+        ("unreachable", None, "", "auth_url"),
         ("rejected", "APIGW.0101", "", "--endpoint must be"),
         ("rejected", "APIG.0103", "", "--endpoint must be"),
         ("rejected", "SDRS.0207", "", "targets"),

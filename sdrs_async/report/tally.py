@@ -25,16 +25,16 @@ from sdrs_async.report.projects import (
     status_key,
     targets_dict,
 )  # fmt: skip
-from sdrs_async.report.remedies import is_certificate, is_this_the_endpoint, remedy, worth_retrying
+from sdrs_async.report.remedies import is_this_the_endpoint, kind_of, remedy, worth_retrying
 
 __all__ = ["Cause", "Tally", "read_tally"]
 
-_CauseKey = tuple[str, str, bool]
+_CauseKey = tuple[str, str, str]
 _OF_LISTS: frozenset[str] = frozenset({Verdict.READ, Verdict.INCOMPLETE})
 
 
 class Cause:
-    """How many targets share a verdict, an error code, and whether a certificate is to blame.
+    """How many targets share a verdict, an error code, and what their message alone tells.
 
     `message` is the first of theirs in order, as an example.
     """
@@ -113,8 +113,8 @@ class Tally:
             yield from projects.values()
 
     def add_cause(self, verdict: str, error_code: str | None, count: int, message: str) -> None:
-        """Count targets of one cause. A certificate that is not trusted is a cause apart: another thing mends it."""
-        key = (verdict, error_code or "", is_certificate(verdict, message))
+        """Count targets of one cause. What only the message tells (`kind_of`) is one apart: another thing mends it."""
+        key = (verdict, error_code or "", kind_of(verdict, message))
         cause = self.causes.get(key)
         if cause is None:
             self.causes[key] = Cause(count, message)

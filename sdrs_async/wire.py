@@ -57,6 +57,7 @@ UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\
 Default_Ignorable_Code_Point)."""
 _MAX_ID = 256
 _MAX_MESSAGE = 500
+_MAX_TITLE = 400
 
 
 def check_id(name: str, value: object) -> str:
@@ -277,7 +278,9 @@ def web_page(content_type: str, body: bytes, *, is_whole: bool = True) -> str | 
     ):
         return None
     title = _title(text)
-    return f"{WEB_PAGE}{f' ({title!r})' if title else ''}: is this the endpoint?"
+    shown = title if len(title) <= _MAX_TITLE else f"{title[: _MAX_TITLE - 3]}..."
+    named = f" ('{shown}')" if shown else ""
+    return f"{WEB_PAGE}{named}: is this the endpoint?"
 
 
 def _text(body: bytes) -> str:

@@ -136,7 +136,7 @@ class Running(Generic[T]):
             if user.refused is not None and (user.stopped is not None or not user.signed_in):
                 report.refused_accounts[user.name] = user.refused
             if user.counts is not None:
-                report.add_sign_ins(user.counts.take())
+                report.add_sign_ins(*user.counts.take())
         report.learned = tuple(self.learned())
         report.add_duplicate(self._engine.intake.duplicates)
 

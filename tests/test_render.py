@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from sdrs_async.auth import SignInCounts
 from sdrs_async.models import Limits, Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.render import wording
 from sdrs_async.render.text import print_summary, write_json
@@ -483,9 +482,9 @@ def test_sign_ins_are_among_the_requests() -> None:
     """How many there were, and how many of them IAM throttled and refused; no word of them where there were none."""
     report = Report()
     assert "sign-in" not in _shown(report)
-    report.add_sign_ins(SignInCounts(1))
+    report.add_sign_ins(1)
     assert "0 throttled; 1 sign-in Latency" in " ".join(_shown(report, 120).split())
-    report.add_sign_ins(SignInCounts(4, 2, 1))
+    report.add_sign_ins(4, 2, 1)
     assert "0 throttled; 5 sign-ins, 2 throttled by IAM, 1 refused Latency" in " ".join(_shown(report, 120).split())
 
 

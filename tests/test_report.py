@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdrs_async.auth import SignInCounts
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Learned, Limits, Outcome, ProjectLevel, Rate, Target, Verdict
 from sdrs_async.report import Report, Scopes, Unlisted, failure_line
@@ -111,7 +110,7 @@ def _discover(draw: st.DrawFn, report: Report) -> None:
     for unlisted in draw(st.lists(UNLISTED, max_size=5)):
         report.add_unlisted(unlisted)
     report.reads = draw(st.integers(0, 9))
-    report.add_sign_ins(SignInCounts(draw(st.integers(4, 9)), draw(st.integers(0, 2)), draw(st.integers(0, 2))))
+    report.add_sign_ins(draw(st.integers(4, 9)), draw(st.integers(0, 2)), draw(st.integers(0, 2)))
     report.learned = tuple(draw(st.lists(LEARNED, max_size=4)))
     report.refused_accounts = draw(st.dictionaries(st.sampled_from(["prod", "test"]), TEXTS))
 
@@ -328,7 +327,7 @@ def test_sign_ins_are_counted_merged_and_read_back() -> None:
     """Those that IAM throttled, and refused, are among them; a report of an older version had none to tell of."""
     report, other = _report(run_id="a"), _report(run_id="b")
     for one in (report, other):
-        one.add_sign_ins(SignInCounts(5, 2, 1))
+        one.add_sign_ins(5, 2, 1)
     merged = _reread(report).merge(other).to_dict()["requests"]
     assert (merged["sign_ins"], merged["sign_ins_throttled"], merged["sign_ins_refused"]) == (10, 4, 2)
     document = report.to_dict()

@@ -256,7 +256,7 @@ def count_sign_ins(report: Report, accounts: Iterable[Pending]) -> None:
     for account in accounts:
         counts = getattr(account.auth, "sign_ins", None)
         if isinstance(counts, SignInCounts):
-            report.add_sign_ins(counts.take())
+            report.add_sign_ins(*counts.take())
 
 
 # ---- accounts that could not be signed in to

@@ -16,7 +16,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from sdrs_async.arguments import check
-from sdrs_async.auth import SignInCounts
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Learned, Limits, Outcome, Verdict
 from sdrs_async.report.discovery import Discovery, Unlisted
@@ -44,7 +43,8 @@ class Report:
     forward, the same that outcomes are timed by. `max_failures`: how many failures to hold in memory, the first in
     their order; `None` holds all. Set by the run: `signed_in` and `refused`: an account was let in, an account was
     refused; `refused_accounts`: by name, why each of them was; `reads`: requests that only read, which are not among
-    those of the targets, and of these `reads_throttled`; `sign_ins`: those of all accounts, more by `add_sign_ins`;
+    those of the targets, and of these `reads_throttled`; `sign_ins` of all accounts, and of these those
+    `sign_ins_throttled` and `sign_ins_refused`;
     `learned`: the limits that the server showed, before `finish`.
     `error`: what stopped it beside signals and refused accounts, set by who runs it, who then exits with 2, or with 1
     for a defect, which it begins with.
@@ -64,7 +64,7 @@ class Report:
         self.refused = False
         self.refused_accounts: dict[str, str] = {}
         self.reads = self.reads_throttled = 0
-        self.sign_ins = SignInCounts()
+        self.sign_ins = self.sign_ins_throttled = self.sign_ins_refused = 0
         self.learned: tuple[Learned, ...] = ()
         self.discovery = Discovery()
         self._listed_before = 0
@@ -93,12 +93,11 @@ class Report:
         """Count targets that were given more than once; they are not among the planned ones."""
         self._tally.duplicates += count
 
-    def add_sign_ins(self, more: SignInCounts) -> None:
-        """Count sign-ins, of whichever account."""
-        mine = self.sign_ins
-        self.sign_ins = SignInCounts(
-            mine.asked + more.asked, mine.throttled + more.throttled, mine.refused + more.refused
-        )
+    def add_sign_ins(self, count: int, throttled: int = 0, refused: int = 0) -> None:
+        """Count sign-ins, of whichever account; those that were throttled, or refused, are among them."""
+        self.sign_ins += count
+        self.sign_ins_throttled += throttled
+        self.sign_ins_refused += refused
 
     def add_listed(self, groups: int, projects: int = 0) -> None:
         """Count groups, and projects, that were found by listing; whether they are planned is another matter."""
@@ -197,7 +196,11 @@ class Report:
         finished_at = self.finished_at
         duration = (finished_at - self.started_at).total_seconds()
         counts = self._tally.to_dict()
-        counts["requests"] |= {"reads": self.reads, "reads_throttled": self.reads_throttled, **self._sign_ins_dict()}
+        counts["requests"] |= {
+            "reads": self.reads,
+            "reads_throttled": self.reads_throttled,
+            **{key: getattr(self, key) for key in _SIGN_INS},
+        }
         return {
             "schema": SCHEMA,
             "run_id": self.run_id,
@@ -223,10 +226,6 @@ class Report:
             "latency_buckets": self._tally.latency.buckets(),
         }
 
-    def _sign_ins_dict(self) -> dict[str, int]:
-        values = self.sign_ins.asked, self.sign_ins.throttled, self.sign_ins.refused
-        return dict(zip(_SIGN_INS, values, strict=True))
-
     def __getstate__(self) -> dict[str, Any]:
         """For a copy in another process, which has another clock: what was counted by now."""
         return {**self.__dict__, "_finished_at": self.finished_at, "_floor": self.floor, "_clock": time.monotonic}
@@ -251,7 +250,7 @@ class Report:
             merged.discovery.absorb(one.discovery)
             merged.reads += one.reads
             merged.reads_throttled += one.reads_throttled
-            merged.add_sign_ins(one.sign_ins)
+            merged.add_sign_ins(one.sign_ins, one.sign_ins_throttled, one.sign_ins_refused)
             for account, message in one.refused_accounts.items():
                 merged._add_refused(account, message)
         merged.learned = union(self.learned, other.learned)
@@ -289,8 +288,8 @@ class Report:
 
     def _read_requests(self, fields: Fields) -> None:
         self.reads, self.reads_throttled = (fields.integer_if_there(key) or 0 for key in ("reads", "reads_throttled"))
-        self.sign_ins = SignInCounts(*(fields.integer_if_there(key) or 0 for key in _SIGN_INS))
-        if self.sign_ins.throttled + self.sign_ins.refused > self.sign_ins.asked:
+        self.add_sign_ins(*(fields.integer_if_there(key) or 0 for key in _SIGN_INS))
+        if self.sign_ins_throttled + self.sign_ins_refused > self.sign_ins:
             raise fields.wrong(_SIGN_INS[0], "must be as many as were throttled and refused, at least")
 
     def _read_run(self, fields: Fields) -> None:

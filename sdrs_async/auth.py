@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from inspect import isawaitable, iscoroutinefunction
 from typing import Any, Protocol
 
@@ -12,7 +13,7 @@ from sdrs_async.models import Reply, Request, Verdict
 from sdrs_async.redaction import Secrets, hidden_of_key, shown_key
 from sdrs_async.signing import Signer
 
-__all__ = ["AkSk", "Auth", "SignInFailed", "StaticToken", "awaitable", "check_secret"]
+__all__ = ["AkSk", "Auth", "SignInCounts", "SignInFailed", "StaticToken", "awaitable", "check_secret"]
 
 
 class Auth(Protocol):
@@ -24,6 +25,7 @@ class Auth(Protocol):
     `async prepare(project_id) -> float`: sign in to a project; the seconds for which that is good. Called before a
     project's first request, and again when they are over or `invalidate` was true; holds no slot. Raises like `sign`.
     `secrets` (iterable of `str`): what it holds, beside the headers that it signs with; no text of an error shows it.
+    `sign_ins` (`SignInCounts`): where it counts its own; else each `prepare` is taken for one.
     `verify` (`bool | str`): as clouds.yaml has it, whether certificates are checked, or the CA file to check them with.
     """
 
@@ -43,7 +45,8 @@ class SignInFailed(AuthenticationError):
     """No credential could be had. `reply`: what that means for the request that needed it.
 
     `verdict`: `UNAUTHORIZED` is final, for the project or, with `whole_account`, for all of them; `THROTTLED`,
-    `TRANSIENT` and `UNREACHABLE` are worth another try. `retry_after`: seconds that the server asked for.
+    `TRANSIENT` and `UNREACHABLE` are worth another try. `retry_after`: seconds that the server asked for; `error_code`:
+    its own, `IAM.0012` for instance.
     """
 
     def __init__(
@@ -54,12 +57,37 @@ class SignInFailed(AuthenticationError):
         whole_account: bool = False,
         retry_after: float | None = None,
         timed_out: bool = False,
+        error_code: str | None = None,
     ) -> None:
         super().__init__(message)
         self.reply = Reply(
-            verdict, message=message, retry_after=retry_after, scope="sign-in", timed_out=timed_out, sent=False,
-            retryable=verdict is not Verdict.UNAUTHORIZED, whole_account=whole_account,
+            verdict, error_code=error_code, message=message, retry_after=retry_after, scope="sign-in",
+            timed_out=timed_out, sent=False, retryable=verdict is not Verdict.UNAUTHORIZED, whole_account=whole_account,
         )  # fmt: skip
+
+
+@dataclass(slots=True)
+class SignInCounts:
+    """How often somebody was signed in, failures included, and how many of these were throttled, or refused."""
+
+    asked: int = 0
+    throttled: int = 0
+    refused: int = 0
+
+    def ask(self) -> None:
+        """Count one that begins."""
+        self.asked += 1
+
+    def fail(self, verdict: Verdict) -> None:
+        """What came of it, where it failed."""
+        self.throttled += verdict is Verdict.THROTTLED
+        self.refused += verdict is Verdict.UNAUTHORIZED
+
+    def take(self) -> tuple[int, int, int]:
+        """The three since this was last asked for, so that each is in one report only."""
+        taken = self.asked, self.throttled, self.refused
+        self.asked = self.throttled = self.refused = 0
+        return taken
 
 
 class _Hidden(dict[str, str]):

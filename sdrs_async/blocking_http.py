@@ -42,7 +42,10 @@ _signing_in = threading.local()
 
 
 class AnswerRefused(requests.RequestException):
-    """An answer that is no sign-in's: too large, or packed in a way that was not asked for. Its text says so."""
+    """An answer that is no sign-in's: too large, or packed in a way that was not asked for. Its text says so.
+
+    One that is a refusal is read as such, with this text for its own.
+    """
 
 
 class SettingRefused(requests.RequestException):
@@ -54,8 +57,8 @@ def guard(session: requests.Session, trust: Trust, cert: str | tuple[str, str] |
     urllib3 logs of it goes by way of `redacting`.
 
     It goes by the proxies of `proxy_of` and trusts the certificates of `trust` alone, whatever it and its requests say
-    of these, shows the client certificate `cert`, and reads no ~/.netrc. Raises what `requests` raises, `AnswerRefused`
-    and `SettingRefused` among it, and `Abandoned`.
+    of these, shows the client certificate `cert`, and reads no ~/.netrc. Raises what `requests` raises, among it
+    `SettingRefused` and, of an answer that is no refusal, `AnswerRefused`; and `Abandoned`.
     """
     adapter = _Guarded(trust, cert)
     session.mount("https://", adapter)
@@ -146,6 +149,11 @@ class _Guarded(HTTPAdapter):
         try:
             # Set as requests itself sets it; there is no public way to give a response the body that was read of it.
             response._content = _body(response)
+        except AnswerRefused as error:
+            response.close()
+            if response.status_code < 300:
+                raise
+            response._content = str(error).encode()  # a refusal is one by its status: only its text is lost
         except BaseException:
             response.close()
             raise

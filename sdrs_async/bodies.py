@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import re
 import zlib
+from typing import NamedTuple
 
 import aiohttp
 
-__all__ = ["TooLarge", "parse_page", "read_whole", "unpacked"]
+__all__ = ["Piece", "TooLarge", "Unreadable", "encoding_of", "parse_page", "read_whole", "unpacked"]
 
 # What parsing costs at most, in nanoseconds, measured: for each mark that begins or divides values (distinct keys,
 # small objects, numbers), each escape, and each byte (text beyond the basic plane). Since parsing keeps the
@@ -21,34 +23,59 @@ _STEP = 1 << 20  # bytes that are unpacked before the event loop has its turn
 _MEMBER = b"\x1f\x8b"  # begins each part of gzip, which may have many; what follows otherwise is no part of it
 _MOST_MEMBERS = 100
 _PACKED = frozenset({"gzip", "x-gzip", "deflate"})
+_SHOWN_ENCODING = re.compile(r"[a-z0-9_., -]{1,40}")
+
+
+class Unreadable(ValueError):
+    """An answer whose body is no use, as it will be at another try; its text says why."""
+
+
+class TooLarge(Unreadable):
+    """A page holds more than any list that a service has reason to send."""
+
+
+class Piece(NamedTuple):
+    """What came of a body, unpacked. `is_whole`: it came to its end; `unread`: why it could not be unpacked."""
+
+    data: bytes
+    is_whole: bool = True
+    unread: str = ""
 
 
 async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """A body to its end, unpacked. Raises `ClientPayloadError` if that is more than `most` bytes, packed or not."""
+    """A body to its end, unpacked. Raises `TooLarge` if that is more than `most` bytes, packed or not, `Unreadable` if
+    it cannot be unpacked.
+    """
     body = bytearray()
     while chunk := await response.content.readany():
         body += chunk
         _check(body, most)
-    whole = await unpacked(bytes(body), response.headers.get("Content-Encoding", ""), most)
+    whole = await unpacked(bytes(body), encoding_of(response), most)
     _check(whole, most)
     return whole
 
 
 def _check(body: bytes | bytearray, most: int) -> None:
     if len(body) > most:
-        raise aiohttp.ClientPayloadError(f"the answer is longer than {most >> 20} MiB")
+        raise TooLarge(f"the answer is longer than {most >> 20} MiB, larger than any list should be, and was not read")
+
+
+def encoding_of(response: aiohttp.ClientResponse) -> str:
+    """How its body is packed; what several headers say of that counts together."""
+    return ", ".join(response.headers.getall("Content-Encoding", ()))
 
 
 async def unpacked(body: bytes, encoding: str, most: int) -> bytes:
     """What a body is that may have been packed, though nobody asked for that; if longer, a little over `most` bytes.
 
-    Raises `ClientPayloadError` for what cannot be unpacked; what was cut off is unpacked as far as it goes.
+    Raises `Unreadable` for what cannot be unpacked; what was cut off is unpacked as far as it goes.
     """
     encoding = encoding.strip().lower()
     if not body or encoding in ("", "identity"):
         return body
     if encoding not in _PACKED:
-        raise aiohttp.ClientPayloadError("the answer is packed in a way that nobody asked for")
+        how = f"packed as {encoding!r}" if _SHOWN_ENCODING.fullmatch(encoding) else "packed in an unknown way"
+        raise Unreadable(f"an answer that is {how}, which nobody asked for")
     # 47: zlib tells its own header and that of gzip apart; -15: some servers send deflate without one.
     wbits = -15 if encoding == "deflate" and body[0] & 0x0F != 8 else 47
     whole = bytearray()
@@ -58,8 +85,8 @@ async def unpacked(body: bytes, encoding: str, most: int) -> bytes:
             if len(whole) > most or not body.startswith(_MEMBER):
                 return bytes(whole)
     except zlib.error:
-        raise aiohttp.ClientPayloadError("the answer cannot be unpacked") from None
-    raise aiohttp.ClientPayloadError(f"the answer is packed in more than {_MOST_MEMBERS} parts")
+        raise Unreadable(f"an answer that is packed as {encoding!r} and cannot be unpacked") from None
+    raise Unreadable(f"an answer that is packed in more than {_MOST_MEMBERS} parts")
 
 
 async def _unpack_member(body: bytes, stream: zlib._Decompress, whole: bytearray, most: int) -> bytes:
@@ -69,10 +96,6 @@ async def _unpack_member(body: bytes, stream: zlib._Decompress, whole: bytearray
         body = stream.unconsumed_tail
         await asyncio.sleep(0)
     return stream.unused_data
-
-
-class TooLarge(ValueError):
-    """A page holds more than any list that a service has reason to send; another try would bring the same."""
 
 
 async def parse_page(body: bytes) -> object:

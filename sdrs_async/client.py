@@ -17,15 +17,23 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from sdrs_async.auth import Auth, SignInFailed, awaitable
-from sdrs_async.bodies import read_whole, unpacked
+from sdrs_async.auth import Auth, SignInCounts, SignInFailed, awaitable
+from sdrs_async.bodies import Piece, Unreadable, encoding_of, read_whole, unpacked
 from sdrs_async.connections import Connections
 from sdrs_async.deadlines import Deadlines
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.heads import LONGEST, MOST_FIELDS
 from sdrs_async.lookups import Lookups
 from sdrs_async.models import Call, Limits, Listing, Reply, Request, RetryPolicy, Verdict
-from sdrs_async.replies import read_page, read_reply, request_id, sign_in_reply, unreachable, without_secrets
+from sdrs_async.replies import (
+    read_deleted,
+    read_page,
+    read_reply,
+    request_id,
+    sign_in_reply,
+    unreachable,
+    without_secrets,
+)  # fmt: skip
 from sdrs_async.sites import Site
 from sdrs_async.trust import trusted
 from sdrs_async.wire import parse_date, path_of
@@ -34,7 +42,7 @@ __all__ = ["Client"]
 
 log = logging.getLogger("sdrs_async")
 
-_MAX_ERROR_BODY = 64 * 1024
+_MAX_BODY = 64 * 1024
 _MAX_PAGE = 8 * 1024 * 1024
 _CONNECT_TIMEOUT = 10.0
 
@@ -45,7 +53,7 @@ class Client:
     The connection pool is as large as `limits.concurrency`, so that no request waits for a connection inside its own
     time. Certificates are checked with `ca_file`, or else with what the credential's own configuration says
     (`Auth.verify`), the environment, or the system. Proxies come from the environment, netrc never. `iam_endpoint`:
-    where projects are listed.
+    where projects are listed. `sign_ins`: those of the credential, counted.
     """
 
     def __init__(
@@ -66,6 +74,9 @@ class Client:
         self._prepare: Callable[[str], Awaitable[float]] | None = (
             awaitable(auth, "prepare") if getattr(auth, "prepare", None) is not None else None
         )
+        counted: SignInCounts | None = getattr(auth, "sign_ins", None)
+        self._counts_itself = counted is not None
+        self.sign_ins = counted or SignInCounts()
         self._pool = limits.concurrency or 0
         # The total time, reading included, is kept by `Deadlines`: aiohttp's own costs a timer per request.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_TIMEOUT, retry.timeout))
@@ -206,6 +217,14 @@ class Client:
 
         Raises `ConfigError` for an `Auth` that says no number of seconds.
         """
+        result = await self._prepared(project_id, seconds)
+        if not self._counts_itself:
+            self.sign_ins.ask()
+            if isinstance(result, Reply):
+                self.sign_ins.fail(result.verdict)
+        return result
+
+    async def _prepared(self, project_id: str, seconds: float) -> float | Reply:
         started = time.perf_counter()
         try:
             with anyio.fail_after(seconds):
@@ -247,33 +266,39 @@ class Client:
 
     async def _reply(self, response: aiohttp.ClientResponse, elapsed: float, seconds: float) -> Reply:
         try:
-            if 200 <= response.status < 300:
-                return Reply(Verdict.DELETED, response.status, request_id=request_id(response), elapsed=elapsed)
-            return read_reply(response, await self._read_some(response, seconds - elapsed), elapsed)
+            if response.status == 204:  # it has no body
+                return Reply(Verdict.DELETED, 204, request_id=request_id(response), elapsed=elapsed)
+            body = await self._read_some(response, seconds - elapsed)
+            read = read_deleted if 200 <= response.status < 300 else read_reply
+            return read(response, body, elapsed)
         finally:
             if not response.closed:  # without a body it has been given back already
                 response.release()
 
-    async def _read_page(self, response: aiohttp.ClientResponse) -> bytes | None:
-        """The whole body of a page, if it is one."""
+    async def _read_page(self, response: aiohttp.ClientResponse) -> bytes | Unreadable | None:
+        """The whole body of a page, if it is one, or why it cannot be read."""
         if not 200 <= response.status < 300:
             return None
         try:
             return await read_whole(response, _MAX_PAGE)
+        except Unreadable as error:
+            return error
         finally:
             if not response.closed:
                 response.close()
 
-    async def _read_some(self, response: aiohttp.ClientResponse, seconds: float) -> bytes:
-        """The first 64 KiB of an error body, or what of it came within the time."""
-        body, most = bytearray(), _MAX_ERROR_BODY
+    async def _read_some(self, response: aiohttp.ClientResponse, seconds: float) -> Piece:
+        """The first 64 KiB of a body that is no list, or what of it came within the time."""
+        body, most, is_whole = bytearray(), _MAX_BODY, False
         # The status line came, and it decides: a body cut off or too slow is not worth losing it for.
         with suppress(aiohttp.ClientError, OSError), self._deadlines.after(seconds):
             while len(body) < most and (chunk := await response.content.read(most - len(body))):
                 body += chunk
-        with suppress(aiohttp.ClientError):
-            return (await unpacked(bytes(body), response.headers.get("Content-Encoding", ""), most))[:most]
-        return b""
+            is_whole = True
+        try:
+            return Piece((await unpacked(bytes(body), encoding_of(response), most))[:most], is_whole)
+        except Unreadable as error:
+            return Piece(b"", is_whole, str(error))
 
 
 def _unsendable(headers: Mapping[Any, Any]) -> str | None:

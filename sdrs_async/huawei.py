@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import anyio
 
-from sdrs_async.auth import AkSk, SignInFailed, check_secret
+from sdrs_async.auth import AkSk, SignInCounts, SignInFailed, check_secret
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Request, Verdict
 from sdrs_async.redaction import Secrets, hidden_of_key, without_user_info
@@ -60,6 +60,7 @@ _AGAIN = 30.0  # until the next try, where keys that are still good could not be
 _SECRET = re.compile(r"[\w+/=.-]{40,}", re.ASCII)  # keys, signatures and tokens, echoed; ids are shorter
 _STRUCK = "***"
 _HELD = ("_id_token", "_token")  # of what the SDK signs in with
+_CODE = re.compile(r"[A-Za-z]{2,16}\.\w{1,32}", re.ASCII)
 _LEAST = 60.0  # for which keys have to be good to be used at all
 
 
@@ -183,6 +184,7 @@ class HuaweiAuth:
         self._clock = clock
         self._room = room()
         self._held: _Held | None = None
+        self.sign_ins = SignInCounts()
         self._renew_at = -math.inf
         self._renewal = SharedWork(self._renew)
         self.secrets = Secrets()
@@ -220,8 +222,10 @@ class HuaweiAuth:
         return self._renew_at - self._clock()
 
     async def _renew(self) -> None:
+        self.sign_ins.ask()
         failure = self._failure_of(await self._sign_in())
         if failure is not None:
+            self.sign_ins.fail(failure.reply.verdict)
             raise failure
 
     async def sign(self, request: Request, project_id: str) -> Mapping[str, str]:
@@ -343,7 +347,9 @@ def _expires_at(credentials: VendorCredentials) -> float:
 def _failed(error: Exception, secrets: Secrets) -> SignInFailed:
     """What an error of the SDK means. Its text is shown where it is the SDK's own, or the network's."""
     text, verdict = _meaning(error)
-    return _sign_in_failed(secrets.struck(one_line(without_user_info(text))), verdict)
+    code = str(getattr(error, "error_code", None) or "")
+    is_code = _CODE.fullmatch(code) is not None and secrets.struck(code) == code
+    return _sign_in_failed(secrets.struck(one_line(without_user_info(text))), verdict, code if is_code else None)
 
 
 def _meaning(error: Any) -> tuple[str, Verdict]:
@@ -368,6 +374,6 @@ def _meaning(error: Any) -> tuple[str, Verdict]:
     return f"an answer that it does not understand ({type(error).__name__})", Verdict.TRANSIENT
 
 
-def _sign_in_failed(text: str, verdict: Verdict) -> SignInFailed:
+def _sign_in_failed(text: str, verdict: Verdict, code: str | None = None) -> SignInFailed:
     message = one_line(f"the vendor's SDK got no keys: {text}")
-    return SignInFailed(message, verdict=verdict, whole_account=verdict is Verdict.UNAUTHORIZED)
+    return SignInFailed(message, verdict=verdict, whole_account=verdict is Verdict.UNAUTHORIZED, error_code=code)

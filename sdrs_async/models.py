@@ -46,7 +46,7 @@ _UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 
 
 class Verdict(StrEnum):
-    """What an answer means; the verdict, not the number, decides what happens next (contract, section 7)."""
+    """What an answer means; the verdict, not the number, decides what happens next."""
 
     DELETED = "deleted"
     READ = "read"

@@ -8,15 +8,27 @@ from dataclasses import replace
 import aiohttp
 
 from sdrs_async.auth import SignInFailed
-from sdrs_async.bodies import TooLarge, parse_page
+from sdrs_async.bodies import Piece, Unreadable, parse_page
 from sdrs_async.connections import NOTHING_SENT
 from sdrs_async.errors import AuthenticationError
 from sdrs_async.models import Reply, Verdict
 from sdrs_async.redaction import Secrets, is_plain_id, secrets_sent, without_user_info
-from sdrs_async.wire import classify, one_line, parse_date, parse_error, parse_retry_after, parse_throttle
+from sdrs_async.wire import (
+    ErrorBody,
+    classify,
+    failure_in,
+    json_in,
+    one_line,
+    parse_date,
+    parse_error,
+    parse_retry_after,
+    parse_throttle,
+    web_page,
+)  # fmt: skip
 
-__all__ = ["read_page", "read_reply", "request_id", "sign_in_reply", "unreachable", "without_secrets"]
+__all__ = ["read_deleted", "read_page", "read_reply", "request_id", "sign_in_reply", "unreachable", "without_secrets"]
 
+_MOST_FAILURE = 64 * 1024  # bytes of a page that says what went wrong
 _REQUEST_IDS = ("X-Request-Id", "X-IAM-Trace-Id")
 
 
@@ -27,16 +39,25 @@ def sign_in_reply(error: AuthenticationError) -> Reply:
     return Reply(Verdict.UNAUTHORIZED, message=str(error), retryable=False, sent=False)
 
 
-async def read_page(response: aiohttp.ClientResponse, body: bytes, elapsed: float) -> Reply:
-    """One page of a list, or what is none: as a fault of the service, which another try may mend as a rule."""
+async def read_page(response: aiohttp.ClientResponse, body: bytes | Unreadable, elapsed: float) -> Reply:
+    """One page of a list, or what is none: as a fault of the service, which another try may mend as a rule.
+
+    Not so a page for a browser, what is too large, or what cannot be unpacked.
+    """
     verdict, message, data = Verdict.TRANSIENT, "the answer is no JSON object", None
     try:
+        if isinstance(body, Unreadable):
+            raise body
+        if page := web_page(_type_of(response), body):
+            raise Unreadable(page)
         value = await parse_page(body)
-    except TooLarge as error:
+    except Unreadable as error:
         verdict, message = Verdict.REJECTED, str(error)
     except ValueError as error:
         message = str(error)
     else:
+        if len(body) <= _MOST_FAILURE and _is_no_list(value) and (failure := failure_in(value)):
+            return _refused(response, 400, failure, failure.message, elapsed)
         if isinstance(value, dict):
             verdict, message, data = Verdict.READ, "", value
     return Reply(
@@ -45,15 +66,39 @@ async def read_page(response: aiohttp.ClientResponse, body: bytes, elapsed: floa
     )  # fmt: skip
 
 
-def read_reply(response: aiohttp.ClientResponse, body: bytes, elapsed: float) -> Reply:
+def _is_no_list(value: object) -> bool:
+    """What fails is none, and the items of one have error codes of their own."""
+    return isinstance(value, dict) and not any(isinstance(part, list) for part in value.values())
+
+
+def read_deleted(response: aiohttp.ClientResponse, body: Piece, elapsed: float) -> Reply:
+    """The 2xx of a deletion that has a body: done, unless that is a page for a browser, or says what went wrong."""
+    if page := web_page(_type_of(response), body.data, is_whole=body.is_whole and not body.unread):
+        return _refused(response, 400, ErrorBody(), page, elapsed)
+    if failure := failure_in(json_in(body.data)):
+        return _refused(response, 400, failure, failure.message, elapsed)
+    return Reply(Verdict.DELETED, response.status, request_id=request_id(response), elapsed=elapsed)
+
+
+def read_reply(response: aiohttp.ClientResponse, body: Piece, elapsed: float) -> Reply:
     """An answer that is not a 2xx, with what could be read of its body."""
-    error = parse_error(body)
+    error = parse_error(body.data)
+    message = error.message or body.unread or one_line(response.reason or "")
+    return _refused(response, response.status, error, message, elapsed)
+
+
+def _type_of(response: aiohttp.ClientResponse) -> str:
+    return response.headers.get("Content-Type", "")
+
+
+def _refused(response: aiohttp.ClientResponse, status: int, error: ErrorBody, message: str, elapsed: float) -> Reply:
+    """`status`: the one that it counts as."""
     scope, told = parse_throttle(error.message)
     return Reply(
-        verdict=classify(response.status, error.code),
+        verdict=classify(status, error.code),
         status_code=response.status,
         error_code=error.code,
-        message=error.message or one_line(response.reason or ""),
+        message=message,
         request_id=request_id(response) or error.request_id,
         retry_after=parse_retry_after(response.headers.get("Retry-After")),
         scope=scope,

@@ -149,6 +149,8 @@ class Running(Generic[T]):
         for user in users:
             if user.refused is not None and (user.stopped is not None or not user.signed_in):
                 report.refused_accounts[user.name] = user.refused
+            if user.counts is not None:
+                report.add_sign_ins(*user.counts.take())
         report.learned = tuple(self.learned())
         report.add_duplicate(self._engine.intake.duplicates)
 

@@ -296,6 +296,8 @@ class Settlement:
     def _settle(self, job: Job, now: float, verdict: Verdict, message: str) -> None:
         answer = job.last_answer
         final = answer if verdict not in _NOT_SENT else None
+        # Of a sign-in that failed there is no answer of the service, but perhaps IAM's word for why.
+        code = final or (job.last if verdict not in _NOT_SENT else None)
         self.open -= 1
         job.slots.release()
         if isinstance(job.call, Listing):
@@ -305,7 +307,7 @@ class Settlement:
             job.call,
             verdict,
             final.status_code if final else None,
-            final.error_code if final else None,
+            code.error_code if code else None,
             message,
             answer.request_id if answer else None,
             job.sent,

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
+from sdrs_async.auth import SignInCounts
 from sdrs_async.concurrency import Concurrency
 from sdrs_async.models import Call, Limits, Rate, Reply
 from sdrs_async.pacing import Gate
@@ -121,15 +122,16 @@ class User:
     `peers` is what its projects learn of each other, `sign_ins` waits when IAM throttles;
     `sign_in` is `None` where nobody has to sign in, `key` where there is no key to be locked. `weight`: turns in a row
     of each of its projects. `ring`: lanes that are due, in the order in which they became it; `place`: see `Turns`.
+    `counts`: its sign-ins, where there are any.
     `unsigned`: lanes that wait for a sign-in, `signing`: how many sign-ins are under way, `has_token`: one has
     succeeded, `silent_since`: when the first began that failed; `stopped`: why nothing more is sent; `signed_in`,
     `refused`: whether it was ever let in, and why it was not.
     """
 
     __slots__ = (
-        "_project_rate", "_turned_away", "endpoint", "gate", "has_token", "key", "lanes", "limits", "name", "peers",
-        "place", "refused", "ring", "send", "sign_in", "sign_ins", "signed_in", "signing", "silent_since", "stopped",
-        "unsigned", "weight",
+        "_project_rate", "_turned_away", "counts", "endpoint", "gate", "has_token", "key", "lanes", "limits", "name",
+        "peers", "place", "refused", "ring", "send", "sign_in", "sign_ins", "signed_in", "signing", "silent_since",
+        "stopped", "unsigned", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -146,6 +148,7 @@ class User:
         self.name = name
         self.send = send
         self.sign_in = sign_in
+        self.counts: SignInCounts | None = None
         self.limits = limits
         self.endpoint = endpoint
         endpoint.users.append(self)

@@ -23,12 +23,15 @@ from sdrs_async.models import Call, Listing, ProjectLevel, Rate, Target, Verdict
 __all__ = [
     "PAGE",
     "UNSEEN",
+    "WEB_PAGE",
     "ErrorBody",
     "check_id",
     "check_target",
     "classify",
+    "failure_in",
     "failures_page",
     "groups_page",
+    "json_in",
     "one_line",
     "parse_date",
     "parse_error",
@@ -37,6 +40,7 @@ __all__ = [
     "path_of",
     "projects_page",
     "visible",
+    "web_page",
 ]
 
 Scope = Literal["project", "user", "endpoint"]
@@ -53,6 +57,7 @@ UNSEEN = re.compile(r"[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\
 Default_Ignorable_Code_Point)."""
 _MAX_ID = 256
 _MAX_MESSAGE = 500
+_MAX_TITLE = 400
 
 
 def check_id(name: str, value: object) -> str:
@@ -187,7 +192,7 @@ _GATEWAY: dict[str, Verdict] = {
 
 
 def classify(status: int, code: str | None) -> Verdict:
-    """What an answer means, from its status and error code (contract, section 7). Total: every pair has a verdict."""
+    """What an answer means, from its status and error code . Total: every pair has a verdict."""
     if 200 <= status < 300:
         return Verdict.DELETED
     by_code = _by_code(status, code.upper()) if code else None
@@ -220,6 +225,12 @@ _BROKEN_TEXT = re.compile(r'"(?:error_msg|errorMsg|message)"\s*:\s*"((?:[^"\\]|\
 # Neither part runs over the next tag: a page of nothing but openings is read once, not once for each.
 _TITLE = re.compile(r"<title[^<>]*>([^<]*)</title>", re.IGNORECASE)
 _HEAD = 4096  # characters of a page searched for its title
+_BLANK = " \t\r\n\f\v\0"
+_MARK = "\ufeff"  # of the encoding, at the beginning
+WEB_PAGE = "a web page instead of an answer"
+"""How the message of one begins."""
+_PAGE_TYPE = re.compile(r"\s*(?:text/html|application/xhtml\+xml)\b", re.IGNORECASE)
+_SERVICE_CODE = re.compile(r"[A-Za-z]{2,16}\.\d{3,6}")
 
 
 def parse_error(body: bytes) -> ErrorBody:
@@ -227,11 +238,58 @@ def parse_error(body: bytes) -> ErrorBody:
 
     Never raises. A message is one printable line of at most 500 characters.
     """
-    text = body.decode("utf-8", "replace").strip()
+    text = _text(body)
     try:
         data: object = json.loads(text)
     except (ValueError, RecursionError):
         return _parse_broken(text)
+    return _parse_levels(data, text)
+
+
+def json_in(body: bytes) -> object:
+    """The value of a body in JSON; `None` for anything else. Never raises."""
+    try:
+        return json.loads(_text(body))
+    except (ValueError, RecursionError):
+        return None
+
+
+def failure_in(data: object) -> ErrorBody | None:
+    """What the JSON of a 2xx says went wrong: some gateways answer so. `None` as a rule.
+
+    Only what cannot be meant otherwise: a code like `APIG.0301`, or an `error` of its own.
+    """
+    if not isinstance(data, dict):
+        return None
+    error = data.get("error")
+    found = _parse_levels(data, error if isinstance(error, str) else "")
+    return found if error or (found.code is not None and _SERVICE_CODE.fullmatch(found.code)) else None
+
+
+def web_page(content_type: str, body: bytes, *, is_whole: bool = True) -> str | None:
+    """What to say of a page made for a browser that came in place of an answer; `None` where it is none.
+
+    It is one by what it begins with or by its type, unless it is empty; of one that was cut off before it began
+    (`is_whole` false) the type decides. JSON is no page, whatever it calls itself.
+    """
+    text = _text(body.lstrip(_BLANK.encode())[: 4 * _HEAD])
+    if not text.startswith("<") and (
+        text.startswith(("{", "[")) or not _PAGE_TYPE.match(content_type) or (is_whole and not text)
+    ):
+        return None
+    title = _title(text)
+    shown = title if len(title) <= _MAX_TITLE else f"{title[: _MAX_TITLE - 3]}..."
+    named = f" ('{shown}')" if shown else ""
+    return f"{WEB_PAGE}{named}: is this the endpoint?"
+
+
+def _text(body: bytes) -> str:
+    """A body as text, without a mark of its encoding and blanks around it."""
+    encoding = "utf-16" if body.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8"
+    return body.decode(encoding, "replace").strip(_MARK + _BLANK)
+
+
+def _parse_levels(data: object, text: str) -> ErrorBody:
     levels = [level for level in _levels(data) if _first(level, _CODE_KEYS + _TEXT_KEYS)]
     if not levels:
         return ErrorBody(message=one_line(text))
@@ -256,10 +314,14 @@ def _first(level: dict[str, Any], keys: tuple[str, ...]) -> str | None:
 
 def _parse_broken(text: str) -> ErrorBody:
     if text.startswith("<"):
-        title = _TITLE.search(text[:_HEAD])
-        return ErrorBody(message=one_line(unescape(title[1]) if title else "") or "an HTML page")
+        return ErrorBody(message=_title(text) or "an HTML page")
     code, message = _BROKEN_CODE.search(text), _BROKEN_TEXT.search(text)
     return ErrorBody(_clean_code(code[1]) if code else None, one_line(_unescaped(message[1]) if message else text))
+
+
+def _title(page: str) -> str:
+    title = _TITLE.search(page[:_HEAD])
+    return one_line(unescape(title[1])) if title else ""
 
 
 def _unescaped(text: str) -> str:

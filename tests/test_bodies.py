@@ -14,11 +14,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 import pytest
 
 from sdrs_async.auth import StaticToken
-from sdrs_async.bodies import TooLarge, parse_page, unpacked
+from sdrs_async.bodies import TooLarge, Unreadable, parse_page, unpacked
 from sdrs_async.client import Client
 from sdrs_async.models import Limits, Listing, Reply, RetryPolicy, Target, Verdict
 from tests.raw_server import Connection, RawServer, answer, serving
@@ -33,6 +32,7 @@ CALLS: dict[str, Listing | Target] = {
     "delete": Target("p1", "g1"),
 }
 ERROR = b'{"error":{"code":"SDRS.1013","message":"no such group"}}'
+TOO_LONG = "the answer is longer than 8 MiB, larger than any list should be, and was not read"
 
 
 def _deflated(data: bytes, wbits: int) -> bytes:
@@ -89,14 +89,162 @@ async def test_what_comes_packed_all_the_same_is_read(encoding: str, pack: type[
     assert (refused.verdict, refused.error_code, refused.message) == (Verdict.GONE, "SDRS.1013", "no such group")
 
 
-@pytest.mark.parametrize("encoding", ["br", "zstd", "gzip, gzip", "compress", "x\u00e9", "gzip"])
+ENCODINGS = ["br", "zstd", "gzip, gzip", "compress", "x\u00e9", "foo", "gzip"]
+NOBODY_CAN_UNPACK = b"\x1b\x06 nothing that anybody could unpack"
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
 async def test_what_cannot_be_unpacked_keeps_its_status(encoding: str) -> None:
-    """An error has its status whatever its body is; a page is no answer, and worth another try."""
-    refused = await _reply(403, b"\x1b\x06 nothing that anybody could unpack", f"Content-Encoding: {encoding}")
-    assert (refused.verdict, refused.status_code) == (Verdict.FORBIDDEN, 403)
-    page = await _reply(200, b"\x1b\x06 nothing that anybody could unpack", f"Content-Encoding: {encoding}")
-    assert (page.verdict, page.retryable) == (Verdict.UNREACHABLE, True)
-    assert "packed" in page.message
+    """An error has its status, and its wait, whatever its body is; only the text is lost, and that is said. A page of a
+    list is of no use, and would be none at another try.
+    """
+    header = f"Content-Encoding: {encoding}"
+    for status, verdict in ((403, Verdict.FORBIDDEN), (503, Verdict.TRANSIENT), (404, Verdict.GONE)):
+        refused = await _reply(status, NOBODY_CAN_UNPACK, header)
+        assert (refused.verdict, refused.status_code) == (verdict, status)
+        assert "an answer that is packed" in refused.message
+    throttled = await _reply(429, NOBODY_CAN_UNPACK, header, "Retry-After: 7")
+    assert (throttled.verdict, throttled.status_code, throttled.retry_after) == (Verdict.THROTTLED, 429, 7.0)
+    page = await _reply(200, NOBODY_CAN_UNPACK, header)
+    assert (page.verdict, page.status_code) == (Verdict.REJECTED, 200)
+    assert "an answer that is packed" in page.message
+    assert (encoding in page.message) is encoding.isascii()
+
+
+async def test_packed_twice_by_two_headers_is_not_unpacked_once() -> None:
+    """What several headers say counts together: half unpacked, an answer is noise."""
+    twice = gzip.compress(gzip.compress(ERROR))
+    refused = await _reply(503, twice, "Content-Encoding: gzip", "Content-Encoding: gzip")
+    assert (refused.verdict, refused.status_code) == (Verdict.TRANSIENT, 503)
+    assert refused.message == "an answer that is packed as 'gzip, gzip', which nobody asked for"
+
+
+async def test_a_deletion_whose_answer_cannot_be_unpacked_is_one() -> None:
+    """Its 2xx says so; only what calls itself a page for a browser is none, whatever is in it."""
+    async with _answering(answer(200, NOBODY_CAN_UNPACK, "Content-Encoding: br")) as (_, client):
+        assert (await client.send(CALLS["delete"], LONG)).verdict is Verdict.DELETED
+    html = "Content-Type: text/html; charset=utf-8"
+    async with _answering(answer(200, NOBODY_CAN_UNPACK, "Content-Encoding: br", html)) as (_, client):
+        reply = await client.send(CALLS["delete"], LONG)
+        assert (reply.verdict, reply.message) == (Verdict.REJECTED, PAGE_WORDS)
+
+
+# ---- pages for browsers, and errors under a 2xx
+
+PAGE_WORDS = "a web page instead of an answer: is this the endpoint?"
+LOGIN = b"<!DOCTYPE html>\n<html><head><title>Sign &amp; in</title></head></html>"
+LOGIN_WORDS = "a web page instead of an answer ('Sign & in'): is this the endpoint?"
+HTML, PLAIN = "Content-Type: text/html", "Content-Type: text/plain"
+WEB_PAGES = {
+    "doctype": (LOGIN, PLAIN),
+    "lower case": (LOGIN.lower(), "content-type: application/json"),
+    "blanks": (b"\r\n\t " + LOGIN, PLAIN),
+    "mark": (b"\xef\xbb\xbf" + LOGIN, PLAIN),
+    "utf-16": (LOGIN.decode().encode("utf-16"), PLAIN),
+    "utf-16 big": (b"\xfe\xff" + LOGIN.decode().encode("utf-16-be"), PLAIN),
+    "prolog": (b'<?xml version="1.0"?>' + LOGIN, PLAIN),
+    "comment": (b"<!-- a -- b -->" + LOGIN, PLAIN),
+    "no type": (LOGIN, "X-A: b"),
+    "packed": (gzip.compress(LOGIN), "Content-Encoding: gzip"),
+    "by its type": (b"Please sign in", "Content-Type: TEXT/HTML;charset=utf-8"),
+    "xhtml": (b"Please sign in", "Content-Type: application/xhtml+xml"),
+    "part": (b"<script>location='/login'</script>", PLAIN),
+    "xml": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "Content-Type: application/xml"),
+}
+
+
+@pytest.mark.parametrize("call", ["page", "delete"])
+@pytest.mark.parametrize("status", [200, 203, 206])
+@pytest.mark.parametrize("name", WEB_PAGES)
+async def test_a_page_for_a_browser_is_no_answer(name: str, status: int, call: str) -> None:
+    """A login page or a captive portal has deleted nothing, and lists nothing: rejected, and said what came."""
+    body, header = WEB_PAGES[name]
+    async with _answering(answer(status, body, header)) as (server, client):
+        reply = await client.send(CALLS[call], LONG)
+        assert (reply.verdict, reply.status_code, len(server.arrivals)) == (Verdict.REJECTED, status, 1)
+        title = "title>" in body.decode("utf-8", "replace").lower() or name.startswith(("packed", "utf-16"))
+        assert reply.message.lower() == (LOGIN_WORDS if title else PAGE_WORDS).lower()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "headers"),
+    [
+        (200, b"", [HTML]),
+        (200, b"\r\n", [HTML]),
+        (200, b"", []),
+        (202, b"{}", [HTML]),
+        (200, b"OK", [PLAIN]),
+        (200, b'{"job_id":"a"}', ["Content-Type: application/json"]),
+        (200, b'{"code":0,"message":"ok","error":null}', []),
+        (200, b'{"error_code":"","error_msg":""}', []),
+        (200, b'{"error_code":"0","error_msg":"<html>"}', []),
+        (206, b"[1, 2", []),
+        (200, b'{"error_code":"APIG.0301","error_msg":"cut o', []),
+        (204, b"", [HTML]),
+    ],
+)
+async def test_any_other_2xx_of_a_deletion_is_one(status: int, body: bytes, headers: list[str]) -> None:
+    """An empty body of whatever type, JSON of whatever type that tells of no error, plain text."""
+    async with _answering(answer(status, body, *headers)) as (_, client):
+        reply = await client.send(CALLS["delete"], LONG)
+        assert (reply.verdict, reply.status_code, reply.message) == (Verdict.DELETED, status, "")
+
+
+@pytest.mark.parametrize("call", ["page", "delete"])
+@pytest.mark.parametrize(
+    ("body", "verdict", "code", "message"),
+    [
+        (b'{"error_code":"APIG.0301","error_msg":"no"}', Verdict.UNAUTHORIZED, "APIG.0301", "no"),
+        (b'{"error_code":"APIGW.0308","error_msg":"slow"}', Verdict.THROTTLED, "APIGW.0308", "slow"),
+        (b'{"error":{"code":"SDRS.1013","message":"none"}}', Verdict.GONE, "SDRS.1013", "none"),
+        (b'{"error":{"code":"SDRS.0009","message":"no"}}', Verdict.FORBIDDEN, "SDRS.0009", "no"),
+        (b'{"badrequest":{"code":"SDRS.0201","message":"bad"}}', Verdict.REJECTED, "SDRS.0201", "bad"),
+        (b'{"error":{"code":401,"message":"sign in","title":"Unauthorized"}}', Verdict.REJECTED, "401", "sign in"),
+        (b'{"error":"denied"}', Verdict.REJECTED, None, "denied"),
+        (b"\xef\xbb\xbf" + b'{"error":{"code":"SDRS.0004","message":"no"}}', Verdict.FORBIDDEN, "SDRS.0004", "no"),
+    ],
+)
+async def test_an_error_under_a_200_is_one(
+    call: str, body: bytes, verdict: Verdict, code: str | None, message: str
+) -> None:
+    """Some gateways answer so: the code decides, and the status is reported as it came."""
+    async with _answering(answer(200, body)) as (_, client):
+        reply = await client.send(CALLS[call], LONG)
+    assert (reply.verdict, reply.status_code, reply.error_code, reply.message) == (verdict, 200, code, message)
+
+
+async def test_a_list_of_failed_tasks_is_no_error() -> None:
+    """Its items have codes and errors of their own."""
+    body = b'{"count":1,"failure_jobs":[{"job_id":"a","error_code":"EVS.2024","error":"x"}]}'
+    assert (await _reply(200, body)).verdict is Verdict.READ
+
+
+@pytest.mark.parametrize(
+    ("sent", "verdict"),
+    [
+        (b"<html><title>Sign in</ti", Verdict.REJECTED),
+        (b"", Verdict.REJECTED),
+        (b"{", Verdict.DELETED),
+    ],
+)
+@pytest.mark.parametrize("slow", [False, True])
+async def test_of_a_body_that_is_cut_off_or_too_slow_what_came_decides(
+    sent: bytes, verdict: Verdict, slow: bool
+) -> None:
+    """A page for a browser is known by its beginning, and before that by its type; else the status line is enough."""
+
+    async def handler(connection: Connection, head: bytes) -> bytes | None:
+        await connection.send(answer(200, sent, HTML, length=10**6))
+        if slow:
+            await connection.until_closed()
+        return None
+
+    async with (
+        serving(handler) as server,
+        Client(server.url, StaticToken("a-token"), limits=Limits(), retry=RetryPolicy()) as client,
+    ):
+        reply = await client.send(CALLS["delete"], 0.3 if slow else LONG)
+        assert (reply.verdict, reply.status_code, reply.timed_out) == (verdict, 200, False)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate", "br", "zstd"])
@@ -107,14 +255,14 @@ async def test_an_empty_body_is_not_unpacked(encoding: str, status: int) -> None
     assert reply.status_code == status
 
 
-@pytest.mark.parametrize(("size", "verdict"), [(8 * MIB, Verdict.READ), (8 * MIB + 1, Verdict.UNREACHABLE)])
+@pytest.mark.parametrize(("size", "verdict"), [(8 * MIB, Verdict.READ), (8 * MIB + 1, Verdict.REJECTED)])
 @pytest.mark.parametrize("packed", [False, True])
 async def test_a_page_is_at_most_8_mib_unpacked(size: int, verdict: Verdict, packed: bool) -> None:
-    """One byte more is refused, and named."""
+    """One byte more is refused for good: it would be the same at another try."""
     body = b'{"a":"' + b"x" * (size - 8) + b'"}'
     reply = await _reply(200, gzip.compress(body) if packed else body, *["Content-Encoding: gzip"] * packed)
     assert reply.verdict is verdict
-    assert reply.message == ("" if verdict is Verdict.READ else "the answer is longer than 8 MiB")
+    assert reply.message == ("" if verdict is Verdict.READ else TOO_LONG)
 
 
 async def test_an_error_body_is_64_kib_unpacked() -> None:
@@ -130,7 +278,7 @@ async def test_parts_of_gzip_are_bounded() -> None:
     part = gzip.compress(b"a" * MIB)
     assert 2 * MIB < len(await unpacked(part * 50, "gzip", 2 * MIB)) <= 3 * MIB
     assert await unpacked(gzip.compress(b"a") * 99, "gzip", MIB) == b"a" * 99
-    with pytest.raises(aiohttp.ClientPayloadError, match="in more than 100 parts"):
+    with pytest.raises(Unreadable, match="in more than 100 parts"):
         await unpacked(gzip.compress(b"") * 101, "gzip", MIB)
     assert await unpacked(part + part[:20], "gzip", 2 * MIB) == b"a" * MIB  # cut off
 
@@ -174,7 +322,7 @@ def test_a_bomb_takes_little_memory() -> None:
     """A gibibyte of zeros in a mebibyte, packed in each way: refused, in memory of a few pages."""
     done = subprocess.run([sys.executable, "-c", BOMBS], capture_output=True, text=True, check=True, timeout=110)
     *messages, mebibytes = done.stdout.split("\n")[:-1]
-    assert messages == ["the answer is longer than 8 MiB"] * 3
+    assert messages == [TOO_LONG] * 3
     assert int(mebibytes) < 100
 
 

@@ -218,7 +218,8 @@ async def test_the_question_names_what_was_found(tmp_path: Path, simulator: Simu
     document = report(tmp_path)
     assert (document["targets"]["done"], document["project_level"]["done"]) == (15, 3)
     assert document["discovery"] == {"projects": 3, "groups": 12, "failed": []}
-    assert document["requests"] == {"sent": 15, "retries": 0, "throttled": 0, "reads": 4, "reads_throttled": 0}
+    requests = {"sent": 15, "retries": 0, "throttled": 0, "reads": 4, "reads_throttled": 0}
+    assert requests.items() <= document["requests"].items()
     assert simulator.remaining == 0
 
 

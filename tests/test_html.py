@@ -90,6 +90,21 @@ def test_the_page_shows_what_the_summary_shows() -> None:
         assert expected in page
 
 
+def test_a_suspected_endpoint_is_on_the_page() -> None:
+    """Nothing but 404s without an error code: the cause what to check, no clean page, and nothing is obeyed."""
+    report = Report(clock=lambda: 0.0)
+    report.signed_in = True
+    report.add(_outcome(Verdict.GONE, "p1", "g1", status_code=404, account=HOSTILE))
+    page = _page(report)
+    for expected in (
+        "SDRS cleanup: nothing was cleaned: 1 account got nothing but 404s: is this the endpoint?",
+        "1 \u00d7 gone Check that the endpoint is the SDRS host of these projects' region",
+        "404 1 not found: nothing was left to delete, or the wrong endpoint",
+    ):
+        assert expected in page
+    assert page.count("header", **{"class": "clean"}) == page.count("script") == page.count("img") == 0
+
+
 def test_projects_are_in_order_of_need() -> None:
     """The worst project is the first row."""
     words = " ".join(_page(_mixed()).words)

@@ -20,12 +20,13 @@ ROWS = (
     {"lookups", "models", "blocking_http", "endpoints", "laboratory.gateways", "report.fields", "fleet_file.places"},
     {"wire", "retry", "windows", "concurrency", "deadlines", "sites"}
     | {"fleet_file.fleet", "fleet_file.literals", "fleet_file.tables", "laboratory.figures", "laboratory.world"}
-    | {f"report.{name}" for name in ("latency", "learned", "speed", "remedies", "failures", "discovery", "projects")},
-    {"auth", "events", "keystone.cloud", "adaptation", "listing", "report.tally", "fleet_file.credentials"}
-    | {"laboratory.results"},
-    {"accounts", "diagnosis", "peers", "replies", "report.report", "shared_work"}
+    | {f"report.{name}" for name in ("latency", "learned", "speed", "failures")}
+    | {"report.discovery", "report.projects"},
+    {"auth", "events", "keystone.cloud", "adaptation", "listing", "report.answers", "report.remedies"}
+    | {"fleet_file.credentials", "laboratory.results"},
+    {"accounts", "diagnosis", "peers", "replies", "report.tally", "shared_work"}
     | {"fleet_file.accounts", "keystone.sign_in", "keystone.access_key"},
-    {"huawei", "keystone.tokens"},
+    {"huawei", "keystone.tokens", "report.report"},
     {"client", "keystone.auth", "pacing", "shared_credentials", "report", "fleet_file.loading"},
     {"keystone", "users", "fleet_file"},
     {"lanes", "paced", "reading", "standing", "turns"},

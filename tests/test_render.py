@@ -14,7 +14,7 @@ from rich.console import Console
 from sdrs_async.models import Limits, Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.render import wording
 from sdrs_async.render.text import print_summary, write_json
-from sdrs_async.report import Report, Unlisted, failure_line
+from sdrs_async.report import Report, Scopes, Unlisted, failure_line
 
 HOSTILE = "[red]not[/red] [link=http://x]markup[/] :smile: \x1b[31m\x07\u202e"
 
@@ -229,8 +229,100 @@ def test_where_nothing_was_answered_no_speed_is_shown() -> None:
     """A run that reached nobody says so, and is not compared with what the limits permit."""
     report = Report(Limits())
     _add(report, Verdict.UNREACHABLE, latency=None)
-    assert "no answer came" in _shown(report)
+    assert "no deletion was answered" in _shown(report)
     assert "Speed" not in _shown(report)
+
+
+def test_answered_reads_are_no_deletions() -> None:
+    """Where all that was answered were reads, it is the deletions that got no answer, or were not sent."""
+    report = Report()
+    report.reads = 301
+    assert re.search(r"Latency +no deletion was sent", _shown(report))
+    _add(report, Verdict.UNREACHABLE, latency=None)
+    assert re.search(r"Latency +no deletion was answered", _shown(report))
+
+
+def _of_prod() -> Report:
+    """Two accounts at an endpoint each; nothing was found with the first."""
+    limits = {"prod": Limits(), "test": Limits()}
+    report = Report(Scopes(limits, {"prod": "https://a\u202e", "test": "https://b"}), clock=lambda: 0.0)
+    report.signed_in = True
+    for group in range(3):
+        _add(report, Verdict.GONE, group=group, status_code=404, account="prod")
+    return report
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_suspected_endpoint_is_named_and_nothing_is_called_clean(width: int) -> None:
+    """Nothing but 404s without an error code: what to check, and a result that claims nothing."""
+    report = _of_prod()
+    text = _shown(report, width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    assert "\u202e" not in text
+    text = " ".join(text.split())
+    for expected in (
+        "3 groups in 1 project: 0 deleted, 3 already gone",
+        "404 3 not found: nothing was left to delete, or the wrong endpoint",
+        "3 x gone: all 3 answers were 404s without an error code for account prod, as any wrong host gives: is this",
+        "Check that https://a? is the SDRS host",
+        "Result nothing was cleaned: 1 account got nothing but 404s: is this the endpoint? (exit code 1)",
+    ):
+        assert expected in text
+    assert "is clean" not in text
+
+
+def test_beside_a_suspected_account_the_others_are_clean() -> None:
+    """What was seen of them is said, with what is in doubt."""
+    report = _of_prod()
+    _add(report, Verdict.DELETED, 2, 1, status_code=204, account="test")
+    text = " ".join(_shown(report).split())
+    assert "what was seen is clean, but 1 account got nothing but 404s: is this the endpoint? (exit code 1)" in text
+    assert "every group is clean" not in text
+
+
+@pytest.mark.parametrize(
+    ("answers", "meaning"),
+    [
+        ([(400, "SDRS.0201", Verdict.REJECTED)], "bad request (SDRS.0201)"),
+        ([(400, "SDRS.1013", Verdict.GONE)], "SDRS.1013: the group is gone"),
+        ([(400, None, Verdict.REJECTED)], "bad request"),
+        (
+            [(400, None, Verdict.REJECTED), (400, "SDRS.1013", Verdict.GONE), (400, "SDRS.0207", Verdict.REJECTED)],
+            "2 x bad request (SDRS.0207); 1 x SDRS.1013: the group is gone",
+        ),
+        ([(400, "SDRS.0004", Verdict.FORBIDDEN)], "SDRS.0004: no permission in this project"),
+        ([(500, "SDRS.0009", Verdict.FORBIDDEN)], "SDRS.0009: no permission in this project"),
+        ([(404, "APIGW.0101", Verdict.REJECTED)], "APIGW.0101: a wrong endpoint"),
+        ([(404, "SDRS.2206", Verdict.GONE)], "not found: nothing was left to delete (SDRS.2206)"),
+        ([(503, "IAM.0012", Verdict.THROTTLED)], "IAM.0012: throttled"),
+        ([(200, None, Verdict.DELETED), (200, None, Verdict.REJECTED)],
+         "1 x deleted; 1 x no answer of the service, nothing deleted"),
+        ([(200, "APIG.0301", Verdict.UNAUTHORIZED)], "APIG.0301: the credential was refused"),
+        (
+            [(400, f"SDRS.{number}", Verdict.REJECTED) for number in range(1020, 1025)],
+            "bad request (SDRS.1020, SDRS.1021, SDRS.1022, ...)",
+        ),
+        (
+            [(500, f"SDRS.000{number}", Verdict.FORBIDDEN) for number in range(1, 6)],
+            "1 x SDRS.0001: no permission in this project; 1 x SDRS.0002: no permission in this project; "
+            "1 x SDRS.0003: no permission in this project; 2 x with other codes",
+        ),
+        ([(400, "X\u202e.1", Verdict.REJECTED)], "bad request"),
+    ],
+)  # fmt: skip
+def test_a_status_is_explained_by_the_codes_that_came_under_it(
+    answers: list[tuple[int, str | None, Verdict]], meaning: str
+) -> None:
+    """No code is spoken of that was not there, and what a code says otherwise goes before what its status says."""
+    report = Report()
+    for group, (status, code, verdict) in enumerate(answers):
+        _add(report, verdict, group=group, status_code=status, error_code=code)
+    document = report.to_dict()
+    assert [wording.status_meaning(key, document) for key in document["status_codes"]] == [meaning]
+    del document["answers"]
+    document["accounts"]["signed_in"] = True
+    old = Report.from_dict(document).to_dict()
+    assert "SDRS" not in wording.status_meaning(next(iter(old["status_codes"])), old)
 
 
 def test_latencies_that_a_document_lacks_are_not_known() -> None:
@@ -384,6 +476,16 @@ def test_reads_and_lists_are_among_the_facts() -> None:
     text = " ".join(_shown(report, 120).split())
     assert "Listed 0 groups in 2 projects Requests 0 sent, 0 of them repeats; 0 throttled; 1 read (lists" in text
     assert "no group was found, so nothing was done (exit code 0)" in text
+
+
+def test_sign_ins_are_among_the_requests() -> None:
+    """How many there were, and how many of them IAM throttled and refused; no word of them where there were none."""
+    report = Report()
+    assert "sign-in" not in _shown(report)
+    report.add_sign_ins(1)
+    assert "0 throttled; 1 sign-in Latency" in " ".join(_shown(report, 120).split())
+    report.add_sign_ins(4, 2, 1)
+    assert "0 throttled; 5 sign-ins, 2 throttled by IAM, 1 refused Latency" in " ".join(_shown(report, 120).split())
 
 
 # ---- words

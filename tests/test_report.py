@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Learned, Limits, Outcome, ProjectLevel, Rate, Target, Verdict
-from sdrs_async.report import Report, Unlisted, failure_line
+from sdrs_async.report import Report, Scopes, Unlisted, failure_line
 from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import remedy
 
@@ -24,6 +24,7 @@ START = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 ANSWERED = (Verdict.DELETED, Verdict.GONE)
 UNSENT = (Verdict.SKIPPED, Verdict.UNSETTLED)
 OF_LISTS = (Verdict.READ, Verdict.INCOMPLETE)
+NO_READS = dict.fromkeys(("reads", "reads_throttled", "sign_ins", "sign_ins_throttled", "sign_ins_refused"), 0)
 OF_TARGETS = [verdict for verdict in Verdict if verdict not in OF_LISTS]
 
 
@@ -58,7 +59,8 @@ def _reread(report: Report) -> Report:
     return Report.from_dict(json.loads(json.dumps(report.to_dict())))
 
 
-ACCOUNTS = st.sampled_from(["", "prod", "test", "ü\u202e\ud800"])
+ACCOUNTS = st.sampled_from(NAMES := ["", "prod", "test", "ü\u202e\ud800"])
+AT_A, AT_B = (Scopes(dict.fromkeys(NAMES, Limits()), dict.fromkeys(NAMES, url)) for url in ("https://a", "https://b"))
 
 
 @st.composite
@@ -108,6 +110,7 @@ def _discover(draw: st.DrawFn, report: Report) -> None:
     for unlisted in draw(st.lists(UNLISTED, max_size=5)):
         report.add_unlisted(unlisted)
     report.reads = draw(st.integers(0, 9))
+    report.add_sign_ins(draw(st.integers(4, 9)), draw(st.integers(0, 2)), draw(st.integers(0, 2)))
     report.learned = tuple(draw(st.lists(LEARNED, max_size=4)))
     report.refused_accounts = draw(st.dictionaries(st.sampled_from(["prod", "test"]), TEXTS))
 
@@ -115,7 +118,7 @@ def _discover(draw: st.DrawFn, report: Report) -> None:
 @st.composite
 def _reports(draw: st.DrawFn, run_id: str) -> Report:
     clock = Clock()
-    limits = draw(st.sampled_from([None, Limits(), Limits(user_rate="1/s", concurrency=1)]))
+    limits = draw(st.sampled_from([None, Limits(), Limits(user_rate="1/s", concurrency=1), AT_A, AT_B]))
     report = Report(limits, run_id=run_id, clock=clock, max_failures=draw(st.sampled_from([None, 0, 1, 3])))
     report.started_at = START + timedelta(seconds=draw(st.floats(0, 1e6)))
     for outcome in draw(st.lists(_outcomes(), max_size=20)):
@@ -152,7 +155,12 @@ def test_every_sum_holds(report: Report) -> None:
         assert document["project_level"][group] <= document["targets"][group]
     targets = document["targets"]
     assert sum(document["verdicts"].values()) == targets["planned"]
-    assert sum(cause["count"] for cause in document["causes"]) == targets["failed"] + targets["skipped"]
+    causes = [cause for cause in document["causes"] if cause["verdict"] != "gone"]
+    assert sum(cause["count"] for cause in causes) == targets["failed"] + targets["skipped"]
+    sums = document["answers"]["accounts"]
+    assert sum(one["deleted"] for one in sums) == targets["done"]
+    assert sum(one["not_found"] + one["other"] for one in sums) == targets["gone"] + targets["failed"]
+    assert sum(one["count"] for one in document["answers"]["others"]) == targets["gone"] + targets["failed"]
     assert len(document["failures"]) + document["failures_omitted"] == targets["failed"]
     assert targets == report.targets
 
@@ -188,7 +196,7 @@ def test_the_document_is_that_of_the_contract() -> None:
         "interrupted": True,
         "status_codes": {"204": 7, "404": 1, "503": 1},
         "verdicts": {"deleted": 7, "gone": 1, "transient": 1, "unsettled": 1},
-        "requests": {"sent": 12, "retries": 3, "throttled": 2, "reads": 0, "reads_throttled": 0},
+        "requests": {"sent": 12, "retries": 3, "throttled": 2, **NO_READS},
         "failures": [
             {"account": "", "project_id": "p1", "server_group_id": "g8", "level": "group", "verdict": "transient"}
             | failure
@@ -235,7 +243,7 @@ def test_a_failed_target_without_any_answer_counts_as_none() -> None:
 def test_targets_that_were_never_tried_send_nothing_and_take_no_time() -> None:
     """Skipped and unsettled ones are planned, and neither requests nor status codes nor time of their project."""
     document = _report(_outcome(Verdict.SKIPPED, message="why"), _outcome(Verdict.UNSETTLED, group="g2")).to_dict()
-    assert document["requests"] == {"sent": 0, "retries": 0, "throttled": 0, "reads": 0, "reads_throttled": 0}
+    assert document["requests"] == {"sent": 0, "retries": 0, "throttled": 0, **NO_READS}
     assert document["status_codes"] == {}
     assert document["projects"][0]["duration_s"] == 0
     assert document["speed"] == {"floor_s": None, "efficiency": None, "bottleneck": None}
@@ -312,6 +320,168 @@ def test_every_report_has_an_id_of_its_own() -> None:
     assert len(Report().merge(Report()).runs) == 2
 
 
+# ---- sign-ins
+
+
+def test_sign_ins_are_counted_merged_and_read_back() -> None:
+    """Those that IAM throttled, and refused, are among them; a report of an older version had none to tell of."""
+    report, other = _report(run_id="a"), _report(run_id="b")
+    for one in (report, other):
+        one.add_sign_ins(5, 2, 1)
+    merged = _reread(report).merge(other).to_dict()["requests"]
+    assert (merged["sign_ins"], merged["sign_ins_throttled"], merged["sign_ins_refused"]) == (10, 4, 2)
+    document = report.to_dict()
+    for key in ("sign_ins", "sign_ins_throttled", "sign_ins_refused"):
+        del document["requests"][key]
+    assert Report.from_dict(document).to_dict()["requests"]["sign_ins"] == 0
+    document = report.to_dict()
+    document["requests"]["sign_ins"] = 2
+    with pytest.raises(ConfigError, match=r"^report\.requests\.sign_ins: "):
+        Report.from_dict(document)
+
+
+# ---- is this the endpoint?
+
+
+def _bare(group: str = "g1", account: str = "prod", **fields: Any) -> Outcome:
+    return _outcome(Verdict.GONE, group=group, account=account, **fields)
+
+
+def _run(*outcomes: Outcome, **keywords: Any) -> Report:
+    """One whose accounts were let in."""
+    report = _report(*outcomes, **keywords)
+    report.signed_in = True
+    return report
+
+
+def _suspected(report: Report) -> list[str]:
+    return [cause["message"] for cause in report.to_dict()["causes"] if cause["verdict"] == "gone"]
+
+
+def test_an_account_that_got_nothing_but_404s_is_suspected() -> None:
+    """Any wrong host answers so: a cause with what to check, exit code 1, and the verdict stays `gone`."""
+    report = _run(_bare(), _bare("g2"), limits=AT_A)
+    document = report.to_dict()
+    assert (document["verdicts"], document["targets"]["gone"], report.exit_code) == ({"gone": 2}, 2, 1)
+    (cause,) = document["causes"]
+    assert (cause["verdict"], cause["error_code"], cause["count"]) == ("gone", None, 2)
+    assert "is this the endpoint?" in cause["message"]
+    for said in ("https://a is the SDRS host of these projects' region", "--endpoint", "--region", "account prod"):
+        assert said in cause["remedy"]
+    sums = {"account": "prod", "endpoint": "https://a", "deleted": 0, "not_found": 2, "other": 0}
+    assert document["answers"]["accounts"] == [sums]
+    assert document["answers"]["others"] == [{"status_code": 404, "error_code": None, "verdict": "gone", "count": 2}]
+    assert _reread(report).to_dict() == document
+    assert _reread(report).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("other", "code"),
+    [
+        (_outcome(account="prod", group="g2"), 0),
+        (_bare("g2", error_code="SDRS.1013", status_code=400), 0),
+        (_bare("g2", error_code="itemNotFound"), 0),
+        (_bare("g2", account="test"), 1),
+        (_outcome(Verdict.REJECTED, account="prod", group="g2", status_code=400), 1),
+        (_outcome(Verdict.UNREACHABLE, account="prod", group="g2", latency=None), 5),
+    ],
+)
+def test_any_other_answer_speaks_for_the_endpoint(other: Outcome, code: int) -> None:
+    """One that was deleted, one that is gone by the service's own word, one that failed; not one of another account."""
+    report = _run(_bare(), other)
+    assert report.exit_code == code
+    assert len(_suspected(report)) == 2 * (other.account == "test")
+
+
+def test_what_was_not_sent_says_nothing_of_the_endpoint() -> None:
+    """Skipped and unsettled targets are in no sum: neither do they make a suspicion nor take one away."""
+    unsent = (
+        _outcome(Verdict.SKIPPED, account="prod", group="g2"),
+        _outcome(Verdict.UNSETTLED, account="prod", group="g3"),
+    )
+    assert _suspected(_run(*unsent)) == []
+    assert len(_suspected(_run(_bare(), *unsent))) == 1
+    assert _run(*unsent).to_dict()["answers"] == {"accounts": [], "others": []}
+
+
+def test_a_shard_that_deleted_speaks_for_the_others() -> None:
+    """The sums are merged first: the cause of one part does not outlive what another did there, in file or memory."""
+    suspect = _run(_bare(), run_id="a", limits=AT_A)
+    for report in (suspect, _reread(suspect)):
+        merged = report.merge(_reread(_run(_outcome(account="prod", group="g2"), run_id="b", limits=AT_A)))
+        assert (_suspected(merged), merged.exit_code, _reread(merged).exit_code) == ([], 0, 0)
+    still = suspect.merge(_run(_bare("g2"), run_id="b", limits=AT_A))
+    assert (still.exit_code, still.to_dict()["causes"][0]["count"]) == (1, 2)
+
+
+def test_the_same_name_at_another_endpoint_is_another_account() -> None:
+    """Of two that have no name, as of one that moved, each stands for itself."""
+    merged = _run(_bare(account=""), run_id="a", limits=AT_A).merge(_run(_outcome(group="g2"), run_id="b", limits=AT_B))
+    assert merged.exit_code == 1
+    assert [one["endpoint"] for one in merged.to_dict()["answers"]["accounts"]] == ["https://a", "https://b"]
+    assert _reread(merged).to_dict() == merged.to_dict()
+
+
+def test_a_report_of_an_older_version_is_read() -> None:
+    """Without the sums nothing is suspected of it, and what it did speaks for the account wherever it was."""
+    document = _run(_bare(), run_id="old", limits=AT_A).to_dict()
+    del document["answers"], document["causes"][:]
+    old = Report.from_dict(document)
+    assert (_suspected(old), old.exit_code) == ([], 0)
+    assert _suspected(old.merge(_run(_bare("g2"), run_id="new", limits=AT_A))) == []
+    unlike = old.merge(_run(_bare("g2", account="test"), run_id="new", limits=AT_A))
+    assert len(_suspected(unlike)) == 1
+    assert _reread(unlike).to_dict() == unlike.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("interrupted", "settings", "code"),
+    [
+        (2, {}, 130),
+        (15, {}, 143),
+        (None, {"refused": True, "signed_in": False}, 3),
+        (None, {"error": "disk full"}, 2),
+        (None, {"refused": True}, 1),
+    ],
+)
+def test_what_stopped_a_run_goes_before_the_suspicion(
+    interrupted: int | None, settings: dict[str, Any], code: int
+) -> None:
+    """Signal, sign-in and error keep their exit codes; the cause is in the report all the same."""
+    report = _run(_bare())
+    vars(report).update(settings)
+    report.finish(interrupted)
+    assert (report.exit_code, len(_suspected(report))) == (code, 1)
+
+
+def test_the_suspicion_goes_before_what_may_pass() -> None:
+    """A failure of another account that is worth another try does not turn it into a 5."""
+    failed = _outcome(Verdict.TRANSIENT, account="test", group="g2", status_code=503)
+    assert _run(failed).exit_code == 5
+    assert _run(_bare(), failed).exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        (lambda answers: answers["accounts"][0].update(deleted=5), "accounts"),
+        (lambda answers: answers["accounts"][0].update(account="x"), "accounts"),
+        (lambda answers: answers["accounts"].clear(), "accounts"),
+        (lambda answers: answers["accounts"].append(answers["accounts"][0]), "accounts[1].account"),
+        (lambda answers: answers["accounts"][0].update(not_found=1, other=1), "accounts"),
+        (lambda answers: answers["others"][0].update(count=3), "others"),
+        (lambda answers: answers["others"][0].update(status_code=None), "others"),
+    ],
+)
+def test_sums_that_were_edited_are_refused(change: Callable[[Any], object], key: str) -> None:
+    """They decide what is said of the endpoint: at odds with the projects they are named."""
+    failed = [_outcome(Verdict.REJECTED, group=group, account="prod", status_code=400) for group in ("g1", "g2")]
+    document = _run(_outcome(account="prod"), *failed).to_dict()
+    change(document["answers"])
+    with pytest.raises(ConfigError, match=rf"^report\.answers\.{key}: ".replace("[", r"\[").replace("]", r"\]")):
+        Report.from_dict(document)
+
+
 # ---- failures
 
 
@@ -345,6 +515,10 @@ def test_a_negative_bound_is_refused() -> None:
     ("verdict", "code", "message", "word"),
     [
         ("rejected", None, "", "--endpoint"),
+        ("rejected", None, "a web page instead of an answer ('Log in'): is this the endpoint?", "a login page"),
+        ("rejected", None, "the proxy answered 407 sign in", "The proxy wants to be signed in to"),
+        ("throttled", None, "", "where IAM throttles"),
+        ("unreachable", None, "", "auth_url"),
         ("rejected", "APIGW.0101", "", "--endpoint must be"),
         ("rejected", "APIG.0103", "", "--endpoint must be"),
         ("rejected", "SDRS.0207", "", "targets"),
@@ -570,8 +744,10 @@ EXTRA = {
     *(
         ("discovery",),
         ("project_level",),
+        ("answers",),
         ("requests", "reads"),
         ("requests", "reads_throttled"),
+        *(("requests", key) for key in ("sign_ins", "sign_ins_throttled", "sign_ins_refused")),
         ("limits",),
         ("limits", "learned"),
         ("projects", 0, "account"),
@@ -734,7 +910,7 @@ def test_the_document_of_the_contract_can_be_read() -> None:
     report = Report.from_dict(CONTRACT)
     document = report.to_dict()
     assert document["targets"] == CONTRACT["targets"]
-    assert document["requests"] == CONTRACT["requests"] | {"reads": 0, "reads_throttled": 0}
+    assert document["requests"] == CONTRACT["requests"] | NO_READS
     assert document["failures"] == [CONTRACT["failures"][0] | {"level": "group", "account": ""}]
     assert (document["runs"], document["interrupted_by"], document["error"], report.exit_code) == (
         ["run"], None, None, 130

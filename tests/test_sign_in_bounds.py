@@ -94,10 +94,20 @@ BODIES: dict[str, tuple[bytes, str]] = {
 }
 
 
-@pytest.mark.parametrize("status", [201, 401, 503])
+@pytest.mark.parametrize(
+    ("status", "verdict"),
+    [
+        (201, Verdict.TRANSIENT),
+        (401, Verdict.UNAUTHORIZED),
+        (429, Verdict.THROTTLED),
+        (503, Verdict.TRANSIENT),
+    ],
+)
 @pytest.mark.parametrize("body", BODIES)
-async def test_an_answer_of_more_than_a_mebibyte_is_refused(way: Way, body: str, status: int) -> None:
-    """Whatever its status, plain or unpacked: one clear message, worth another try, and no gigabytes."""
+async def test_an_answer_of_more_than_a_mebibyte_is_refused(way: Way, body: str, status: int, verdict: Verdict) -> None:
+    """Plain or unpacked: one clear message, and no gigabytes. A refusal keeps its status, so that a wrong password is
+    not tried again; what is none is worth another try.
+    """
     data, header = BODIES[body]
 
     async def handle(connection: Connection, head: bytes) -> bytes:
@@ -107,9 +117,10 @@ async def test_an_answer_of_more_than_a_mebibyte_is_refused(way: Way, body: str,
     async with serving(handle) as server:
         reply = await failed(way.make(server.url))
         assert server.header("Accept-Encoding") == "identity"
-    assert reply.retryable
-    assert not reply.whole_account
+    assert reply.verdict is verdict or (status, reply.verdict) == (201, Verdict.UNREACHABLE)
+    assert (reply.retryable, reply.whole_account) == (status != 401, status == 401)
     assert "its answer is" in reply.message
+    assert str(status) in reply.message or status == 201
     await until(lambda: not workers())
 
 

@@ -27,12 +27,15 @@ from sdrs_async.wire import (
     check_id,
     check_target,
     classify,
+    failure_in,
     failures_page,
+    json_in,
     one_line,
     parse_error,
     parse_retry_after,
     parse_throttle,
     path_of,
+    web_page,
 )
 
 PROJECT = "0123456789abcdef0123456789abcdef"
@@ -450,6 +453,28 @@ def test_hostile_bytes_are_read_without_harm(body: bytes) -> None:
         assert text.isprintable()
         assert len(text) <= longest
         text.encode()
+
+
+@given(HOSTILE, st.text(), st.booleans())
+@example(b"\xff\xfe<\x00\xd8\x00", "text/html", True)
+@example(b"<title>" + b"a" * 600 + b"</title>", "", True)
+@example(b'{"error": ' + b"[" * 9000, "", True)
+def test_a_hostile_2xx_is_read_without_harm(body: bytes, content_type: str, is_whole: bool) -> None:
+    """Never an exception, and what is said of it is one printable line too."""
+    failure = failure_in(json_in(body))
+    said = [web_page(content_type, body, is_whole=is_whole) or "", failure.message if failure else ""]
+    for text in said:
+        assert text.isprintable()
+        assert len(text) <= 500
+        text.encode()
+
+
+@given(st.binary())
+def test_what_begins_as_markup_is_a_page(body: bytes) -> None:
+    """Whatever follows, whatever it calls itself; JSON and nothing are none, whatever they call themselves."""
+    assert web_page("application/json", b" <" + body) is not None
+    assert web_page("text/html", b"{" + body) is None
+    assert web_page("text/html", b" \r\n") is None
 
 
 @given(st.text())

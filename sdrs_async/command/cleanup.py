@@ -11,7 +11,7 @@ from functools import partial
 import anyio
 
 from sdrs_async.accounts import Account
-from sdrs_async.command.connecting import Connected, Connection, note_lost
+from sdrs_async.command.connecting import Connected, Connection, count_sign_ins, note_lost
 from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping
 from sdrs_async.command.floors import Floors, floor_words
@@ -262,6 +262,7 @@ class Cleanup:
         report = self._ending.report
         if report is None:
             return
+        count_sign_ins(report, self._connection.pending)
         if self._interrupts.first is not None:
             # It may have come when all was done, but for results that nobody read.
             report.finish(self._interrupts.first)

@@ -6,7 +6,7 @@ names, else that of the region's pattern: this only where nothing says that the 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from random import SystemRandom
@@ -17,7 +17,7 @@ import anyio
 
 from sdrs_async import endpoints
 from sdrs_async.accounts import Account
-from sdrs_async.auth import Auth, SignInFailed
+from sdrs_async.auth import Auth, SignInCounts, SignInFailed
 from sdrs_async.command.credentials import Source
 from sdrs_async.errors import AuthenticationError, ConfigError, ListingError
 from sdrs_async.keystone import KeystoneAuth
@@ -30,7 +30,7 @@ from sdrs_async.session import Session, connect, single_error
 from sdrs_async.sites import check_endpoint
 from sdrs_async.trust import trusted
 
-__all__ = ["Connected", "Connection", "Pending", "Place", "note_lost", "pending"]
+__all__ = ["Connected", "Connection", "Pending", "Place", "count_sign_ins", "note_lost", "pending"]
 
 _REACH = "Check auth_url, DNS, proxy and firewall, or give a longer --timeout; then run again."
 
@@ -258,6 +258,14 @@ class Connection:
     def kind(self, account: Account) -> str:
         """The kind of an account's credential, in words."""
         return next(one.kind for one in self.pending if one.name == account.name)
+
+
+def count_sign_ins(report: Report, accounts: Iterable[Pending]) -> None:
+    """Those of before and beside the run too: for an endpoint, and of accounts that it went on without."""
+    for account in accounts:
+        counts = getattr(account.auth, "sign_ins", None)
+        if isinstance(counts, SignInCounts):
+            report.add_sign_ins(*counts.take())
 
 
 # ---- accounts that could not be signed in to

@@ -10,7 +10,7 @@ from typing import Self
 
 import anyio
 
-from sdrs_async.auth import SignInFailed
+from sdrs_async.auth import SignInCounts, SignInFailed
 from sdrs_async.endpoints import iam_root
 from sdrs_async.keystone.cloud import Cloud
 from sdrs_async.keystone.sign_in import SignIn
@@ -47,6 +47,7 @@ class KeystoneAuth:
         self._timeout = sign_in_timeout
         self._sign_in = sign_in or SignIn(cloud, sign_in_timeout)
         self._room = room()
+        self.sign_ins = SignInCounts()
         self._tokens = Tokens(self._ask, clock)
         self.verify: bool | str = cloud.verify
         self.region: str | None = cloud.region
@@ -137,6 +138,14 @@ class KeystoneAuth:
         return without_project(token.endpoint, token.project_id) if token.endpoint else None
 
     async def _ask(self, project_id: str, base: Token | None) -> Token:
+        self.sign_ins.ask()
+        try:
+            return await self._signed_in(project_id, base)
+        except SignInFailed as error:
+            self.sign_ins.fail(error.reply.verdict)
+            raise
+
+    async def _signed_in(self, project_id: str, base: Token | None) -> Token:
         try:
             # The time-out of a single read, which keystoneauth keeps, is no limit to a server that trickles.
             with anyio.fail_after(self._timeout):

@@ -220,13 +220,15 @@ def _refusal(response: Response, cloud: Cloud, project_id: str, secrets: Secrets
         text = f"{response.status_code}, a redirect, which is not followed"
     place = f"project {project_id}" if project_id else cloud.auth["auth_url"]
     message = f"{cloud.label}: no token for {place}: {text}"
+    # One without a dot repeats the status.
+    code = said.code if said.code and "." in said.code else None
     if verdict in (Verdict.THROTTLED, Verdict.TRANSIENT):
-        return SignInFailed(
-            message, verdict=verdict, retry_after=parse_retry_after(response.headers.get("Retry-After"))
-        )
+        wait = parse_retry_after(response.headers.get("Retry-After"))
+        return SignInFailed(message, verdict=verdict, retry_after=wait, error_code=code)
     if project_id:
-        return SignInFailed(message)
-    return SignInFailed(f"{message}. {_remedy(cloud, response.status_code)}", whole_account=True)
+        return SignInFailed(message, error_code=code)
+    remedy = _remedy(cloud, response.status_code)
+    return SignInFailed(f"{message}. {remedy}", whole_account=True, error_code=code)
 
 
 def _remedy(cloud: Cloud, status: int) -> str:

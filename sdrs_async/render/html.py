@@ -30,7 +30,6 @@ def render(report: Report, *, fleet_file: bool = False) -> str:
         "duration": wording.duration,
         "moment": wording.moment,
         "printable": wording.printable,
-        "status_meaning": wording.status_meaning,
     }
     return environment.get_template("report.html").render(_view(report, fleet_file))
 
@@ -48,6 +47,7 @@ def _view(report: Report, fleet_file: bool) -> dict[str, Any]:
             "Not (wholly) listed": wording.unlisted(document),
         },
         "limits_heading": limits.HEADING,
+        "meanings": {key: wording.status_meaning(key, document) for key in document["status_codes"]},
         "learned": limits.shown(report.learned, fleet_file=fleet_file),
         "clean": exit_code == 0,
         "exit_code": exit_code,

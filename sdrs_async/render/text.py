@@ -99,7 +99,7 @@ def _status_table(document: Mapping[str, Any]) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("meaning", overflow="fold")
     for key, count in document["status_codes"].items():
-        table.add_row(Text(key), f"{count:,}", Text(wording.status_meaning(key)))
+        table.add_row(Text(key), f"{count:,}", Text(wording.status_meaning(key, document)))
     return table
 
 
@@ -148,7 +148,7 @@ def _cause(cause: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Re
     name = " ".join(printable(part) for part in (cause["verdict"], cause["error_code"]) if part)
     message = f": {_shortened(printable(cause['message']))}" if cause["message"] else ""
     yield Text.assemble((f"{cause['count']:,} x {name}", color), message, overflow="fold")
-    yield _indented(Text(cause["remedy"], style="bold"))
+    yield _indented(Text(printable(cause["remedy"]), style="bold", overflow="fold"))
     same = (one for one in document["failures"] if _is_of(one, cause))
     examples, several = list(islice(same, _MAX_EXAMPLES)), wording.has_several_accounts(document)
     for failure in examples:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
+from sdrs_async.models import Verdict
 from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import ACCOUNT_REMEDY, listing_remedy
+from sdrs_async.wire import classify
 
 __all__ = [
     "PROJECT_LEVEL",
@@ -35,10 +38,10 @@ PROJECT_LEVEL = "project level: failed creations and deletions of groups themsel
 
 _MAX_GAPS = 15
 _STATUS = {
-    "400": "bad request (with code SDRS.1013: the group is gone)",
+    "400": "bad request",
     "401": "not signed in: the credential was refused",
     "403": "no permission in this project",
-    "404": "not found: nothing was left to delete (with APIGW.0101: a wrong endpoint)",
+    "404": "not found: nothing was left to delete",
     "405": "method not allowed",
     "406": "not acceptable",
     "407": "a proxy wants to be signed in to",
@@ -52,6 +55,19 @@ _STATUS = {
     "504": "the gateway waited too long for the service",
     "none": "no answer: refused, reset, timed out, or never sent",
 }
+# What an answer means whose error code, or body, says something else than its status.
+_OTHERWISE: dict[str, str] = {
+    Verdict.GONE: "the group is gone",
+    Verdict.REJECTED: "not taken by the service",
+    Verdict.UNAUTHORIZED: "the credential was refused",
+    Verdict.FORBIDDEN: "no permission in this project",
+    Verdict.CONFLICT: "the group is busy",
+    Verdict.THROTTLED: "throttled",
+    Verdict.TRANSIENT: "a fault that usually passes",
+}
+_NO_SUCH_API = frozenset({"APIGW.0101", "APIG.0101", "APIGW.0103", "APIG.0103"})
+_CODE = re.compile(r"[A-Za-z0-9_.-]{1,40}")
+_MAX_CODES = 3
 _STATUS_CLASS = {"2": "deleted", "3": "redirect, not followed", "4": "refused", "5": "fault of the service"}
 _EXIT = {
     0: "every {one} is clean",
@@ -81,9 +97,37 @@ def printable(text: str) -> str:
     return "".join(char if char.isprintable() else "?" for char in text)
 
 
-def status_meaning(key: str) -> str:
-    """What a key of `status_codes` means."""
-    return _STATUS.get(key) or _STATUS_CLASS.get(key[:1], "not a known status")
+def status_meaning(key: str, document: Mapping[str, Any] | None = None) -> str:
+    """What a key of `status_codes` means; in a document, with the error codes that came under it."""
+    usual = _STATUS.get(key) or _STATUS_CLASS.get(key[:1], "not a known status")
+    if document is None or key == "none":
+        return usual
+    if key == "404" and _suspected(document):
+        usual += ", or the wrong endpoint"
+    verdict = classify(int(key), None)
+    rows = [row for row in document["answers"]["others"] if row["status_code"] == int(key)]
+    has_body = key[0] == "2" and key != "204"
+    others = [row for row in rows if row["verdict"] != verdict and (row["error_code"] or has_body)]
+    codes = [row["error_code"] for row in rows if _CODE.fullmatch(row["error_code"] or "") and row not in others]
+    parts = [(document["status_codes"][key] - sum(row["count"] for row in others), f"{usual}{_listed_codes(codes)}")]
+    parts += [(row["count"], _otherwise(row)) for row in others[:_MAX_CODES]]
+    if more := others[_MAX_CODES:]:
+        parts.append((sum(row["count"] for row in more), "with other codes"))
+    shown = [(count, text) for count, text in parts if count > 0]
+    return "; ".join(f"{count:,} x {text}" if len(shown) > 1 else text for count, text in shown) or usual
+
+
+def _listed_codes(codes: list[str]) -> str:
+    more = ", ..." if len(codes) > _MAX_CODES else ""
+    return f" ({', '.join(codes[:_MAX_CODES])}{more})" if codes else ""
+
+
+def _otherwise(row: Mapping[str, Any]) -> str:
+    code = row["error_code"]
+    if code is None:
+        return "no answer of the service, nothing deleted"
+    means = "a wrong endpoint" if code.upper() in _NO_SUCH_API else _OTHERWISE.get(row["verdict"], row["verdict"])
+    return printable(f"{code}: {means}")
 
 
 def exit_meaning(code: int, document: Mapping[str, Any]) -> str:
@@ -98,7 +142,7 @@ def exit_meaning(code: int, document: Mapping[str, Any]) -> str:
     level = document["project_level"]["planned"]
     one, several = ("group and project level", "groups or project levels") if level else ("group", "groups")
     if code == 1 and (gaps := _gaps(document)):
-        return f"{_seen(document['targets'], one)} {gaps}"
+        return f"{_seen(document, one)} {gaps}"
     return _EXIT.get(code, f"ended by signal {code - 128}").format(one=one, several=several)
 
 
@@ -111,15 +155,24 @@ def _gaps(document: Mapping[str, Any]) -> str:
     unlisted = [many(count, noun) for count, noun in ((projects, "project"), (len(blind), "account")) if count]
     were = "was" if projects + len(blind) == 1 else "were"
     gaps = [f"{' and '.join(unlisted)} {were} not (wholly) listed"] if unlisted else []
+    if suspected := _suspected(document):
+        gaps.append(f"{many(len(suspected), 'account')} got nothing but 404s: is this the endpoint?")
     if refused:
         gaps.append(f"{many(len(refused), 'account')} {'was' if len(refused) == 1 else 'were'} refused")
     return "; ".join(gaps)
 
 
-def _seen(targets: Mapping[str, int], one: str) -> str:
+def _suspected(document: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The causes that name an account of which it is not known whether its endpoint is the right one."""
+    return [cause for cause in document["causes"] if cause["verdict"] == Verdict.GONE]
+
+
+def _seen(document: Mapping[str, Any], one: str) -> str:
+    targets = document["targets"]
     if targets["done"] + targets["gone"] < targets["planned"]:
         return f"not every {one} is clean;"
-    return "what was seen is clean, but" if targets["planned"] else "nothing was cleaned:"
+    known = targets["planned"] - sum(cause["count"] for cause in _suspected(document))
+    return "what was seen is clean, but" if known else "nothing was cleaned:"
 
 
 def duration(seconds: float) -> str:
@@ -179,7 +232,15 @@ def _requests_sentence(requests: Mapping[str, int]) -> str:
     refused = f", {requests['reads_throttled']:,} of them throttled" * bool(requests["reads_throttled"])
     reads = f"; {many(requests['reads'], 'read')} (lists, sign-in checks){refused}" if requests["reads"] else ""
     sent, retries, throttled = (requests[name] for name in ("sent", "retries", "throttled"))
-    return f"{sent:,} sent, {retries:,} of them repeats; {throttled:,} throttled{reads}"
+    return f"{sent:,} sent, {retries:,} of them repeats; {throttled:,} throttled{reads}{_sign_ins(requests)}"
+
+
+def _sign_ins(requests: Mapping[str, int]) -> str:
+    if not requests["sign_ins"]:
+        return ""
+    outcomes = {"throttled by IAM": requests["sign_ins_throttled"], "refused": requests["sign_ins_refused"]}
+    failed = "".join(f", {count:,} {what}" for what, count in outcomes.items() if count)
+    return f"; {many(requests['sign_ins'], 'sign-in')}{failed}"
 
 
 def _speed_sentence(document: Mapping[str, Any]) -> str:
@@ -199,8 +260,10 @@ def pace(bottleneck: str) -> str:
 
 def _latency_sentence(document: Mapping[str, Any]) -> str:
     p50, p90, p99, longest = (document["latency_ms"][name] for name in ("p50", "p90", "p99", "max"))
-    if p50 is None:
-        return "not known" if set(document["status_codes"]) - {"none"} else "no answer came"
+    if p50 is None and set(document["status_codes"]) - {"none"}:
+        return "not known"
+    if p50 is None:  # of reads there may have been many answers
+        return "no deletion was answered" if document["requests"]["sent"] else "no deletion was sent"
     return f"half within {p50:,.1f} ms, 90% within {p90:,.1f} ms, 99% within {p99:,.1f} ms, longest {longest:,.1f} ms"
 
 

@@ -66,7 +66,7 @@ class Failure(NamedTuple):
         )
 
     def line(self) -> dict[str, Any]:
-        """The failure fields of the report (contract, section 6)."""
+        """The failure fields of the report."""
         return {
             "account": self.account,
             "project_id": self.project_id,

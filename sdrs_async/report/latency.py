@@ -1,6 +1,6 @@
 """Latencies as counts in fixed logarithmic buckets: bounded in size, and merged by adding.
 
-No library: the core's dependencies are three by contract, and what is needed here is one logarithm per answer.
+No library: the core depends on three, and what is needed here is one logarithm per answer.
 """
 
 from __future__ import annotations

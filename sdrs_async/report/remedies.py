@@ -6,8 +6,17 @@ Sources of the codes: vendor page sdrs_05_1101 (SDRS), the gateway's error table
 from __future__ import annotations
 
 from sdrs_async.models import Verdict
+from sdrs_async.wire import WEB_PAGE
 
-__all__ = ["ACCOUNT_REMEDY", "is_certificate", "listing_remedy", "remedy", "worth_retrying"]
+__all__ = [
+    "ACCOUNT_REMEDY",
+    "is_certificate",
+    "is_this_the_endpoint",
+    "kind_of",
+    "listing_remedy",
+    "remedy",
+    "worth_retrying",
+]
 
 _BY_VERDICT: dict[str, str] = {
     Verdict.REJECTED: "The service does not take this request: read its message, then check --endpoint and the ids.",
@@ -15,10 +24,12 @@ _BY_VERDICT: dict[str, str] = {
     "it is for this project and its region, then run again.",
     Verdict.FORBIDDEN: "Give the account the role SDRS Administrator in this project, then run again.",
     Verdict.CONFLICT: "The group is busy with another operation: run again once that has ended.",
-    Verdict.THROTTLED: "Lower --project-rate or --user-rate, or give more time with --retry-time; then run again.",
+    Verdict.THROTTLED: "Lower --project-rate or --user-rate, or give more time with --retry-time; where IAM throttles "
+    "the sign-ins, wait a minute; then run again.",
     Verdict.TRANSIENT: "The service had a fault that usually passes: run again later; if it stays, ask the cloud's "
     "support and name the request ids.",
-    Verdict.UNREACHABLE: "Check --endpoint, DNS, proxy and firewall, or give a longer --timeout; then run again.",
+    Verdict.UNREACHABLE: "Check --endpoint (of a sign-in: auth_url), DNS, proxy and firewall, or give a longer "
+    "--timeout; then run again.",
     Verdict.SKIPPED: "Not sent, since its project or account was stopped: settle what stopped it, then run again.",
 }
 _OTHER = "Read the message, settle what it names, then run again."
@@ -46,16 +57,28 @@ _BY_GATEWAY_NUMBER: dict[str, str] = {
     "0801": "SDRS is not available in this region: check the region in --endpoint.",
     "0802": "The account may not use this region: check the region in --endpoint, or have the account let in.",
 }
-_CERTIFICATE = "The server's certificate is not trusted: give its CA with --ca-file, or correct the host in --endpoint."
+_CERTIFICATE = "certificate"
+# What the message alone tells. At IAM its own flag stands for that of the endpoint.
+_BY_KIND: dict[str, str] = {
+    _CERTIFICATE: "The server's certificate is not trusted: give its CA with --ca-file, or correct the host in "
+    "--endpoint.",
+    "web page": "Something else answered than the service, a login page or a proxy perhaps: check --endpoint, "
+    "HTTPS_PROXY and NO_PROXY, and whether this network wants to be signed in to.",
+    "proxy": "The proxy wants to be signed in to: give it user and password (HTTPS_PROXY=http://USER:PASSWORD@HOST), "
+    "or name the host in NO_PROXY.",
+}
 _OF_LISTS: dict[str, str] = {
-    Verdict.GONE: "There is no such project here: check its id, and that it is of this region and account.",
+    Verdict.GONE: "There is no such project here: check its id or name, --endpoint, and that it is of this region and "
+    "account.",
+    Verdict.REJECTED: "What the message names was left alone: settle that, or correct what was given with --project; "
+    "where no list came at all, check --endpoint.",
     Verdict.INCOMPLETE: "The service repeated a page: what was seen was cleaned; list again, or delete the rest by "
     "hand with --targets.",
 }
 _OF_PROJECT_LISTS: dict[str, str] = {
-    **dict.fromkeys(
-        (Verdict.REJECTED, Verdict.GONE), "IAM does not take this request: check --iam-endpoint and --region."
-    ),
+    Verdict.GONE: "IAM knows no such call at this address: check --iam-endpoint and --region.",
+    Verdict.REJECTED: "IAM's list cannot be used as the message says: settle that, check --iam-endpoint and --region, "
+    "or name the projects with --project, by their ids.",
     Verdict.FORBIDDEN: "The account may not list its projects: name them with --project, or have it permitted in IAM.",
     Verdict.THROTTLED: "IAM itself throttles: wait a minute, then run again.",
     Verdict.UNREACHABLE: "Check --iam-endpoint, DNS, proxy and firewall, or give a longer --timeout; then run again.",
@@ -71,19 +94,41 @@ _MAY_PASS = frozenset({Verdict.THROTTLED, Verdict.TRANSIENT, Verdict.UNREACHABLE
 
 
 def remedy(verdict: str, error_code: str | None, message: str = "") -> str:
-    """One sentence on what to do. A certificate error has no code of its own and is known by its message."""
+    """One sentence on what to do. Some causes have no code of their own and are known by the message, see `kind_of`."""
     return _by_cause(verdict, error_code, message) or _BY_VERDICT.get(verdict, _OTHER)
 
 
 def listing_remedy(verdict: str, error_code: str | None, message: str, *, of_account: bool) -> str:
     """The same for a list that could not be read; `of_account`: the list of the account's projects, at IAM."""
-    by_verdict = _OF_PROJECT_LISTS if of_account else _OF_LISTS
-    return _by_cause(verdict, error_code, message) or by_verdict.get(verdict) or remedy(verdict, None)
+    if not of_account:
+        return _by_cause(verdict, error_code, message) or _OF_LISTS.get(verdict) or remedy(verdict, None)
+    by_cause = _by_cause(verdict, error_code, message)
+    if by_cause == _WRONG_HOST:  # of the service, which has nothing to do with it
+        by_cause = None
+    return (by_cause or "").replace("--endpoint", "--iam-endpoint") or (
+        _OF_PROJECT_LISTS.get(verdict) or remedy(verdict, None)
+    )
+
+
+def is_this_the_endpoint(account: str, endpoint: str, count: int) -> tuple[str, str]:
+    """What happened and what to do where nothing but `count` 404s without an error code came for an account.
+
+    `account` and `endpoint` may be empty.
+    """
+    whose = f" for account {account}" if account else ""
+    answers = "the only answer was a 404" if count == 1 else f"all {count:,} answers were 404s"
+    what = f"{answers} without an error code{whose}, as any wrong host gives: is this the endpoint?"
+    host = f"{endpoint} is" if endpoint else "the endpoint is"
+    owner = f"account {account}" if account else "the account"
+    return what, (
+        f"Check that {host} the SDRS host of these projects' region (--endpoint, --region), and that the ids of "
+        f"projects and groups belong to {owner}; then run again."
+    )
 
 
 def _by_cause(verdict: str, error_code: str | None, message: str) -> str | None:
-    if is_certificate(verdict, message):
-        return _CERTIFICATE
+    if kind := kind_of(verdict, message):
+        return _BY_KIND[kind]
     prefix, _, number = (error_code or "").upper().partition(".")
     return _BY_GATEWAY_NUMBER.get(number) if prefix in ("APIGW", "APIG") else _BY_CODE.get(f"{prefix}.{number}")
 
@@ -93,6 +138,15 @@ def worth_retrying(verdict: str, message: str = "") -> bool:
     return verdict in _MAY_PASS and not is_certificate(verdict, message)
 
 
+def kind_of(verdict: str, message: str) -> str:
+    """What has no error code of its own and is known by its message: `certificate`, `web page`, `proxy`; else empty."""
+    if verdict == Verdict.UNREACHABLE and "certificate" in message.lower():
+        return _CERTIFICATE
+    if verdict == Verdict.REJECTED and message.startswith(WEB_PAGE):
+        return "web page"
+    return "proxy" if verdict == Verdict.REJECTED and message.startswith("the proxy answered 407") else ""
+
+
 def is_certificate(verdict: str, message: str) -> bool:
-    """Whether the server's certificate is to blame, which has no error code and no time will mend."""
-    return verdict == Verdict.UNREACHABLE and "certificate" in message.lower()
+    """Whether the server's certificate is to blame, which no time will mend."""
+    return kind_of(verdict, message) == _CERTIFICATE

@@ -30,6 +30,7 @@ __all__ = ["SCHEMA", "Report", "failure_line"]
 
 SCHEMA = "sdrs-async/report/1"
 _SIGINT = 2
+_SIGN_INS = ("sign_ins", "sign_ins_throttled", "sign_ins_refused")
 _UNLIMITED = Scopes.of_one(
     Limits(project_rate=None, project_concurrency=None, user_rate=None, endpoint_rate=None, concurrency=None)
 )
@@ -42,7 +43,9 @@ class Report:
     forward, the same that outcomes are timed by. `max_failures`: how many failures to hold in memory, the first in
     their order; `None` holds all. Set by the run: `signed_in` and `refused`: an account was let in, an account was
     refused; `refused_accounts`: by name, why each of them was; `reads`: requests that only read, which are not among
-    those of the targets, and of these `reads_throttled`; `learned`: the limits that the server showed, before `finish`.
+    those of the targets, and of these `reads_throttled`; `sign_ins` of all accounts, and of these those
+    `sign_ins_throttled` and `sign_ins_refused`;
+    `learned`: the limits that the server showed, before `finish`.
     `error`: what stopped it beside signals and refused accounts, set by who runs it, who then exits with 2, or with 1
     for a defect, which it begins with.
     """
@@ -61,6 +64,7 @@ class Report:
         self.refused = False
         self.refused_accounts: dict[str, str] = {}
         self.reads = self.reads_throttled = 0
+        self.sign_ins = self.sign_ins_throttled = self.sign_ins_refused = 0
         self.learned: tuple[Learned, ...] = ()
         self.discovery = Discovery()
         self._listed_before = 0
@@ -73,7 +77,7 @@ class Report:
         self._start = clock()
         self._scopes = Scopes.of_one(limits) if isinstance(limits, Limits) else limits or _UNLIMITED
         self._floor: Floor | None = None
-        self._tally = Tally(max_failures)
+        self._tally = Tally(max_failures, self._scopes.endpoints)
 
     # ---- counting
 
@@ -88,6 +92,12 @@ class Report:
     def add_duplicate(self, count: int = 1) -> None:
         """Count targets that were given more than once; they are not among the planned ones."""
         self._tally.duplicates += count
+
+    def add_sign_ins(self, count: int, throttled: int = 0, refused: int = 0) -> None:
+        """Count sign-ins, of whichever account; those that were throttled, or refused, are among them."""
+        self.sign_ins += count
+        self.sign_ins_throttled += throttled
+        self.sign_ins_refused += refused
 
     def add_listed(self, groups: int, projects: int = 0) -> None:
         """Count groups, and projects, that were found by listing; whether they are planned is another matter."""
@@ -138,10 +148,12 @@ class Report:
 
     @property
     def exit_code(self) -> int:
-        """The exit code of contract section 5; where several hold: signal, 3, 2, 1, 5.
+        """0 where every target is clean, 1 where not, 5 where all that failed may succeed later; 3: no account could
+        sign in, 2: an error stopped it, 128 and the signal's number: interrupted. Of several: signal, 3, 2, 1, 5.
 
         A skipped target alone is a 1: it is not known to be clean, and what stopped it needs somebody. An unsettled one
-        without an interruption is a 1 too, and so is a project that was not listed, or one account of several refused.
+        without an interruption is a 1 too, and so is a project that was not listed, one account of several refused, or
+        one that got nothing but 404s without an error code: any wrong host answers so.
         """
         if self.signal is not None or (self.interrupted and self.error is None):
             return 128 + (self.signal or _SIGINT)
@@ -150,7 +162,7 @@ class Report:
         if self.error is not None:
             return 1 if self.error.startswith("defect: ") else 2
         targets = self._tally.targets()
-        if targets["unsettled"] or self.refused_accounts or not self.discovery.is_complete:
+        if targets["unsettled"] or self.refused_accounts or not self.discovery.is_complete or self._tally.is_suspect():
             return 1
         if not (targets["failed"] or targets["skipped"]):
             return 0
@@ -180,11 +192,15 @@ class Report:
         return (self.finished_at - self.started_at).total_seconds()
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as contract section 6 has it, with what merging needs beside; all of it JSON-serialisable."""
+        """The report as JSON, schema `SCHEMA`, with what merging needs; all of it JSON-serialisable."""
         finished_at = self.finished_at
         duration = (finished_at - self.started_at).total_seconds()
         counts = self._tally.to_dict()
-        counts["requests"] |= {"reads": self.reads, "reads_throttled": self.reads_throttled}
+        counts["requests"] |= {
+            "reads": self.reads,
+            "reads_throttled": self.reads_throttled,
+            **{key: getattr(self, key) for key in _SIGN_INS},
+        }
         return {
             "schema": SCHEMA,
             "run_id": self.run_id,
@@ -234,6 +250,7 @@ class Report:
             merged.discovery.absorb(one.discovery)
             merged.reads += one.reads
             merged.reads_throttled += one.reads_throttled
+            merged.add_sign_ins(one.sign_ins, one.sign_ins_throttled, one.sign_ins_refused)
             for account, message in one.refused_accounts.items():
                 merged._add_refused(account, message)
         merged.learned = union(self.learned, other.learned)
@@ -252,8 +269,8 @@ class Report:
     def from_dict(cls, data: object) -> Self:
         """The report of which `data` is the JSON, with all failures in it; keys it does not know are left alone.
 
-        Keys beyond those of the contract may be missing. `ConfigError` names the key that is missing, of another type,
-        or at odds with the others.
+        Keys that reports of older versions have not may be missing. `ConfigError` names the key that is missing, of
+        another type, or at odds with the others.
         """
         fields = Fields(data, "report")
         if (schema := fields.text("schema")) != SCHEMA:
@@ -262,13 +279,18 @@ class Report:
         report._read_run(fields)
         report._tally = read_tally(fields)
         report._read_accounts(fields)
-        reads = (fields.fields("requests").integer_if_there(key) or 0 for key in ("reads", "reads_throttled"))
-        report.reads, report.reads_throttled = reads
+        report._read_requests(fields.fields("requests"))
         if "discovery" in fields:
             report.discovery = Discovery.from_fields(fields.fields("discovery"))
         if "limits" in fields:
             report.learned = read_learned(fields.fields("limits"))
         return report
+
+    def _read_requests(self, fields: Fields) -> None:
+        self.reads, self.reads_throttled = (fields.integer_if_there(key) or 0 for key in ("reads", "reads_throttled"))
+        self.add_sign_ins(*(fields.integer_if_there(key) or 0 for key in _SIGN_INS))
+        if self.sign_ins_throttled + self.sign_ins_refused > self.sign_ins:
+            raise fields.wrong(_SIGN_INS[0], "must be as many as were throttled and refused, at least")
 
     def _read_run(self, fields: Fields) -> None:
         self.runs = tuple(fields.texts("runs")) if "runs" in fields else (fields.text("run_id"),)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sdrs_async.models import Outcome, ProjectLevel, Verdict
+from sdrs_async.report.answers import Answers, read_answers
 from sdrs_async.report.failures import Failure, Failures
 from sdrs_async.report.fields import Fields
 from sdrs_async.report.latency import Latency
@@ -24,16 +25,16 @@ from sdrs_async.report.projects import (
     status_key,
     targets_dict,
 )  # fmt: skip
-from sdrs_async.report.remedies import is_certificate, remedy, worth_retrying
+from sdrs_async.report.remedies import is_this_the_endpoint, kind_of, remedy, worth_retrying
 
 __all__ = ["Cause", "Tally", "read_tally"]
 
-_CauseKey = tuple[str, str, bool]
+_CauseKey = tuple[str, str, str]
 _OF_LISTS: frozenset[str] = frozenset({Verdict.READ, Verdict.INCOMPLETE})
 
 
 class Cause:
-    """How many targets share a verdict, an error code, and whether a certificate is to blame.
+    """How many targets share a verdict, an error code, and what their message alone tells.
 
     `message` is the first of theirs in order, as an example.
     """
@@ -51,16 +52,19 @@ class Cause:
 
 
 class Tally:
-    """All counts of one run, or of several. `accounts`: those of each project by the names of their accounts.
+    """All counts of one run, or of several. `accounts`: those of each project by the names of their accounts;
+    `endpoints`: where each of them is.
 
     The same project id with two accounts is two projects: their endpoints may be two clouds.
     """
 
     __slots__ = (
-        "accounts", "causes", "duplicates", "failures", "latency", "retries", "sent", "throttled", "verdicts",
+        "accounts", "answers", "causes", "duplicates", "failures", "latency", "retries", "sent", "throttled",
+        "verdicts",
     )  # fmt: skip
 
-    def __init__(self, max_failures: int | None) -> None:
+    def __init__(self, max_failures: int | None, endpoints: Mapping[str, str] | None = None) -> None:
+        self.answers = Answers(endpoints)
         self.accounts: dict[str, dict[str, ProjectTally]] = {}
         self.verdicts: dict[str, int] = {}
         self.causes: dict[_CauseKey, Cause] = {}
@@ -87,6 +91,7 @@ class Tally:
         if group not in ("skipped", "unsettled"):
             codes = project.status_codes
             codes[outcome.status_code] = codes.get(outcome.status_code, 0) + 1
+            self.answers.add(outcome.account, verdict, outcome.status_code, outcome.error_code)
         if group in ("failed", "skipped"):
             self.add_cause(verdict, outcome.error_code, 1, outcome.message)
             if group == "failed":
@@ -108,8 +113,8 @@ class Tally:
             yield from projects.values()
 
     def add_cause(self, verdict: str, error_code: str | None, count: int, message: str) -> None:
-        """Count targets of one cause. A certificate that is not trusted is a cause apart: another thing mends it."""
-        key = (verdict, error_code or "", is_certificate(verdict, message))
+        """Count targets of one cause. What only the message tells (`kind_of`) is one apart: another thing mends it."""
+        key = (verdict, error_code or "", kind_of(verdict, message))
         cause = self.causes.get(key)
         if cause is None:
             self.causes[key] = Cause(count, message)
@@ -131,6 +136,7 @@ class Tally:
             for project_id, project in projects.items():
                 self.project(account, project_id).absorb(project)
         add_counts(self.verdicts, other.verdicts)
+        self.answers.absorb(other.answers)
         for (verdict, code, _), cause in other.causes.items():
             self.add_cause(verdict, code, cause.count, cause.message)
         for failure in other.failures.ordered():
@@ -153,8 +159,12 @@ class Tally:
         causes = self.causes.items()
         return all(worth_retrying(verdict, cause.message) for (verdict, *_), cause in causes)
 
+    def is_suspect(self) -> bool:
+        """Whether an account was answered as a wrong endpoint would, and in no other way."""
+        return any(True for _ in self.answers.suspects())
+
     def to_dict(self) -> dict[str, Any]:
-        """The counts as sections of the report (contract, section 6)."""
+        """The counts as sections of the report."""
         targets = self.targets()
         status_codes: dict[int | None, int] = {}
         project_level: dict[str, int] = {}
@@ -175,7 +185,8 @@ class Tally:
             ],
             "failures": failures,
             "failures_omitted": targets["failed"] - len(failures),
-            "causes": _causes_list(self.causes),
+            "answers": self.answers.to_dict(),
+            "causes": [*_suspected(self.answers), *_causes_list(self.causes)],
         }
 
 
@@ -194,6 +205,19 @@ def _causes_list(causes: Mapping[_CauseKey, Cause]) -> list[dict[str, Any]]:
     ]
 
 
+def _suspected(answers: Answers) -> Iterator[dict[str, Any]]:
+    """The causes that no target has by itself: what all answers to an account together may come from."""
+    for suspect in answers.suspects():
+        message, what_to_do = is_this_the_endpoint(suspect.account, suspect.endpoint, suspect.targets)
+        yield {
+            "verdict": str(Verdict.GONE),
+            "error_code": None,
+            "count": suspect.targets,
+            "message": message,
+            "remedy": what_to_do,
+        }
+
+
 # ---- reading, where every sum is checked: a report that was edited or cut must not be merged in silence
 
 
@@ -205,6 +229,8 @@ def read_tally(fields: Fields) -> Tally:
     tally.verdicts = fields.counts("verdicts")
     for cause in fields.each("causes"):
         key = cause.text("verdict"), cause.optional_text("error_code")
+        if key[0] == Verdict.GONE:  # it follows from the sums, and may not hold for several reports together
+            continue
         tally.add_cause(*key, cause.integer("count"), cause.text_if_there("message") or "")
     for failure in fields.each("failures"):
         tally.failures.add(Failure.from_fields(failure))
@@ -216,6 +242,7 @@ def read_tally(fields: Fields) -> Tally:
     tally.throttled = requests.integer("throttled")
     tally.duplicates = fields.fields("targets").integer("duplicates")
     _check_sums(fields, tally)
+    tally.answers = read_answers(fields, {name: projects.values() for name, projects in tally.accounts.items()})
     return tally
 
 

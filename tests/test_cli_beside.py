@@ -20,6 +20,7 @@ from sdrs_async.command.beside import environment
 from sdrs_async.simulator import Simulator
 from tests.command import Done, finished, process, run, until
 
+ROOT = Path(__file__).resolve().parent.parent
 URL = "echo $HUAWEICLOUD_SDK_IAM_ENDPOINT"
 
 
@@ -126,7 +127,7 @@ def test_an_interactive_shell_has_its_terminal() -> None:
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 5
 
 
-async def test_what_keeps_the_server_from_starting_is_told_and_nothing_runs(tmp_path: Path) -> None:
+async def test_what_keeps_the_server_from_starting_is_told_and_nothing_runs() -> None:
     """A taken port, no room for its files, or a server that dies: a line, and the command is not started."""
     with closing(create_server(("127.0.0.1", 0))) as other:
         port = other.getsockname()[1]
@@ -149,7 +150,7 @@ async def test_what_keeps_the_server_from_starting_is_told_and_nothing_runs(tmp_
             stdin=PIPE,
             stdout=PIPE,
             stderr=PIPE,
-            cwd=tmp_path,
+            cwd=ROOT,
         )
         done = await finished(command)
         assert (done.code, done.stdout) == (code, "")

@@ -22,7 +22,8 @@ async def main() -> None:
                 async for project in lists.projects(prod):
                     groups = [group async for group in lists.groups(prod, project.id)]
                     tasks = [task async for task in lists.failed_tasks(prod, project.id, groups[0].id)]
-                    print(f"{project.name}: {len(groups)} groups; {groups[0].name}: {tasks[0].fail_reason}")
+                    # `!r`: names and reasons come from the server and may hold anything, control characters too.
+                    print(f"{project.name!r}: {len(groups)} groups; {groups[0].name!r}: {tasks[0].fail_reason!r}")
                 try:
                     async for group in lists.groups(prod, "no-such-project"):
                         print(group)

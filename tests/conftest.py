@@ -16,7 +16,7 @@ from tests.command import STEM
 settings.register_profile("sdrs-async", deadline=None)
 settings.load_profile("sdrs-async")
 
-PREFIXES = ("OS_", "HUAWEICLOUD_SDK_")
+PREFIXES = ("OS_", "HUAWEICLOUD_", "HW_", "HC_CONTAINER_")
 # Proxies and certificates change where requests go; the rest changes what rich and typer print.
 NAMES = {
     *("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import signal
+import sys
 from contextlib import closing
 from socket import create_server
 
@@ -14,7 +16,7 @@ from typer.testing import CliRunner
 
 from sdrs_async.command.commands import app
 from sdrs_async.simulator import Fault
-from tests.command import finished, process
+from tests.command import finished, process, run
 
 FLAGS = (
     "--projects", "2", "--groups", "3", "--failed-tasks", "1", "--seed", "7", "--latency", "0.001",
@@ -77,25 +79,27 @@ def test_a_port_that_is_taken_is_named() -> None:
     assert result.stderr.startswith(f"error: cannot listen on port {port}: ")
 
 
+LISTS = """
+import json, os, sys, urllib.error, urllib.request as http
+url, headers = os.environ["HUAWEICLOUD_SDK_IAM_ENDPOINT"], {"X-Auth-Token": os.environ["OS_TOKEN"]}
+def get(path):
+    try:
+        with http.urlopen(http.Request(url + path, headers=headers)) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as answer:
+        with answer:
+            return answer.code, answer.read().decode()
+(project,) = json.loads(get("/v3/auth/projects")[1])["projects"]
+print(json.dumps([get(f"/v1/{project['id']}/server-groups") for _ in range(int(sys.argv[1]))]))
+"""
+
+
 async def served(*flags: str, times: int) -> list[tuple[int, str]]:
     """Status and text of so many lists, one after the other, at a server with these flags."""
-    answers = []
-    async with process("simulate", "--projects", "1", *flags) as command:
-        assert command.stdout is not None
-        url = (await command.stdout.readline()).decode().rstrip("\n")
-        words: list[str] = []
-        while line := (await command.stdout.readline()).decode().rstrip("\n"):
-            words += shlex.split(line)
-        token = next(word.partition("=")[2] for word in words if word.startswith("OS_TOKEN="))
-        async with aiohttp.ClientSession(headers={"X-Auth-Token": token}) as session:
-            async with session.get(f"{url}/v3/auth/projects") as response:
-                (project,) = (await response.json())["projects"]
-            for _ in range(times):
-                async with session.get(f"{url}/v1/{project['id']}/server-groups") as response:
-                    answers.append((response.status, await response.text()))
-        command.send_signal(signal.SIGTERM)
-        await finished(command)
-    return answers
+    lists = [sys.executable, "-S", "-c", LISTS, str(times)]
+    done = await run("simulate", "--projects", "1", *flags, "--", *lists)
+    assert (done.code, done.stderr) == (0, "")
+    return [(status, text) for status, text in json.loads(done.stdout)]
 
 
 @pytest.mark.parametrize(("flag", "policy"), [("--endpoint-rate", "api"), ("--address-rate", "ip")])

@@ -16,11 +16,13 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.report import Report
 from sdrs_async.simulator import Simulator
 from tests.command import finished, process, run, texts
+from tests.readme import blocks, is_shown
 
 
 async def test_the_demo_runs_and_its_numbers_add_up(tmp_path: Path) -> None:
-    """It says what it does, shows progress, meets every fault, ends clean with the server's agreement, writes files."""
-    done = await run("demo", "--html", str(tmp_path / "page.html"), "--json", str(tmp_path / "report.json"))
+    """It says what it does, meets every fault, ends clean with the server's agreement, as the README shows it."""
+    files = ("--html", str(tmp_path / "page.html"), "--json", str(tmp_path / "report.json"))
+    done = await run("demo", *files, environ={"COLUMNS": "100"})
     assert done.code == 0, done.stdout + done.stderr
     assert done.stderr.startswith("This cleans 8 projects with 25 protection groups each")
     assert "of 202 groups: " in done.stderr
@@ -39,10 +41,12 @@ async def test_the_demo_runs_and_its_numbers_add_up(tmp_path: Path) -> None:
     assert "Most of one project in any second: 4 of 4 allowed" in done.stdout
     assert "Failed tasks left: 0" in done.stdout
     assert done.stdout.endswith("The numbers agree, and everything is clean.\n")
-    files = texts(tmp_path)
-    targets = json.loads(files["report.json"])["targets"]
+    (shown,) = (block.text for block in blocks("README.md") if block.language == "text")
+    assert is_shown(shown, done.stdout)
+    written = texts(tmp_path)
+    targets = json.loads(written["report.json"])["targets"]
     assert (targets["planned"], targets["failed"], targets["done"] + targets["gone"]) == (202, 0, 202)
-    assert "</html>" in files["page.html"]
+    assert "</html>" in written["page.html"]
 
 
 async def test_ctrl_c_ends_the_demo_as_it_ends_a_cleanup(tmp_path: Path) -> None:

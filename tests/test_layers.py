@@ -50,7 +50,7 @@ ROWS = (
     {"command.planning", "command.records"},
     {"command.cleanup"},
     {"command.clean", "command.demo", "command.reports", "command.serving"},
-    {"command.inspecting"},
+    {"command.beside", "command.inspecting"},
     {"command.commands"},
     {"command.cli"},
     {"__main__"},
@@ -61,7 +61,7 @@ DOOR = "__init__"
 DOOR_ROW = ROW_OF["library"] + 1
 # The simulator judges the client, so it shares no code with it; the library never needs it.
 SIMULATOR = "simulator"
-SIMULATOR_USERS = {"command.demo", "command.serving"}
+SIMULATOR_USERS = {"command.beside", "command.demo", "command.serving"}
 # Libraries of the extras (pyproject.toml), and the parts of the package that only a command needs.
 LAZY = {
     *("typer", "rich", "jinja2", "pygal", "openstack", "keystoneauth1", "huaweicloudsdkcore", "distributed"),

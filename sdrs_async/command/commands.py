@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Annotated
 
 import anyio
@@ -73,8 +72,14 @@ def demo(
         raise typer.Exit(anyio.run(run_demo, outputs, quiet))
 
 
-@app.command(epilog="Exit codes: 0 stopped by Ctrl-C or SIGTERM; 2 bad usage, or the port is taken.")
+@app.command(
+    epilog="Exit codes: that of COMMAND, 127 where it was not found, 126 where it cannot be run; without it 0, stopped "
+    "by Ctrl-C or SIGTERM; 2 bad usage, or the port is taken.",
+    # As after `env` and `nice`: what follows the first word of COMMAND is its own, flags too.
+    context_settings={"allow_interspersed_args": False},
+)
 def simulate(
+    command: server_flags.Command = None,
     *,
     port: server_flags.Port = 0,
     projects: server_flags.Projects = 3,
@@ -92,18 +97,24 @@ def simulate(
     count_refused: server_flags.CountRefused = False,
     fault: server_flags.Faults = None,
 ) -> None:
-    """Run the embedded SDRS and IAM server on 127.0.0.1 until Ctrl-C.
+    """Run the embedded SDRS and IAM server on 127.0.0.1, while COMMAND runs or until Ctrl-C.
 
-    Prints its URL, then lines for a shell that export working credentials, then an empty line.
+    COMMAND starts when the server is ready. Its environment, and the files that this names, hold credentials of each
+    kind, a clouds.yaml with the cloud `simulated` among them. Yours are kept from it: variables, clouds.yaml and
+    ~/.huaweicloud/credentials. A fleet file and --endpoint still lead where they say.
+
+    Without COMMAND: prints its URL, then lines for a shell that export working credentials, then an empty line.
     """
-    from sdrs_async.command.serving import serve
+    from sdrs_async.command.beside import become
+    from sdrs_async.command.serving import serve, simulator_with
 
     with reported():
-        anyio.run(
-            partial(
-                serve, faults=fault or [], port=port, projects=projects, groups=groups, failed_tasks=failed_tasks,
-                seed=seed, latency=latency, jitter=jitter, project_rate=project_rate, user_rate=user_rate,
-                endpoint_rate=endpoint_rate, address_rate=address_rate, window=window.value, hidden=hidden_limits,
-                count_refused=count_refused,
-            )
+        simulator = simulator_with(
+            faults=fault or [], port=port, projects=projects, groups=groups, failed_tasks=failed_tasks, seed=seed,
+            latency=latency, jitter=jitter, project_rate=project_rate, user_rate=user_rate,
+            endpoint_rate=endpoint_rate, address_rate=address_rate, window=window.value, hidden=hidden_limits,
+            count_refused=count_refused,
         )  # fmt: skip
+        if command:
+            raise typer.Exit(become(simulator, port, command))
+        anyio.run(serve, simulator, port)

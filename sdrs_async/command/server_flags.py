@@ -22,6 +22,14 @@ def _flag(flag: str, what: str, metavar: str, low: int | None = None, high: int 
     return typer.Option(flag, metavar=metavar, help=what, rich_help_panel=_PANEL, min=low, max=high)
 
 
+Command = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="-- COMMAND ARG",
+        help="What runs beside the server, with its credentials; the server ends with it.",
+        show_default=False,
+    ),
+]
 Port = Annotated[int, _flag("--port", "Port on 127.0.0.1; 0 takes any free one.", "NUMBER", low=0, high=65535)]
 Projects = Annotated[int, _flag("--projects", "Projects.", "NUMBER", low=0)]
 Groups = Annotated[int, _flag("--groups", "Protection groups per project.", "NUMBER", low=0)]

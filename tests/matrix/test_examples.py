@@ -20,7 +20,7 @@ SAYS = {
     "01_first_run.py": ["left on the server: 0", "'planned': 20, 'done': 20"],
     "02_web_application.py": ["120 of 120 groups", "left on the server: 0"],
     "03_targets_from_csv.py": ["'planned': 15, 'done': 15", "target number 16: server_group_id 'batch' is refused"],
-    "04_find_and_clean.py": ["eu-de: 20 groups", "left on the servers: 0", "'planned': 73, 'done': 73"],
+    "04_find_and_clean.py": ["'eu-de': 20 groups", "left on the servers: 0", "'planned': 73, 'done': 73"],
 }
 # An example starts its loop itself, as users do; there is no other way to have it start uvloop's.
 ON_UVLOOP = (

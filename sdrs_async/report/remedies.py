@@ -49,8 +49,8 @@ _BY_GATEWAY_NUMBER: dict[str, str] = {
 _CERTIFICATE = "The server's certificate is not trusted: give its CA with --ca-file, or correct the host in --endpoint."
 _OF_LISTS: dict[str, str] = {
     Verdict.GONE: "There is no such project here: check its id, and that it is of this region and account.",
-    Verdict.INCOMPLETE: "The service repeated a page: what was seen was cleaned; list again, or delete the rest by "
-    "hand with --targets.",
+    Verdict.INCOMPLETE: "There may be more than was seen: run again once nobody changes the project; if it stays, "
+    "delete the rest with --targets.",
 }
 _OF_PROJECT_LISTS: dict[str, str] = {
     **dict.fromkeys(

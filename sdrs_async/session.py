@@ -220,8 +220,7 @@ class Session:
             account, user, targets, ask=partial(run.ask, user), report=run.report, read_ahead=self._read_ahead,
             counts=self._counts.groups[user.endpoint.name],
         )  # fmt: skip
-        if isinstance(run, Finding):
-            run.projects[account.name], run.left_out[account.name] = discovery.found, discovery.left_out
+        run.projects[account.name], run.left_out[account.name] = discovery.found, discovery.left_out
         return [discovery]
 
 

@@ -22,10 +22,12 @@ from sdrs_async.command.outputs import Outputs
 from sdrs_async.discovery import Selection
 from sdrs_async.models import Limits, RetryPolicy
 from sdrs_async.simulator import Fault, Simulator
+from tests import test_discovery
 from tests.command import Done, finished, process, report, run, texts, until, write_targets
 from tests.test_cli_signals import on_terminal
 
 LIFTED = [word for name in ("project-rate", "endpoint-rate") for word in (f"--{name}", "none")]
+DECOYS = [{**one, "account": "OS_TOKEN"} for one in test_discovery.DECOYS]
 DELETES = {"delete_group_failures", "delete_project_failures"}
 
 
@@ -82,10 +84,10 @@ async def test_all_projects_are_cleaned(tmp_path: Path, simulator: Simulator) ->
     assert done.code == 0, done.stderr
     assert simulator.remaining == 0
     document = report(tmp_path)
-    assert document["discovery"] == {"projects": 3, "groups": 12, "failed": []}
+    assert document["discovery"] == {"projects": 3, "groups": 12, "left_out": DECOYS, "failed": []}
     assert (document["targets"]["done"], document["project_level"]["planned"]) == (12, 0)
-    assert document["requests"]["reads"] == 1 + 3
-    assert routes(simulator) == {"list_own_projects": 1, "list_groups": 3, "delete_group_failures": 12}
+    assert document["requests"]["reads"] == 1 + 3 + 1
+    assert routes(simulator) == {"list_own_projects": 1, "list_groups": 3 + 1, "delete_group_failures": 12}
 
 
 @pytest.mark.parametrize("way", ["glob", "two"])
@@ -217,8 +219,8 @@ async def test_the_question_names_what_was_found(tmp_path: Path, simulator: Simu
     assert "12 groups in 3 projects found so far" in text
     document = report(tmp_path)
     assert (document["targets"]["done"], document["project_level"]["done"]) == (15, 3)
-    assert document["discovery"] == {"projects": 3, "groups": 12, "failed": []}
-    assert document["requests"] == {"sent": 15, "retries": 0, "throttled": 0, "reads": 4, "reads_throttled": 0}
+    assert document["discovery"] == {"projects": 3, "groups": 12, "left_out": DECOYS, "failed": []}
+    assert document["requests"] == {"sent": 15, "retries": 0, "throttled": 0, "reads": 5, "reads_throttled": 0}
     assert simulator.remaining == 0
 
 
@@ -309,7 +311,7 @@ async def test_nothing_found_is_no_question(
     async with Simulator(projects=2, groups=0) as simulator:
         assert (await asked(simulator, tmp_path)).exit_code == 0
     assert "warning: no protection group was found" in capsys.readouterr().err
-    assert report(tmp_path)["discovery"] == {"projects": 2, "groups": 0, "failed": []}
+    assert report(tmp_path)["discovery"] == {"projects": 2, "groups": 0, "left_out": [], "failed": []}
 
 
 async def test_more_projects_than_the_question_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -355,7 +357,7 @@ async def test_a_signal_during_discovery(tmp_path: Path, command: str) -> None:
         assert not DELETES & routes(simulator).keys()
     document = json.loads(texts(tmp_path)["report.json"])
     assert document["interrupted"] is True
-    assert document["discovery"] == {"projects": 2, "groups": 0, "failed": []}
+    assert document["discovery"] == {"projects": 2, "groups": 0, "left_out": [], "failed": []}
     assert document["targets"]["planned" if command == "clean" else "groups"] == 0
 
 
@@ -407,7 +409,7 @@ async def test_a_plan_shows_accounts_projects_and_what_is_left_out(simulator: Si
     ]
     text = " ".join(lines)
     assert "Limits 10/s per project, 8 at a time per project, 50/s in all, 200/s to the endpoint, 64 at a time" in text
-    assert "Left out a domain, no project: 1; disabled: 1; object storage only: 1; of region eu-nl: 2" in text
+    assert "Left out of region eu-nl: 2; a domain, no project: 1; disabled: 1; object storage only: 1" in text
     assert f"4 yes {simulator.targets[0][0]} eu-de" in lines
     assert not DELETES & routes(simulator).keys()
     done = await run("plan", *finding(simulator, "--project", "eu-de*")[1:], token=simulator.token)
@@ -420,7 +422,7 @@ async def test_a_plan_as_json(tmp_path: Path, simulator: Simulator) -> None:
     done = await run(*args, "--json", "-", token=simulator.token)
     document = json.loads(done.stdout)
     assert done.stderr.startswith("Plan: 12 protection groups")
-    assert document["discovery"] == {"projects": 3, "groups": 12, "failed": []}
+    assert document["discovery"] == {"projects": 3, "groups": 12, "left_out": DECOYS, "failed": []}
     assert document["accounts"][0]["left_out"]["disabled"] == 1
     assert document["accounts"][0]["limits"]["project_rate"] == "10/s"
     assert sorted(project["groups"] for project in document["projects"]) == [4, 4, 4]

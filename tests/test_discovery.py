@@ -31,6 +31,15 @@ FREE = Limits(None, 8, None, None, 64)
 QUICK = RetryPolicy(attempts=2, base=0.01, cap=0.02)
 
 
+# What the simulator's IAM lists besides (`decoys`).
+DECOYS = [
+    {"account": "prod", "reason": reason, "projects": projects}
+    for reason, projects in (
+        ("a domain, no project", 1), ("disabled", 1), ("object storage only", 1), ("of region eu-nl", 2)
+    )
+]  # fmt: skip
+
+
 def account(sim: Simulator, name: str = "prod", **how: Any) -> Account:
     """The simulator's account, with a token that is good everywhere."""
     how = {"iam_endpoint": sim.url, "limits": FREE, **how}
@@ -76,7 +85,7 @@ async def test_everything_of_the_account_is_found_and_cleaned() -> None:
             "list_own_projects": 1, "list_groups": 12 + 1, "delete_group_failures": 360
         }  # fmt: skip
     shown = report.to_dict()
-    assert shown["discovery"] == {"projects": 12, "groups": 360, "failed": []}
+    assert shown["discovery"] == {"projects": 12, "groups": 360, "left_out": DECOYS, "failed": []}
     assert report.targets["done"] == 360
     assert (shown["requests"]["sent"], shown["requests"]["reads"]) == (360, 14)
     assert report.exit_code == 0
@@ -143,16 +152,23 @@ async def test_projects_are_selected_by_id_name_or_pattern(entries: list[str], e
         chosen = [ids[int(entry[2:])] if entry.startswith("ID") else entry for entry in entries]
         report = await cleaned(sim, Selection(chosen))
         assert {entry.project_id for entry in sim.log} - {None} == {ids[number] for number in expected}
-        assert report.to_dict()["discovery"] == {"projects": len(expected), "groups": 2 * len(expected), "failed": []}
+        assert report.to_dict()["discovery"] == {
+            "projects": len(expected),
+            "groups": 2 * len(expected),
+            "left_out": [],
+            "failed": [],
+        }
 
 
 async def test_a_project_that_nobody_has_is_reported() -> None:
     """A name that fits none of the account's projects is a failure of discovery, the others are cleaned."""
     async with Simulator(projects=2, groups=2) as sim:
         report = await cleaned(sim, Selection(["eu-de", "no-such-project"]))
-    assert [(row["project_id"], row["account"], row["verdict"]) for row in failed(report)] == [
-        ("no-such-project", "prod", "gone")
-    ]
+    [row] = failed(report)
+    assert (row["project_id"], row["account"], row["verdict"], row["status_code"]) == (
+        "no-such-project", "prod", "rejected", None
+    )  # fmt: skip
+    assert row["message"] == "no project has this id or name, letter for letter, of the 2 that the account may use"
     assert report.targets["done"] == 2
     assert report.exit_code == 1
 
@@ -219,7 +235,7 @@ async def test_servers_that_page_badly_are_complete_all_the_same(quirks: list[st
     async with Simulator(projects=1, groups=1100, failed_tasks=1, quirks=quirks) as sim:
         report = await cleaned(sim)
         assert sim.remaining == 0
-    assert report.to_dict()["discovery"] == {"projects": 1, "groups": 1100, "failed": []}
+    assert report.to_dict()["discovery"] == {"projects": 1, "groups": 1100, "left_out": [], "failed": []}
     assert (report.targets["done"], report.targets["duplicates"]) == (1100, 0)
 
 
@@ -312,7 +328,7 @@ async def test_finding_deletes_nothing_and_its_report_goes_on() -> None:
     assert run.report is finding.report
     assert len(targets) == len(outcomes) == len(set(targets)) == 48
     shown = run.report.to_dict()
-    assert shown["discovery"] == {"projects": 3, "groups": 45, "failed": []}
+    assert shown["discovery"] == {"projects": 3, "groups": 45, "left_out": [], "failed": []}
     assert (shown["requests"]["reads"], shown["requests"]["sent"]) == (5, 48)
     assert run.report.exit_code == 0
 

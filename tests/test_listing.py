@@ -143,7 +143,7 @@ def test_a_server_that_ignores_the_offset_is_never_taken_for_complete(total: int
 
 @pytest.mark.parametrize(("key", "whole"), [("server_groups", True), ("failure_jobs", False)])
 def test_a_count_that_is_documented_is_enough_for_the_only_page(key: str, whole: bool) -> None:
-    """A server that ignores the offset, and counts what it has shown: that is all of the groups, of failed tasks perhaps not.
+    """A server that ignores the offset, and counts what it has shown: all the groups, but perhaps not all failed tasks.
 
     The manual says what the count of groups is; that of failed tasks may be the page's.
     """

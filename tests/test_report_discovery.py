@@ -99,7 +99,7 @@ def test_a_group_id_that_is_missing_does_not_make_a_project_level() -> None:
 def test_what_was_listed_is_counted_and_what_was_not_is_named() -> None:
     """The section holds the counts, and one row for each project or account that is missing, in order."""
     report = _report()
-    assert report.to_dict()["discovery"] == {"projects": 0, "groups": 0, "failed": []}
+    assert report.to_dict()["discovery"] == {"projects": 0, "groups": 0, "left_out": [], "failed": []}
     report.add_listed(999, projects=1)
     report.add_listed(501)
     for unlisted in (BLIND, FORBIDDEN, INCOMPLETE):

@@ -52,6 +52,10 @@ _OF_LISTS: dict[str, str] = {
     Verdict.INCOMPLETE: "There may be more than was seen: run again once nobody changes the project; if it stays, "
     "delete the rest with --targets.",
 }
+_NOT_MEANT = (
+    "Nothing was sent for it: give --project (fleet file: projects) the id, or letter for letter the name, of a "
+    "project that can be used in this region; plan --all-projects shows them, and how many are left out."
+)
 _OF_PROJECT_LISTS: dict[str, str] = {
     **dict.fromkeys(
         (Verdict.REJECTED, Verdict.GONE), "IAM does not take this request: check --iam-endpoint and --region."
@@ -75,8 +79,15 @@ def remedy(verdict: str, error_code: str | None, message: str = "") -> str:
     return _by_cause(verdict, error_code, message) or _BY_VERDICT.get(verdict, _OTHER)
 
 
-def listing_remedy(verdict: str, error_code: str | None, message: str, *, of_account: bool) -> str:
-    """The same for a list that could not be read; `of_account`: the list of the account's projects, at IAM."""
+def listing_remedy(
+    verdict: str, error_code: str | None, message: str, *, of_account: bool, answered: bool = True
+) -> str:
+    """The same for a list that could not be read; `of_account`: the list of the account's projects, at IAM.
+
+    Not `answered`, a project was rejected before it was asked for: it is not one that was meant for sure.
+    """
+    if verdict == Verdict.REJECTED and not (answered or of_account):
+        return _NOT_MEANT
     by_verdict = _OF_PROJECT_LISTS if of_account else _OF_LISTS
     return _by_cause(verdict, error_code, message) or by_verdict.get(verdict) or remedy(verdict, None)
 

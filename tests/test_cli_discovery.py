@@ -188,6 +188,88 @@ async def test_nothing_found_is_a_warning(tmp_path: Path) -> None:
         assert report(tmp_path)["targets"]["planned"] == 0
 
 
+LEFT_OUT = {
+    "eu-xx": "8 selected projects left out, so that nothing was looked for (of region eu-de: 3; of region eu-nl: 2; a "
+    "domain, no project: 1; disabled: 1; object storage only: 1): check --region",
+    "eu-de": "no protection group was found (5 projects left out: of region eu-nl: 2; a domain, no project: 1; ",
+}
+
+
+@pytest.mark.parametrize("command", [["clean", "--yes"], ["clean", "--dry-run"], ["plan"]], ids=" ".join)
+@pytest.mark.parametrize("region", LEFT_OUT)
+async def test_what_is_left_out_is_said_where_nothing_is_found(command: list[str], region: str) -> None:
+    """Never only that there is nothing to do: how many projects are left out, why, and where all are, what to do."""
+    async with Simulator(projects=3, groups=0, decoys=True) as simulator:
+        args = [*command, *finding(simulator, "--all-projects", "--region", region)[1:]]
+        done = await run(*args, token=simulator.token)
+        assert not DELETES & routes(simulator).keys()
+    assert done.code == 0, done.stderr
+    assert f"warning: {'OS_TOKEN: ' if region == 'eu-xx' else ''}{LEFT_OUT[region]}" in done.stderr
+    assert ("no protection group was found" in done.stderr) is (region == "eu-de")
+
+
+async def test_what_is_left_out_is_in_summary_page_and_merged_report(tmp_path: Path, simulator: Simulator) -> None:
+    """Also of a pattern, which may fit projects that cannot be used; two reports together count both."""
+    page = tmp_path / "page.html"
+    done = await found(tmp_path, simulator, "--project", "eu-*", "--html", str(page))
+    assert done.code == 0, done.stderr
+    words = "of region eu-nl: 2; disabled: 1"
+    assert f"Left out  3 projects: {words}" in done.stdout
+    assert f"<dt>Left out</dt><dd>3 projects: {words}</dd>" in page.read_text("utf-8")
+    (tmp_path / "report.json").rename(tmp_path / "first.json")
+    done = await found(tmp_path, simulator, "--all-projects")
+    both = [str(tmp_path / name) for name in ("first.json", "report.json")]
+    done = await run("report", *both)
+    assert "Left out  8 projects: of region eu-nl: 4; disabled: 2; a domain, no project: 1;" in done.stdout
+    done = await found(tmp_path, simulator, "--project", "eu-nl*")
+    assert done.code == 0
+    assert "warning: OS_TOKEN: 2 selected projects left out, so that nothing was looked for" in done.stderr
+    assert "2 projects left out, and no other selected, so nothing was done" in done.stdout
+
+
+async def test_the_question_says_what_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is deleted: how many projects of the account nothing was looked for in, and why."""
+    lines: list[str] = []
+
+    async def keep(question: list[str]) -> bool:
+        lines.extend(question)
+        return True
+
+    monkeypatch.setattr(cleanup, "confirmed", keep)
+    async with Simulator(projects=1, groups=1, decoys=True) as simulator:
+        assert (await asked(simulator, tmp_path, region="eu-de")).exit_code == 0
+    words = "of region eu-nl: 2; a domain, no project: 1; disabled: 1; object storage only: 1"
+    assert f"left out: 5 projects ({words})" in lines
+
+
+async def test_a_name_of_two_projects_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """Both ids are named, nothing is sent for either, and the others are cleaned: exit code 1."""
+    ids = list(dict(Simulator(projects=3, groups=1).targets))
+    entries = [{"id": one, "name": name} for one, name in zip(ids, ("eu-de", "eu-de", "eu-de_x"), strict=True)]
+    fault = Fault("status", route="list_own_projects", status=200, body={"projects": entries})
+    async with Simulator(projects=3, groups=1, faults=[fault]) as simulator:
+        done = await found(tmp_path, simulator, "--project", "eu-de", "--project", "eu-de_x")
+        assert [entry.project_id for entry in simulator.log if entry.route in DELETES] == [ids[2]]
+    assert done.code == 1
+    text = " ".join(done.stdout.split())
+    assert f"2 projects have this name, {ids[0]} and {ids[1]}: give the id of the one that is meant" in text
+    assert "Nothing was sent for it: give --project (fleet file: projects) the id" in text
+    assert "project eu-de of account OS_TOKEN" in text
+
+
+@pytest.mark.parametrize("command", [["clean", "--yes"], ["clean", "--dry-run"], ["plan"]], ids=" ".join)
+@pytest.mark.parametrize("quirk", ["wrong-count", "shrinks"])
+async def test_a_list_in_doubt_is_never_nothing_to_do(command: list[str], quirk: str) -> None:
+    """Where groups may be missing, exit code 1 and the reason; no word that all is clean or nothing to do."""
+    async with Simulator(projects=1, groups=150, failed_tasks=1, quirks=[quirk, "small-pages"]) as simulator:
+        done = await run(*command, *finding(simulator, "--all-projects", *LIFTED)[1:], token=simulator.token)
+    assert done.code == 1
+    assert "Not (wholly) listed" in done.stdout
+    assert "run again once nobody changes the project" in " ".join(done.stdout.split())
+    assert "nothing to do" not in done.stderr
+    assert "every group is clean" not in done.stdout
+
+
 async def test_pages_and_deletions_overlap(tmp_path: Path) -> None:
     """With `--yes` the first deletion goes out before the last page is in."""
     async with Simulator(projects=1, groups=2500, failed_tasks=1) as simulator:

@@ -73,6 +73,20 @@ async def test_a_project_that_is_asked_for_and_left_out_is_noted() -> None:
     }
 
 
+async def test_regions_of_projects_that_are_left_out_are_few() -> None:
+    """Where names are no regions, each would be a reason of its own: ten are kept, and no name of any length."""
+    names = [*(f"r{number:02}_{more}" for number in range(30) for more in range(1 + (number < 3))), "x" * 5000]
+    entries = [{"id": f"{number:032x}", "name": name} for number, name in enumerate(names)]
+    fault = Fault("status", route="list_own_projects", status=200, body={"projects": entries})
+    async with Simulator(projects=1, groups=1, faults=[fault]) as sim:
+        report = await cleaned(sim, region="eu-de")
+    rows = report.to_dict()["discovery"]["left_out"]
+    assert sum(row["projects"] for row in rows) == 34
+    assert len(rows) == 11
+    assert {f"of region r{number:02}" for number in range(3)} <= {row["reason"] for row in rows}
+    assert max(len(row["reason"]) for row in rows) <= 100
+
+
 async def test_everything_of_the_account_is_found_and_cleaned() -> None:
     """All projects that have the service, all their groups, each with one request; decoys cost none.
 

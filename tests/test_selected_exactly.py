@@ -134,7 +134,7 @@ async def test_a_name_that_two_projects_have_means_neither(entries: list[str], e
 
 
 async def test_a_namesake_that_cannot_be_used_is_one_all_the_same() -> None:
-    """Which of the two was meant is not known, if one is disabled; but a domain is no project, and answers to no name."""
+    """Which of the two was meant is not known, if one is disabled; a domain is no project, and has no part in it."""
     off = {"id": IDS[1], "name": "eu-de", "enabled": False}
     sent, report = await cleaned(Selection(["eu-de"]), named("eu-de", off))
     [row] = failed(report)
@@ -163,7 +163,7 @@ async def test_many_namesakes_are_not_all_named() -> None:
     ],
 )
 async def test_an_entry_that_means_no_project_is_rejected(entry: str, message: str) -> None:
-    """Nothing was asked of the service, so it is not `gone`: it says among how many it was looked for, or why not there."""
+    """Nothing was asked of the service, so it is not `gone`: it was looked for among so many, or is left out."""
     off = {"id": IDS[3], "name": "eu-nl", "enabled": False}
     sent, report = await cleaned(Selection([entry, "eu-de"]), named("eu-de", "b", "c", off))
     [row] = failed(report)

@@ -72,8 +72,8 @@ class Unlisted:
 class Discovery:
     """Counts of `projects` and `groups` that were listed, live, and what was not.
 
-    `left_out`: how many projects nothing was looked for in, by account and reason. Merging adds the counts; a project that is missing in several runs is
-    one row all the same.
+    `left_out`: how many projects nothing was looked for in, by account and reason. Merging adds the counts; a project
+    that is missing in several runs is one row all the same.
     """
 
     __slots__ = ("_failed", "groups", "left_out", "projects")

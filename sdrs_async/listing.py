@@ -238,34 +238,38 @@ async def _rows(ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List)
     Where the list may not be whole, it is read once more: what it has then that was not seen before comes too, and what
     is still in doubt is an error.
     """
-    known, refused = Seen(), _Refused()
+    refused, total = _Refused(), 0
+    known: Seen | None = None
     for again in (False, True):
-        reading, before = Reading(wanted.limit, wanted.counts), known.count
+        reading, news = Reading(wanted.limit, wanted.counts), 0
         async with aclosing(_pages(ask, page_at, wanted, reading)) as pages:
             async for came in pages:
-                reply, page = came
-                fresh = [row for row in page.rows if known.is_new(row[0])]
-                refused.add([reason for reason in page.refused if known.is_new(reason)])
-                del came, page
-                for row in fresh:
+                reply, fresh = came if known is None else (came[0], known.unseen(came[1]))
+                news += fresh.size
+                refused.add(fresh.refused)
+                for row in fresh.rows:
                     yield row
-        doubt = reading.doubt
-        if (
-            again and reading.is_one_page and wanted.counts_all
-        ):  # the offset is ignored, and the page says that it is all
-            doubt = None
-        if again and reading.is_loose and known.count > before:
-            doubt = doubt or CHANGED
+        known, total = known or reading.seen, total + news
+        doubt = _doubt(reading, wanted, again=again, news=news)
         if doubt is None and not reading.is_loose:
             break
     if doubt is not None or refused.count:
-        raise _error_of(reply, wanted.key, known.count, doubt, refused)
+        raise _error_of(reply, wanted.key, total, doubt, refused)
+
+
+def _doubt(reading: Reading, wanted: _List, *, again: bool, news: int) -> str | None:
+    """Why the list may not be whole after this reading, the second if `again`, which brought so many new items."""
+    if again and reading.is_one_page and wanted.counts_all:
+        return None  # the offset is ignored, and the count says that the only page is all
+    if again and reading.is_loose and news:
+        return CHANGED
+    return reading.doubt
 
 
 async def _pages(
     ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List, reading: Reading
 ) -> AsyncGenerator[tuple[Reply, Page], None]:
-    """The pages of one reading, each with its reply. The next one is asked for before a page is handed out."""
+    """What is new on each page of one reading, with its reply. The next page is asked for before it is handed out."""
     counts = wanted.counts
 
     def following(*, learns: bool = False) -> _Coming:
@@ -274,12 +278,12 @@ async def _pages(
     coming: _Coming | None = following()
     while coming is not None:
         reply, page = await coming.page()
-        step = reading.take(page)
+        step, fresh = reading.take(page)
+        del page
         learns = step is Step.END_BY_COUNT and counts.claim()
         more = step is Step.MORE or learns or (step is Step.END_BY_COUNT and counts.are_totals is False)
         coming = following(learns=learns) if more else None
-        yield reply, page
-        del page
+        yield reply, fresh
         if step is Step.END_BY_COUNT and not more and not await counts.settled():
             coming = following(learns=counts.are_totals is None)
 

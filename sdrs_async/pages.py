@@ -98,8 +98,8 @@ class Counts:
 class Reading:
     """One reading of a list, from its start to its end. `doubt`: why it may not be all of it, from its end on.
 
-    `is_one_page`: in doubt because the only page came again, and all the same its count says that this is all.
-    `limit`: items of a page, as they are asked for.
+    `seen`: what came in it; `is_one_page`: in doubt because the only page came again, and all the same its count says
+    that this is all. `limit`: items of a page, as they are asked for.
     """
 
     def __init__(self, limit: int, counts: Counts) -> None:
@@ -107,7 +107,7 @@ class Reading:
         self.is_one_page = False
         self._limit = limit
         self._counts = counts
-        self._seen = Seen()
+        self.seen = Seen()
         self._received = 0
         self._widest = 0
         self._last: str | None = None
@@ -136,19 +136,20 @@ class Reading:
             return page.total == reach
         return False if page.total == page.size != reach else None
 
-    def take(self, page: Page) -> Step:
-        """The page at `offset` has come."""
-        offset, before = self.offset, self._last
-        known = self._seen.count
-        for key in (*(row[0] for row in page.rows), *page.refused):
-            self._seen.is_new(key)
-        if offset < self._received and not page.holds(before):
+    def take(self, page: Page) -> tuple[Step, Page]:
+        """The page at `offset` has come: what is to follow, and what of it did not come before in this reading."""
+        fresh = self.seen.unseen(page)
+        return self._step(page, fresh.size), fresh
+
+    def _step(self, page: Page, news: int) -> Step:
+        joins = self.offset < self._received
+        if joins and not page.holds(self._last):
             return self._end((None if page.size else self._missing(page)) or CHANGED)
-        if self._seen.count == known:
-            is_end = page.size == 0 or (offset < self._received and page.last == before and page.size < self._widest)
+        if not news:
+            is_end = page.size == 0 or (joins and page.last == self._last and page.size < self._widest)
             self.is_one_page = not is_end and page.total == page.size == self._received < self._limit
             return self._end(self._missing(page) if is_end else _REPEATS)
-        self._received, self._last, self._count = offset + page.size, page.last, page.total
+        self._received, self._last, self._count = self.offset + page.size, page.last, page.total
         self._widest = max(self._widest, page.size)
         return Step.END_BY_COUNT if page.size < self._limit and page.total == self._received else Step.MORE
 
@@ -175,8 +176,12 @@ class Seen:
         self._latest: set[int] = set()
         self._sorted: list[array[int]] = []
 
-    def is_new(self, key: str) -> bool:
-        """Whether it did not come before; from now on it did."""
+    def unseen(self, page: Page) -> Page:
+        """What of a page did not come before; from now on it did."""
+        rows = [row for row in page.rows if self._is_new(row[0])]
+        return page._replace(rows=rows, refused=[reason for reason in page.refused if self._is_new(reason)])
+
+    def _is_new(self, key: str) -> bool:
         hashed = hash(key)
         if hashed in self._latest or any(_holds(hashes, hashed) for hashes in self._sorted):
             return False

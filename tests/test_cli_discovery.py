@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,9 +19,12 @@ from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.commands import app
 from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import Ending
+from sdrs_async.command.finding import warn_of_nothing
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.discovery import Selection
-from sdrs_async.models import Limits, RetryPolicy
+from sdrs_async.listing import Project
+from sdrs_async.models import Limits, RetryPolicy, Verdict
+from sdrs_async.report import Report, Unlisted
 from sdrs_async.simulator import Fault, Simulator
 from tests import test_discovery
 from tests.command import Done, finished, process, report, run, texts, until, write_targets
@@ -206,6 +210,19 @@ async def test_what_is_left_out_is_said_where_nothing_is_found(command: list[str
     assert done.code == 0, done.stderr
     assert f"warning: {'OS_TOKEN: ' if region == 'eu-xx' else ''}{LEFT_OUT[region]}" in done.stderr
     assert ("no protection group was found" in done.stderr) is (region == "eu-de")
+
+
+def test_accounts_of_which_all_is_left_out_are_told_beside_others(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first ten by name, also where other accounts have groups; not one of which a project is told as failed."""
+    run: Any = SimpleNamespace(report=Report(), left_out={}, projects={})
+    run.left_out = {f"account {number:02}": Counter({"disabled": 2}) for number in range(14)}
+    run.projects = {name: [] for name in run.left_out} | {"account 00": [Project("p", "eu-de")]}
+    run.report.add_unlisted(Unlisted("eu-nl", "account 01", Verdict.REJECTED, message="left out: disabled"))
+    warn_of_nothing(run, found=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("warning: account 02: 2 selected projects left out, so that nothing was looked for (")
+    assert len(lines) == 11
+    assert lines[-1] == "warning: 2 more accounts of which all projects were left out"
 
 
 async def test_what_is_left_out_is_in_summary_page_and_merged_report(tmp_path: Path, simulator: Simulator) -> None:

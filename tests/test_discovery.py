@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from sdrs_async import (
     clean,
     connect,
 )
+from sdrs_async.errors import ListingError
 from sdrs_async.models import ProjectLevel
 from sdrs_async.session import Session
 from sdrs_async.simulator import Fault, Simulator
@@ -281,6 +283,31 @@ async def test_a_list_that_stays_in_doubt_is_never_clean(quirk: str, message: st
     assert (row["project_id"], row["verdict"]) == (sim.targets[0][0], "incomplete")
     assert row["message"].startswith(message)
     assert report.exit_code == 1
+
+
+async def test_what_a_session_has_learned_of_counts_holds_for_all_its_lists() -> None:
+    """Counts of groups are totals here, which one list finds out; those of failed tasks are the page's own."""
+    async with Simulator(projects=2, groups=3, failed_tasks=2) as sim:
+        one = account(sim)
+        async with connect(one) as session, session.lists() as lists:
+            for project, group in sim.targets[::3]:
+                assert len([found async for found in lists.groups(one, project)]) == 3
+                assert len([found async for found in lists.failed_tasks(one, project, group)]) == 2
+        routes = Counter(entry.route for entry in sim.log)
+        assert (routes["list_groups"], routes["list_failures"]) == (2 + 1, 2 + 2)
+
+
+@pytest.mark.parametrize(("more", "count"), [([], 250), (["shrinks"], 200), (["ignores-offset"], 100)])
+async def test_failed_tasks_are_all_listed_or_the_list_is_incomplete(more: list[str], count: int) -> None:
+    """A hundred at a time, each page with its own count, of a list that may change meanwhile or never go on."""
+    async with Simulator(projects=1, groups=1, failed_tasks=250, quirks=["small-pages", *more]) as sim:
+        one, found = account(sim), []
+        async with connect(one) as session, session.lists() as lists:
+            with pytest.raises(ListingError) if more else nullcontext() as raised:
+                async for task in lists.failed_tasks(one, *sim.targets[0]):
+                    found.append(task)  # noqa: PERF401 - what came before the error counts
+    assert len(found) == count
+    assert raised is None or raised.value.reply.verdict is Verdict.INCOMPLETE
 
 
 async def test_an_account_whose_projects_cannot_be_listed_keeps_no_other() -> None:

@@ -253,6 +253,9 @@ async def _rows(ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List)
         doubt = _doubt(reading, wanted, again=again, news=news)
         if doubt is None and not reading.is_loose:
             break
+        if not again:
+            why = doubt or "comes one by one"
+            log.info("project %s: the list of %s %s: it is read once more", page_at(0, 1).project_id, wanted.key, why)
     if doubt is not None or refused.count:
         raise _error_of(reply, wanted.key, total, doubt, refused)
 

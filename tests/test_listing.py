@@ -235,12 +235,14 @@ def changing(*states: list[int] | range, cap: int = 100) -> Page:
     return page
 
 
-def test_a_list_that_shrinks_between_pages_is_read_once_more() -> None:
+def test_a_list_that_shrinks_between_pages_is_read_once_more(caplog: pytest.LogCaptureFixture) -> None:
     """What moved past the end of a page comes with the second reading; nothing comes twice, and all is well then."""
+    caplog.set_level("INFO", "sdrs_async")
     lists, ids, error = run(changing(range(250), range(10, 250)))
     assert error is None
     assert sorted(map(int, ids)) == list(range(250))
     assert lists.asked == [0, 99, 0, 99, 198, 239]
+    assert caplog.messages == ["project p: the list of server_groups changes while it is read: it is read once more"]
 
 
 def test_a_list_that_grows_at_its_start_is_read_on() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -12,6 +13,7 @@ from typing import NamedTuple
 from sdrs_async.errors import ConfigError
 from sdrs_async.listing import Project
 from sdrs_async.models import Reply, Verdict
+from sdrs_async.report.discovery import in_words
 from sdrs_async.report.remedies import is_certificate, listing_remedy, remedy
 from sdrs_async.sites import Site, check_endpoint
 
@@ -224,9 +226,9 @@ def projects(found: Sequence[Project], usable: Sequence[Project], region: str | 
         return passed(text)
     if not found:
         return failed(text, "The account is in no project: have it added to one in IAM.")
-    reasons = sorted({str(project.why_left_out(region)) for project in found})
+    reasons = in_words(Counter(str(project.why_left_out(region)) for project in found))
     advice = "Choose the region that its projects are in (--region, --endpoint), or name one with --project."
-    return failed(f"{text}; they are: {', '.join(reasons)}", advice)
+    return failed(f"{text}; left out are: {reasons}", advice)
 
 
 def listing(reply: Reply, *, of_account: bool) -> Found:

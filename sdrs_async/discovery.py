@@ -18,6 +18,7 @@ from sdrs_async.arguments import check, check_types, is_text
 from sdrs_async.errors import ListingError
 from sdrs_async.listing import Ask, Project, group_ids, projects
 from sdrs_async.models import ProjectLevel, Reply, Verdict
+from sdrs_async.pages import Counts
 from sdrs_async.reading import Budget, Intake, Source, share
 from sdrs_async.report import Report, Unlisted
 from sdrs_async.users import User
@@ -32,7 +33,14 @@ _IN_HAND = 100_000
 # More requests than one for so many deletions would be felt.
 _SMALLEST_PAGE = 100
 
+# Names of regions that are told of the projects left out; of a name that is none anything may stand before its `_`.
+_REGIONS = 10
+_LONGEST_REASON = 100
+# Projects of one name that are told by their ids.
+_NAMESAKES = 5
+
 _PROJECTS = "a list of ids, names or patterns, not empty, or None, which selects all"
+_PATTERN = re.compile(r"[*?[]")
 _PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -41,9 +49,11 @@ class Selection:
     """Which projects of an account to look for; all their protection groups are targets.
 
     `projects`: ids, names, or patterns with `*`, `?` and `[...]` for either; `None`: all that the account can use. An
-    entry that is an id, or of the form of one, means that project only; one that is a name means the projects of that
-    very name; only what is neither is a pattern, of names or, where no name fits, of ids. All are compared letter for
-    letter.
+    entry that is an id, or of the form of one, means that project only; one that is a name means the project of that
+    very name, and where several have it (each domain has names of its own) nothing is sent for any of them, unless
+    another entry is its id; only what is neither is a pattern, of names or, where no name fits, of ids. All are
+    compared letter for letter. An entry that means no project, or none for sure, is `rejected` in the report's
+    `discovery`.
     `project_level`: delete the failed tasks of the projects' own level too, one `ProjectLevel` each.
     """
 
@@ -73,7 +83,15 @@ class Discovery:
     """
 
     def __init__(
-        self, account: Account, user: User, selection: Selection, *, ask: Ask, report: Report, read_ahead: int
+        self,
+        account: Account,
+        user: User,
+        selection: Selection,
+        *,
+        ask: Ask,
+        report: Report,
+        read_ahead: int,
+        counts: Counts,
     ) -> None:
         self.account = account
         self.found: list[Project] = []
@@ -84,6 +102,7 @@ class Discovery:
         self._report = report
         self._read_ahead = read_ahead
         self._page = PAGE
+        self._counts = counts
 
     async def read(self, intake: Intake) -> None:
         """Give the groups of each project to the intake as their pages come."""
@@ -104,14 +123,18 @@ class Discovery:
         if ids is not None:
             return [Project(check_id("project_id", project_id), "") for project_id in ids]
         chosen = self._chosen([project async for project in projects(self._ask)])
-        return [project for project, is_named in chosen.items() if not self._leaves_out(project, is_named)]
+        found = [project for project, is_named in chosen.items() if not self._leaves_out(project, is_named)]
+        _sum_up(self.left_out)
+        self._report.add_left_out(self.account.name, self.left_out)
+        return found
 
     def _leaves_out(self, project: Project, is_named: bool) -> bool:
         """Whether nothing is looked for in it. Noted where it is in doubt, or was asked for by its id or name."""
         reason = project.why_left_out(self.account.region)
         if reason is None:
             return False
-        self.left_out["its entry in the list cannot be relied on" if project.doubt else reason] += 1
+        shown_reason = "its entry in the list cannot be relied on" if project.doubt else reason
+        self.left_out[shown_reason[:_LONGEST_REASON]] += 1
         shown = visible(project.id), visible(project.name)
         log.info("%s: project %s (%s) is left out: %s", self._user.called, *shown, reason)
         if is_named or project.doubt:
@@ -121,19 +144,26 @@ class Discovery:
     def _chosen(self, every: Sequence[Project]) -> dict[Project, bool]:
         """Those that the selection means, and whether one of its entries is the id or the name of it.
 
-        What it names and nobody has is noted.
+        What it names and nobody has, or several have, is noted.
         """
         if self._selection.projects is None:
             return dict.fromkeys(every, False)
-        known, named, fitting = _Known(every), set[Project](), set[Project]()
-        for entry in self._selection.projects:
+        known = _Known(every)
+        named, fitting, unclear = set[Project](), set[Project](), set[Project]()
+        for entry in dict.fromkeys(self._selection.projects):
             its = known.named(entry)
-            named.update(its)
             patterned = () if its else known.fitting(entry)
+            (named if len(its) < 2 else unclear).update(its)
             fitting.update(patterned)
-            if not (its or patterned):
-                self._note(entry, Reply(Verdict.GONE, message="the account has no project of this id or name"))
-        return {project: project in named for project in every if project in named or project in fitting}
+            if len(its) > 1:
+                self._reject(entry, _namesakes(its))
+            elif not (its or patterned):
+                self._reject(entry, _nobody(entry, len(every)))
+        meant = named | (fitting - unclear)
+        return {project: project in named for project in every if project in meant}
+
+    def _reject(self, entry: str, why: str) -> None:
+        self._note(entry, Reply(Verdict.REJECTED, message=why))
 
     async def _read_project(self, project: Project, budget: Budget, intake: Intake) -> None:
         source = Source(self._targets(project), budget, self._user, project.id)
@@ -145,7 +175,7 @@ class Discovery:
     async def _targets(self, project: Project) -> AsyncIterator[str | ProjectLevel]:
         if self._selection.project_level:
             yield ProjectLevel(project.id)
-        async with aclosing(group_ids(self._ask, project.id, self._page)) as found:
+        async with aclosing(group_ids(self._ask, project.id, self._page, self._counts)) as found:
             async for group_id in found:
                 self._report.add_listed(1)
                 yield group_id
@@ -160,6 +190,25 @@ class Discovery:
         )
 
 
+def _sum_up(reasons: Counter[str]) -> None:
+    """Of many regions keep those with the most projects by their names, and the others as one sum."""
+    regions = [reason for reason, _ in reasons.most_common() if reason.startswith("of region ")]
+    for reason in regions[_REGIONS:]:
+        reasons["of other regions"] += reasons.pop(reason)
+
+
+def _nobody(entry: str, count: int) -> str:
+    fits = "fits this pattern" if _PATTERN.search(entry) else "has this id or name"
+    return f"no project {fits}, letter for letter, of the {count:,} that the account may use"
+
+
+def _namesakes(its: Sequence[Project]) -> str:
+    ids = [f"{visible(one.id)}{'' if one.enabled else ' (disabled)'}" for one in its[:_NAMESAKES]]
+    ids += [f"{len(its) - _NAMESAKES:,} more"] * (len(its) > _NAMESAKES)
+    listed = f"{', '.join(ids[:-1])} and {ids[-1]}"
+    return f"{len(its):,} projects have this name, {listed}: give the id of the one that is meant"
+
+
 class _Known:
     """What entries of a selection mean among the projects of an account."""
 
@@ -171,10 +220,14 @@ class _Known:
             self._by_name[project.name].append(project)
 
     def named(self, entry: str) -> list[Project]:
-        """The project with this id; without one those of this name, of which there is none in the form of an id."""
+        """The project with this id; without one those of this name, of which there is none in the form of an id.
+
+        A domain is no project: it answers to a name that only it has, to be told why it is left out.
+        """
         if project := self._by_id.get(entry):
             return [project]
-        return [] if _PROJECT_ID.fullmatch(entry) else self._by_name.get(entry, [])
+        its = [] if _PROJECT_ID.fullmatch(entry) else self._by_name.get(entry, [])
+        return [project for project in its if not project.is_domain] or its[:1]
 
     def fitting(self, pattern: str) -> list[Project]:
         """Those whose name fits a pattern; only without any those whose id does: `*de*` is no part of an id."""

@@ -7,9 +7,8 @@ kept exactly as they came, since one that was tidied up may be another one's: wh
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
-from array import array
-from bisect import bisect_left
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -18,9 +17,12 @@ from typing import Any, NamedTuple
 
 from sdrs_async.errors import ConfigError, ListingError
 from sdrs_async.models import Listing, Reply, Verdict
+from sdrs_async.pages import CHANGED, Counts, Page, Reading, Row, Seen, Step
 from sdrs_async.wire import PAGE, check_id, failures_page, groups_page, one_line, projects_page, visible
 
 __all__ = ["Ask", "FailedTask", "Group", "Project", "failed_tasks", "group_ids", "groups", "projects"]
+
+log = logging.getLogger("sdrs_async")
 
 Ask = Callable[[Listing], "asyncio.Future[Reply]"]
 """Asks for one page; starts at once, and is waited for later."""
@@ -129,7 +131,10 @@ async def _read_projects(ask: Ask, found: dict[str | Project, Project]) -> None:
             first = found.setdefault(project.id or project, project)
             if first != project:
                 raise _contradicted(reply, first, project)
-        query = _following(reply) if items else None
+        # Some name a next page for ever: an empty one is the last, but the first has to say that it is.
+        query = _following(reply) if items or not found else None
+        if query is None and reply.data.get("truncated") not in (None, False):  # Keystone's, where it has a limit
+            raise _cut_off(reply, len(found))
         if query == "" or (query is not None and len(found) == known):
             raise _incomplete(reply, "projects", len(found))
         if query is not None and (len(found) >= _MOST_PROJECTS or pages >= _MOST_PAGES):
@@ -165,31 +170,41 @@ def _unclear(**flags: object) -> str | None:
     return next(unclear, None)
 
 
-async def groups(ask: Ask, project_id: str) -> AsyncGenerator[Group, None]:
-    """All protection groups of a project (sdrs_05_0402). Raises `ListingError`."""
-    async with aclosing(_rows(ask, partial(groups_page, project_id), _List("server_groups", Group.__slots__))) as rows:
+async def groups(ask: Ask, project_id: str, counts: Counts | None = None) -> AsyncGenerator[Group, None]:
+    """All protection groups of a project (sdrs_05_0402). Raises `ListingError`.
+
+    `counts`: what is known of the lists of groups at this endpoint, shared by all that read there.
+    """
+    wanted = _List("server_groups", Group.__slots__, counts or Counts())
+    async with aclosing(_rows(ask, partial(groups_page, project_id), wanted)) as rows:
         async for row in rows:
             yield Group(*row)
 
 
-async def group_ids(ask: Ask, project_id: str, limit: int = PAGE) -> AsyncGenerator[str, None]:
-    """The ids of all protection groups of a project, so many to a page. Raises `ListingError`."""
-    async with aclosing(_rows(ask, partial(groups_page, project_id), _List("server_groups", ("id",), limit))) as rows:
+async def group_ids(
+    ask: Ask, project_id: str, limit: int = PAGE, counts: Counts | None = None
+) -> AsyncGenerator[str, None]:
+    """The ids of all protection groups of a project, so many to a page; otherwise as `groups`."""
+    wanted = _List("server_groups", ("id",), counts or Counts(), limit)
+    async with aclosing(_rows(ask, partial(groups_page, project_id), wanted)) as rows:
         async for (group_id,) in rows:
             yield group_id
 
 
-async def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -> AsyncGenerator[FailedTask, None]:
+async def failed_tasks(
+    ask: Ask, project_id: str, server_group_id: str | None, counts: Counts | None = None
+) -> AsyncGenerator[FailedTask, None]:
     """All failed tasks inside a group, or without one those of the project's level. Raises `ListingError`.
 
     The list is read to its end before the first one is handed out: the service pages by offset, so that a deletion in
-    between would hide others (sdrs_05_0901).
+    between would hide others (sdrs_05_0901). `counts`: what is known of the lists of failed tasks at this endpoint.
     """
     page_at = partial(failures_page, project_id, server_group_id)
+    wanted = _List("failure_jobs", FailedTask.__slots__, counts or Counts())
     found: list[Row] = []
     error: ListingError | None = None
     try:
-        async with aclosing(_rows(ask, page_at, _List("failure_jobs", FailedTask.__slots__))) as rows:
+        async with aclosing(_rows(ask, page_at, wanted)) as rows:
             async for row in rows:
                 found.append(row)  # noqa: PERF401 - what came before an error is good, and has to be kept
     except ListingError as incomplete:
@@ -200,65 +215,120 @@ async def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -
         raise error
 
 
+# ---- pages
+
+
 class _List(NamedTuple):
     """Where a list is in an answer, which fields of its items are wanted, their id first, and how many to a page."""
 
     key: str
     names: Sequence[str]
+    counts: Counts
     limit: int = PAGE
 
-
-Row = tuple[str, ...]
+    @property
+    def counts_all(self) -> bool:
+        """Whether the manual says that its count is that of the whole list; of failed tasks it leaves that open."""
+        return self.key == "server_groups"
 
 
 async def _rows(ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List) -> AsyncGenerator[Row, None]:
     """The items of all pages, each once.
 
-    An empty page is the last, and so is a short one where `count` agrees with all that came: it alone is no reason to
-    stop, since it may be the page's or the whole list's, and a server may have smaller pages than it was asked for. A
-    page that brings nothing new comes from a server that ignores the offset.
+    Where the list may not be whole, it is read once more: what it has then that was not seen before comes too, and what
+    is still in doubt is an error.
     """
-    seen, refused, received = _Seen(), _Refused(), 0
+    refused, total = _Refused(), 0
+    known: Seen | None = None
+    for again in (False, True):
+        reading, news = Reading(wanted.limit, wanted.counts), 0
+        async with aclosing(_pages(ask, page_at, wanted, reading)) as pages:
+            async for came in pages:
+                reply, fresh = came if known is None else (came[0], known.unseen(came[1]))
+                news += fresh.size
+                refused.add(fresh.refused)
+                for row in fresh.rows:
+                    yield row
+        known, total = known or reading.seen, total + news
+        doubt = _doubt(reading, wanted, again=again, news=news)
+        if doubt is None and not reading.is_loose:
+            break
+        if not again:
+            why = doubt or "comes one by one"
+            log.info("project %s: the list of %s %s: it is read once more", page_at(0, 1).project_id, wanted.key, why)
+    if doubt is not None or refused.count:
+        raise _error_of(reply, wanted.key, total, doubt, refused)
 
-    def page_from(offset: int) -> asyncio.Future[Reply]:
-        page = ask(page_at(offset, wanted.limit))
-        page.add_done_callback(partial(_arrived, wanted))
-        return page
 
-    coming = page_from(0)
-    while True:
-        reply = await coming
-        page = _page(reply, wanted)
-        received += page.size
-        known = seen.count
-        fresh = [row for row in page.rows if seen.is_new(row[0])]
-        refused.add([reason for reason in page.refused if seen.is_new(reason)])
-        if page.size and seen.count == known:
-            raise _incomplete(reply, wanted.key, seen.count)
-        more = page.size > 0 and (page.size >= wanted.limit or page.total != seen.count)
-        if more:
-            coming = page_from(received)
-        error = _unusable(reply, wanted.key, refused) if refused.count and not more else None
-        del reply, page
-        for row in fresh:
-            yield row
-        if error is not None:
-            raise error
-        if not more:
+def _doubt(reading: Reading, wanted: _List, *, again: bool, news: int) -> str | None:
+    """Why the list may not be whole after this reading, the second if `again`, which brought so many new items."""
+    if again and reading.is_one_page and wanted.counts_all:
+        return None  # the offset is ignored, and the count says that the only page is all
+    if again and reading.is_loose and news:
+        return CHANGED
+    return reading.doubt
+
+
+async def _pages(
+    ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List, reading: Reading
+) -> AsyncGenerator[tuple[Reply, Page], None]:
+    """What is new on each page of one reading, with its reply. The next page is asked for before it is handed out."""
+    counts = wanted.counts
+
+    def following(*, learns: bool = False) -> _Coming:
+        return _Coming(ask(page_at(reading.offset, wanted.limit)), wanted, reading, learns=learns)
+
+    coming: _Coming | None = following()
+    while coming is not None:
+        reply, page = await coming.page()
+        step, fresh = reading.take(page)
+        del page
+        learns = step is Step.END_BY_COUNT and counts.claim()
+        more = step is Step.MORE or learns or (step is Step.END_BY_COUNT and counts.are_totals is False)
+        coming = following(learns=learns) if more else None
+        yield reply, fresh
+        if step is Step.END_BY_COUNT and not more and not await counts.settled():
+            coming = following(learns=counts.are_totals is None)
+
+
+class _Coming:
+    """A page that was asked for. What it shows is learned when it arrives: who asked may not come for it in a while.
+
+    `learns`: others wait for what it shows.
+    """
+
+    def __init__(self, future: asyncio.Future[Reply], wanted: _List, reading: Reading, *, learns: bool) -> None:
+        self._future = future
+        self._wanted = wanted
+        self._reading = reading
+        self._learns = learns
+        self._has_arrived = False
+        future.add_done_callback(self._arrive)
+
+    async def page(self) -> tuple[Reply, Page]:
+        """The reply, without its data, and the page in it. Raises `ListingError` where it has none."""
+        reply = await self._future
+        self._arrive(self._future)  # one that was there at once has told nobody
+        if not isinstance(reply.data, Page):
+            raise _no_list(reply, self._wanted.key)
+        return replace(reply, data=None), reply.data
+
+    def _arrive(self, future: asyncio.Future[Reply]) -> None:
+        if self._has_arrived:
             return
-
-
-class _Page(NamedTuple):
-    """What is kept of a page: its items, why others were refused, and `total`, which is what the answer says of it."""
-
-    rows: list[Row]
-    refused: list[str]
-    total: int
-
-    @property
-    def size(self) -> int:
-        """How many items the server counted."""
-        return len(self.rows) + len(self.refused)
+        self._has_arrived = True
+        counts, evidence = self._wanted.counts, None
+        if not future.cancelled():
+            reply = future.result()
+            _cut_down(reply, self._wanted)
+            page = reply.data if isinstance(reply.data, Page) else None
+            # Where it failed, nobody shall wait for the next one to fail.
+            evidence = self._reading.evidence(page) if page is not None else False if self._learns else None
+            counts.widest = max(counts.widest, 0 if page is None else page.size)
+        if self._learns:
+            counts.learn(evidence)
+        else:
+            counts.note(evidence)
 
 
 class _Refused:
@@ -274,33 +344,24 @@ class _Refused:
         self.first += reasons[: _REASONS - len(self.first)]
 
 
-def _arrived(wanted: _List, page: asyncio.Future[Reply]) -> None:
-    if not page.cancelled():
-        _cut_down(page.result(), wanted)
-
-
 def _cut_down(reply: Reply, wanted: _List) -> None:
     """Keep what is wanted of a page, as soon as it is there: that is little of it, and many wait at the same time."""
-    if reply.verdict is not Verdict.READ or isinstance(reply.data, _Page):
-        return
-    items, total = _items(reply, wanted.key), reply.data.get("count")
+    items = _items(reply, wanted.key)
     if items is None:
         return
     rows: list[Row] = []
     refused: list[str] = []
+    last: str | None = None
     for item in items:
         if (reason := _refusal(wanted.names[0], item)) is None:
             rows.append(tuple(_text(item, name) for name in wanted.names))
+            last = rows[-1][0]
         else:
             refused.append(reason)
-    reply.data = _Page(rows, refused, total if isinstance(total, int) else 0)
-
-
-def _page(reply: Reply, wanted: _List) -> _Page:
-    _cut_down(reply, wanted)  # a reply that was there at once has told nobody
-    if not isinstance(reply.data, _Page):
-        raise _no_list(reply, wanted.key)
-    return reply.data
+            last = reason
+    count = reply.data.get("count")
+    is_number = isinstance(count, int) and not isinstance(count, bool)
+    reply.data = Page(rows, refused, last, count if is_number else None)
 
 
 def _items(reply: Reply, key: str) -> list[dict[str, Any]] | None:
@@ -333,12 +394,21 @@ def _no_list(reply: Reply, key: str) -> ListingError:
     return _error(reply, Verdict.REJECTED, f"the answer is no list of {key}")
 
 
-def _unusable(reply: Reply, key: str, refused: _Refused) -> ListingError:
+def _error_of(reply: Reply, key: str, count: int, doubt: str | None, refused: _Refused) -> ListingError:
+    """Why a list that was read to its end, as far as there was one, is not all good."""
+    reasons = []
+    if doubt is not None:
+        reasons.append(f"the list of {key} {doubt}, and so it does when it is read once more; {count:,} were seen")
+    if refused.count:
+        reasons.append(_unusable(key, refused))
+    return _error(reply, Verdict.REJECTED if doubt is None else Verdict.INCOMPLETE, "; and ".join(reasons))
+
+
+def _unusable(key: str, refused: _Refused) -> str:
     items = "an item" if refused.count == 1 else f"{refused.count:,} items"
     more = "; ..." if refused.count > len(refused.first) else ""
     reasons = "; ".join(refused.first)
-    message = f"the list of {key} has {items} for which nothing was sent, the others are good: {reasons}{more}"
-    return _error(reply, Verdict.REJECTED, message)
+    return f"the list of {key} has {items} for which nothing was sent, the others are good: {reasons}{more}"
 
 
 def _contradicted(reply: Reply, first: Project, again: Project) -> ListingError:
@@ -354,6 +424,11 @@ def _incomplete(reply: Reply, key: str, count: int) -> ListingError:
     return _error(reply, Verdict.INCOMPLETE, message)
 
 
+def _cut_off(reply: Reply, count: int) -> ListingError:
+    message = f"the list of projects is cut off after {count:,} of them: the service says that it is truncated"
+    return _error(reply, Verdict.INCOMPLETE, message)
+
+
 def _endless(reply: Reply, count: int, pages: int) -> ListingError:
     message = f"the list of projects goes on after {count:,} of them on {pages:,} pages: no account has so many"
     return _error(reply, Verdict.INCOMPLETE, message)
@@ -361,34 +436,3 @@ def _endless(reply: Reply, count: int, pages: int) -> ListingError:
 
 def _error(reply: Reply, verdict: Verdict, message: str) -> ListingError:
     return ListingError(message, replace(reply, verdict=verdict, message=message, data=None))
-
-
-class _Seen:
-    """Which ids came already; eight bytes for each, since many lists are read at the same time.
-
-    It keeps hashes: that two ids of one project share one of 2^64 is less likely than a damaged disk.
-    """
-
-    __slots__ = ("_page", "_sorted", "count")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self._page: set[int] = set()
-        self._sorted: list[array[int]] = []
-
-    def is_new(self, item_id: str) -> bool:
-        """Whether it did not come before; from now on it did."""
-        key = hash(item_id)
-        if key in self._page or any(_holds(keys, key) for keys in self._sorted):
-            return False
-        self._page.add(key)
-        self.count += 1
-        if len(self._page) >= PAGE:
-            self._sorted.append(array("q", sorted(self._page)))
-            self._page = set()
-        return True
-
-
-def _holds(keys: array[int], key: int) -> bool:
-    place = bisect_left(keys, key)
-    return place < len(keys) and keys[place] == key

@@ -29,12 +29,17 @@ T = TypeVar("T")
 class Running(Generic[T]):
     """An async iterator of what a run brings forth. `report` counts live; an error that stopped the run is raised where
     the iteration ends.
+
+    Where targets are looked for, by the account's name, `projects`: those of each, as far as known by now; `left_out`:
+    how many others it has, by the reason.
     """
 
     _called = "run"
 
     def __init__(self, engine: Engine, report: Report) -> None:
         self.report = report
+        self.projects: dict[str, list[Project]] = {}
+        self.left_out: dict[str, Counter[str]] = {}
         self._engine = engine
         self._loop = asyncio.get_running_loop()
         self._buffer: deque[T] = deque()
@@ -219,8 +224,7 @@ class Run(Running[Outcome]):
 class Finding(Running[Target | ProjectLevel]):
     """Targets as they are found; nothing is deleted.
 
-    `account`: the name of the one that the target handed out last was found with. `projects`: those of each account's
-    name, as far as known by now; `left_out`: how many others it has, by the reason. Comes from `Session.find()`. Its
+    `account`: the name of the one that the target handed out last was found with. Comes from `Session.find()`. Its
     report goes on with the run that deletes them.
     """
 
@@ -229,8 +233,6 @@ class Finding(Running[Target | ProjectLevel]):
     def __init__(self, engine: Engine, report: Report) -> None:
         super().__init__(engine, report)
         self.account = ""
-        self.projects: dict[str, list[Project]] = {}
-        self.left_out: dict[str, Counter[str]] = {}
         self._accounts: deque[str] = deque()
 
     async def __anext__(self) -> Target | ProjectLevel:

@@ -7,6 +7,7 @@ import signal
 from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -18,14 +19,19 @@ from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.commands import app
 from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import Ending
+from sdrs_async.command.finding import Display, warn_of_nothing
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.discovery import Selection
-from sdrs_async.models import Limits, RetryPolicy
+from sdrs_async.listing import Project
+from sdrs_async.models import Limits, RetryPolicy, Verdict
+from sdrs_async.report import Report, Unlisted
 from sdrs_async.simulator import Fault, Simulator
+from tests import test_discovery
 from tests.command import Done, finished, process, report, run, texts, until, write_targets
 from tests.test_cli_signals import on_terminal
 
 LIFTED = [word for name in ("project-rate", "endpoint-rate") for word in (f"--{name}", "none")]
+DECOYS = [{**one, "account": "OS_TOKEN"} for one in test_discovery.DECOYS]
 DELETES = {"delete_group_failures", "delete_project_failures"}
 
 
@@ -82,10 +88,10 @@ async def test_all_projects_are_cleaned(tmp_path: Path, simulator: Simulator) ->
     assert done.code == 0, done.stderr
     assert simulator.remaining == 0
     document = report(tmp_path)
-    assert document["discovery"] == {"projects": 3, "groups": 12, "failed": []}
+    assert document["discovery"] == {"projects": 3, "groups": 12, "left_out": DECOYS, "failed": []}
     assert (document["targets"]["done"], document["project_level"]["planned"]) == (12, 0)
-    assert document["requests"]["reads"] == 1 + 3
-    assert routes(simulator) == {"list_own_projects": 1, "list_groups": 3, "delete_group_failures": 12}
+    assert document["requests"]["reads"] == 1 + 3 + 1
+    assert routes(simulator) == {"list_own_projects": 1, "list_groups": 3 + 1, "delete_group_failures": 12}
 
 
 @pytest.mark.parametrize("way", ["glob", "two"])
@@ -186,6 +192,101 @@ async def test_nothing_found_is_a_warning(tmp_path: Path) -> None:
         assert report(tmp_path)["targets"]["planned"] == 0
 
 
+LEFT_OUT = {
+    "eu-xx": "8 selected projects left out, so that nothing was looked for (of region eu-de: 3; of region eu-nl: 2; a "
+    "domain, no project: 1; disabled: 1; object storage only: 1): check --region",
+    "eu-de": "no protection group was found (5 projects left out: of region eu-nl: 2; a domain, no project: 1; ",
+}
+
+
+@pytest.mark.parametrize("command", [["clean", "--yes"], ["clean", "--dry-run"], ["plan"]], ids=" ".join)
+@pytest.mark.parametrize("region", LEFT_OUT)
+async def test_what_is_left_out_is_said_where_nothing_is_found(command: list[str], region: str) -> None:
+    """Never only that there is nothing to do: how many projects are left out, why, and where all are, what to do."""
+    async with Simulator(projects=3, groups=0, decoys=True) as simulator:
+        args = [*command, *finding(simulator, "--all-projects", "--region", region)[1:]]
+        done = await run(*args, token=simulator.token)
+        assert not DELETES & routes(simulator).keys()
+    assert done.code == 0, done.stderr
+    assert f"warning: {'OS_TOKEN: ' if region == 'eu-xx' else ''}{LEFT_OUT[region]}" in done.stderr
+    assert ("no protection group was found" in done.stderr) is (region == "eu-de")
+
+
+def test_accounts_of_which_all_is_left_out_are_told_beside_others(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first ten by name, also where other accounts have groups; not one of which a project is told as failed."""
+    run: Any = SimpleNamespace(report=Report(), left_out={}, projects={})
+    run.left_out = {f"account {number:02}": Counter({"disabled": 2}) for number in range(14)}
+    run.projects = {name: [] for name in run.left_out} | {"account 00": [Project("p", "eu-de")]}
+    run.report.add_unlisted(Unlisted("eu-nl", "account 01", Verdict.REJECTED, message="left out: disabled"))
+    warn_of_nothing(run, Display(), found=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("warning: account 02: 2 selected projects left out, so that nothing was looked for (")
+    assert len(lines) == 11
+    assert lines[-1] == "warning: 2 more accounts of which all projects were left out"
+
+
+async def test_what_is_left_out_is_in_summary_page_and_merged_report(tmp_path: Path, simulator: Simulator) -> None:
+    """Also of a pattern, which may fit projects that cannot be used; two reports together count both."""
+    page = tmp_path / "page.html"
+    done = await found(tmp_path, simulator, "--project", "eu-*", "--html", str(page))
+    assert done.code == 0, done.stderr
+    words = "of region eu-nl: 2; disabled: 1"
+    assert f"Left out  3 projects: {words}" in done.stdout
+    assert f"<dt>Left out</dt><dd>3 projects: {words}</dd>" in page.read_text("utf-8")
+    (tmp_path / "report.json").rename(tmp_path / "first.json")
+    done = await found(tmp_path, simulator, "--all-projects")
+    both = [str(tmp_path / name) for name in ("first.json", "report.json")]
+    done = await run("report", *both)
+    assert "Left out  8 projects: of region eu-nl: 4; disabled: 2; a domain, no project: 1;" in done.stdout
+    done = await found(tmp_path, simulator, "--project", "eu-nl*")
+    assert done.code == 0
+    assert "warning: OS_TOKEN: 2 selected projects left out, so that nothing was looked for" in done.stderr
+    assert "2 projects left out, and no other selected, so nothing was done" in done.stdout
+
+
+async def test_the_question_says_what_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Before anything is deleted: how many projects of the account nothing was looked for in, and why."""
+    lines: list[str] = []
+
+    async def keep(question: list[str]) -> bool:
+        lines.extend(question)
+        return True
+
+    monkeypatch.setattr(cleanup, "confirmed", keep)
+    async with Simulator(projects=1, groups=1, decoys=True) as simulator:
+        assert (await asked(simulator, tmp_path, region="eu-de")).exit_code == 0
+    words = "of region eu-nl: 2; a domain, no project: 1; disabled: 1; object storage only: 1"
+    assert f"left out: 5 projects ({words})" in lines
+
+
+async def test_a_name_of_two_projects_is_told_with_what_to_do(tmp_path: Path) -> None:
+    """Both ids are named, nothing is sent for either, and the others are cleaned: exit code 1."""
+    ids = list(dict(Simulator(projects=3, groups=1).targets))
+    entries = [{"id": one, "name": name} for one, name in zip(ids, ("eu-de", "eu-de", "eu-de_x"), strict=True)]
+    fault = Fault("status", route="list_own_projects", status=200, body={"projects": entries})
+    async with Simulator(projects=3, groups=1, faults=[fault]) as simulator:
+        done = await found(tmp_path, simulator, "--project", "eu-de", "--project", "eu-de_x")
+        assert [entry.project_id for entry in simulator.log if entry.route in DELETES] == [ids[2]]
+    assert done.code == 1
+    text = " ".join(done.stdout.split())
+    assert f"2 projects have this name, {ids[0]} and {ids[1]}: give the id of the one that is meant" in text
+    assert "Nothing was sent for it: give --project (fleet file: projects) the id" in text
+    assert "project eu-de of account OS_TOKEN" in text
+
+
+@pytest.mark.parametrize("command", [["clean", "--yes"], ["clean", "--dry-run"], ["plan"]], ids=" ".join)
+@pytest.mark.parametrize("quirk", ["wrong-count", "shrinks"])
+async def test_a_list_in_doubt_is_never_nothing_to_do(command: list[str], quirk: str) -> None:
+    """Where groups may be missing, exit code 1 and the reason; no word that all is clean or nothing to do."""
+    async with Simulator(projects=1, groups=150, failed_tasks=1, quirks=[quirk, "small-pages"]) as simulator:
+        done = await run(*command, *finding(simulator, "--all-projects", *LIFTED)[1:], token=simulator.token)
+    assert done.code == 1
+    assert "Not (wholly) listed" in done.stdout
+    assert "run again once nobody changes the project" in " ".join(done.stdout.split())
+    assert "nothing to do" not in done.stderr
+    assert "every group is clean" not in done.stdout
+
+
 async def test_pages_and_deletions_overlap(tmp_path: Path) -> None:
     """With `--yes` the first deletion goes out before the last page is in."""
     async with Simulator(projects=1, groups=2500, failed_tasks=1) as simulator:
@@ -217,8 +318,8 @@ async def test_the_question_names_what_was_found(tmp_path: Path, simulator: Simu
     assert "12 groups in 3 projects found so far" in text
     document = report(tmp_path)
     assert (document["targets"]["done"], document["project_level"]["done"]) == (15, 3)
-    assert document["discovery"] == {"projects": 3, "groups": 12, "failed": []}
-    requests = {"sent": 15, "retries": 0, "throttled": 0, "reads": 4, "reads_throttled": 0}
+    assert document["discovery"] == {"projects": 3, "groups": 12, "left_out": DECOYS, "failed": []}
+    requests = {"sent": 15, "retries": 0, "throttled": 0, "reads": 5, "reads_throttled": 0}
     assert requests.items() <= document["requests"].items()
     assert simulator.remaining == 0
 
@@ -310,7 +411,7 @@ async def test_nothing_found_is_no_question(
     async with Simulator(projects=2, groups=0) as simulator:
         assert (await asked(simulator, tmp_path)).exit_code == 0
     assert "warning: no protection group was found" in capsys.readouterr().err
-    assert report(tmp_path)["discovery"] == {"projects": 2, "groups": 0, "failed": []}
+    assert report(tmp_path)["discovery"] == {"projects": 2, "groups": 0, "left_out": [], "failed": []}
 
 
 async def test_more_projects_than_the_question_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -356,7 +457,7 @@ async def test_a_signal_during_discovery(tmp_path: Path, command: str) -> None:
         assert not DELETES & routes(simulator).keys()
     document = json.loads(texts(tmp_path)["report.json"])
     assert document["interrupted"] is True
-    assert document["discovery"] == {"projects": 2, "groups": 0, "failed": []}
+    assert document["discovery"] == {"projects": 2, "groups": 0, "left_out": [], "failed": []}
     assert document["targets"]["planned" if command == "clean" else "groups"] == 0
 
 
@@ -408,7 +509,7 @@ async def test_a_plan_shows_accounts_projects_and_what_is_left_out(simulator: Si
     ]
     text = " ".join(lines)
     assert "Limits 10/s per project, 8 at a time per project, 50/s in all, 200/s to the endpoint, 64 at a time" in text
-    assert "Left out a domain, no project: 1; disabled: 1; object storage only: 1; of region eu-nl: 2" in text
+    assert "Left out of region eu-nl: 2; a domain, no project: 1; disabled: 1; object storage only: 1" in text
     assert f"4 yes {simulator.targets[0][0]} eu-de" in lines
     assert not DELETES & routes(simulator).keys()
     done = await run("plan", *finding(simulator, "--project", "eu-de*")[1:], token=simulator.token)
@@ -421,7 +522,7 @@ async def test_a_plan_as_json(tmp_path: Path, simulator: Simulator) -> None:
     done = await run(*args, "--json", "-", token=simulator.token)
     document = json.loads(done.stdout)
     assert done.stderr.startswith("Plan: 12 protection groups")
-    assert document["discovery"] == {"projects": 3, "groups": 12, "failed": []}
+    assert document["discovery"] == {"projects": 3, "groups": 12, "left_out": DECOYS, "failed": []}
     assert document["accounts"][0]["left_out"]["disabled"] == 1
     assert document["accounts"][0]["limits"]["project_rate"] == "10/s"
     assert sorted(project["groups"] for project in document["projects"]) == [4, 4, 4]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from sdrs_async import (
     clean,
     connect,
 )
+from sdrs_async.errors import ListingError
 from sdrs_async.models import ProjectLevel
 from sdrs_async.session import Session
 from sdrs_async.simulator import Fault, Simulator
@@ -29,6 +31,15 @@ pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
 
 FREE = Limits(None, 8, None, None, 64)
 QUICK = RetryPolicy(attempts=2, base=0.01, cap=0.02)
+
+
+# What the simulator's IAM lists besides (`decoys`).
+DECOYS = [
+    {"account": "prod", "reason": reason, "projects": projects}
+    for reason, projects in (
+        ("a domain, no project", 1), ("disabled", 1), ("object storage only", 1), ("of region eu-nl", 2)
+    )
+]  # fmt: skip
 
 
 def account(sim: Simulator, name: str = "prod", **how: Any) -> Account:
@@ -64,18 +75,35 @@ async def test_a_project_that_is_asked_for_and_left_out_is_noted() -> None:
     }
 
 
+async def test_regions_of_projects_that_are_left_out_are_few() -> None:
+    """Where names are no regions, each would be a reason of its own: ten are kept, and no name of any length."""
+    names = [*(f"r{number:02}_{more}" for number in range(30) for more in range(1 + (number < 3))), "x" * 5000]
+    entries = [{"id": f"{number:032x}", "name": name} for number, name in enumerate(names)]
+    fault = Fault("status", route="list_own_projects", status=200, body={"projects": entries})
+    async with Simulator(projects=1, groups=1, faults=[fault]) as sim:
+        report = await cleaned(sim, region="eu-de")
+    rows = report.to_dict()["discovery"]["left_out"]
+    assert sum(row["projects"] for row in rows) == 34
+    assert len(rows) == 11
+    assert {f"of region r{number:02}" for number in range(3)} <= {row["reason"] for row in rows}
+    assert max(len(row["reason"]) for row in rows) <= 100
+
+
 async def test_everything_of_the_account_is_found_and_cleaned() -> None:
-    """All projects that have the service, all their groups, each with one request; decoys cost none."""
+    """All projects that have the service, all their groups, each with one request; decoys cost none.
+
+    One more page shows that the counts here are those of whole lists.
+    """
     async with Simulator(projects=12, groups=30, decoys=True) as sim:
         report = await cleaned(sim, region="eu-de")
         assert sim.remaining == 0
         assert Counter(entry.route for entry in sim.log) == {
-            "list_own_projects": 1, "list_groups": 12, "delete_group_failures": 360
+            "list_own_projects": 1, "list_groups": 12 + 1, "delete_group_failures": 360
         }  # fmt: skip
     shown = report.to_dict()
-    assert shown["discovery"] == {"projects": 12, "groups": 360, "failed": []}
+    assert shown["discovery"] == {"projects": 12, "groups": 360, "left_out": DECOYS, "failed": []}
     assert report.targets["done"] == 360
-    assert (shown["requests"]["sent"], shown["requests"]["reads"]) == (360, 13)
+    assert (shown["requests"]["sent"], shown["requests"]["reads"]) == (360, 14)
     assert report.exit_code == 0
 
 
@@ -102,7 +130,8 @@ async def test_the_first_deletion_goes_out_before_the_last_page_is_in() -> None:
         last_page = max(number for number, route in enumerate(routes) if route == "list_groups")
         assert routes.index("delete_group_failures") < last_page
         # A page ahead and no more: a project has all of its second page to take before it asks for the third.
-        third = [number for number, entry in enumerate(sim.log) if "offset=1998" in entry.query]
+        third = [number for number, entry in enumerate(sim.log) if "offset=1996" in entry.query]
+        assert len(third) == 2
         assert all(routes[:number].count("delete_group_failures") > 900 for number in third)
 
 
@@ -139,16 +168,23 @@ async def test_projects_are_selected_by_id_name_or_pattern(entries: list[str], e
         chosen = [ids[int(entry[2:])] if entry.startswith("ID") else entry for entry in entries]
         report = await cleaned(sim, Selection(chosen))
         assert {entry.project_id for entry in sim.log} - {None} == {ids[number] for number in expected}
-        assert report.to_dict()["discovery"] == {"projects": len(expected), "groups": 2 * len(expected), "failed": []}
+        assert report.to_dict()["discovery"] == {
+            "projects": len(expected),
+            "groups": 2 * len(expected),
+            "left_out": [],
+            "failed": [],
+        }
 
 
 async def test_a_project_that_nobody_has_is_reported() -> None:
     """A name that fits none of the account's projects is a failure of discovery, the others are cleaned."""
     async with Simulator(projects=2, groups=2) as sim:
         report = await cleaned(sim, Selection(["eu-de", "no-such-project"]))
-    assert [(row["project_id"], row["account"], row["verdict"]) for row in failed(report)] == [
-        ("no-such-project", "prod", "gone")
-    ]
+    [row] = failed(report)
+    assert (row["project_id"], row["account"], row["verdict"], row["status_code"]) == (
+        "no-such-project", "prod", "rejected", None
+    )  # fmt: skip
+    assert row["message"] == "no project has this id or name, letter for letter, of the 2 that the account may use"
     assert report.targets["done"] == 2
     assert report.exit_code == 1
 
@@ -204,27 +240,74 @@ async def test_a_project_that_cannot_be_listed_keeps_no_other(fault: dict[str, A
 
 
 @pytest.mark.parametrize(
-    "quirks", [["wrong-count"], ["zero-count"], ["repeats"], ["small-pages"], ["small-pages", "zero-count"]]
-)
+    "quirks",
+    [
+        ["zero-count"], ["page-count"], ["repeats"], ["small-pages"], ["small-pages", "zero-count"],
+        ["small-pages", "page-count"],
+    ],
+)  # fmt: skip
 async def test_servers_that_page_badly_are_complete_all_the_same(quirks: list[str]) -> None:
-    """A wrong count, repeats and small pages lose no group, and end."""
-    async with Simulator(projects=2, groups=1100, failed_tasks=1, quirks=quirks) as sim:
+    """A count of nothing or of the page alone, repeats and small pages lose no group, and end."""
+    async with Simulator(projects=1, groups=1100, failed_tasks=1, quirks=quirks) as sim:
         report = await cleaned(sim)
         assert sim.remaining == 0
-    assert report.to_dict()["discovery"] == {"projects": 2, "groups": 2200, "failed": []}
-    assert (report.targets["done"], report.targets["duplicates"]) == (2200, 0)
+    assert report.to_dict()["discovery"] == {"projects": 1, "groups": 1100, "left_out": [], "failed": []}
+    assert (report.targets["done"], report.targets["duplicates"]) == (1100, 0)
 
 
 async def test_a_server_that_ignores_the_offset_is_reported_as_incomplete() -> None:
-    """What was seen is cleaned, each project costs two pages, and the exit code is 1."""
+    """What was seen is cleaned, each project costs two readings of two pages, and the exit code is 1."""
     async with Simulator(projects=2, groups=1100, failed_tasks=1, quirks=["ignores-offset"]) as sim:
         report = await cleaned(sim)
-        assert Counter(entry.route for entry in sim.log)["list_groups"] == 4
+        assert Counter(entry.route for entry in sim.log)["list_groups"] == 8
         assert sim.remaining == 2 * 101
     assert {row["verdict"] for row in failed(report)} == {"incomplete"}
     assert len(failed(report)) == 2
     assert report.targets["done"] == 2 * 999
     assert report.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("quirk", "message"),
+    [
+        ("wrong-count", "the list of server_groups ends after 1,100 of 1,000,000, which is its count, and so it does"),
+        ("shrinks", "the list of server_groups changes while it is read, and so it does when it is read once more"),
+    ],
+)
+async def test_a_list_that_stays_in_doubt_is_never_clean(quirk: str, message: str) -> None:
+    """Fewer groups than the count, or pages that do not join: what was seen is cleaned, and the exit code is 1."""
+    async with Simulator(projects=1, groups=1100, failed_tasks=1, quirks=[quirk]) as sim:
+        report = await cleaned(sim)
+        assert sim.remaining == 0
+    [row] = failed(report)
+    assert (row["project_id"], row["verdict"]) == (sim.targets[0][0], "incomplete")
+    assert row["message"].startswith(message)
+    assert report.exit_code == 1
+
+
+async def test_what_a_session_has_learned_of_counts_holds_for_all_its_lists() -> None:
+    """Counts of groups are totals here, which one list finds out; those of failed tasks are the page's own."""
+    async with Simulator(projects=2, groups=3, failed_tasks=2) as sim:
+        one = account(sim)
+        async with connect(one) as session, session.lists() as lists:
+            for project, group in sim.targets[::3]:
+                assert len([found async for found in lists.groups(one, project)]) == 3
+                assert len([found async for found in lists.failed_tasks(one, project, group)]) == 2
+        routes = Counter(entry.route for entry in sim.log)
+        assert (routes["list_groups"], routes["list_failures"]) == (2 + 1, 2 + 2)
+
+
+@pytest.mark.parametrize(("more", "count"), [([], 250), (["shrinks"], 200), (["ignores-offset"], 100)])
+async def test_failed_tasks_are_all_listed_or_the_list_is_incomplete(more: list[str], count: int) -> None:
+    """A hundred at a time, each page with its own count, of a list that may change meanwhile or never go on."""
+    async with Simulator(projects=1, groups=1, failed_tasks=250, quirks=["small-pages", *more]) as sim:
+        one, found = account(sim), []
+        async with connect(one) as session, session.lists() as lists:
+            with pytest.raises(ListingError) if more else nullcontext() as raised:
+                async for task in lists.failed_tasks(one, *sim.targets[0]):
+                    found.append(task)  # noqa: PERF401 - what came before the error counts
+    assert len(found) == count
+    assert raised is None or raised.value.reply.verdict is Verdict.INCOMPLETE
 
 
 async def test_an_account_whose_projects_cannot_be_listed_keeps_no_other() -> None:
@@ -286,8 +369,8 @@ async def test_finding_deletes_nothing_and_its_report_goes_on() -> None:
     assert run.report is finding.report
     assert len(targets) == len(outcomes) == len(set(targets)) == 48
     shown = run.report.to_dict()
-    assert shown["discovery"] == {"projects": 3, "groups": 45, "failed": []}
-    assert (shown["requests"]["reads"], shown["requests"]["sent"]) == (4, 48)
+    assert shown["discovery"] == {"projects": 3, "groups": 45, "left_out": [], "failed": []}
+    assert (shown["requests"]["reads"], shown["requests"]["sent"]) == (5, 48)
     assert run.report.exit_code == 0
 
 

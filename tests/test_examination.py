@@ -583,7 +583,7 @@ async def test_a_region_without_projects_fails_and_names_theirs() -> None:
     async with Simulator(projects=2) as sim:
         found = await checks_of(account(sim, region="eu-nl"))
         assert states(found) == [P, S, P, P, P, F, S, S]
-        assert found["project listing"].detail == "2 projects, 0 usable in eu-nl; they are: of region eu-de"
+        assert found["project listing"].detail == "2 projects, 0 usable in eu-nl; left out are: of region eu-de: 2"
         assert "--region" in found["project listing"].remedy
 
 

@@ -9,12 +9,13 @@ from typing import Any, TypeVar
 from urllib.parse import parse_qs
 
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sdrs_async.errors import ListingError
 from sdrs_async.listing import FailedTask, Group, Project, failed_tasks, group_ids, groups, projects
 from sdrs_async.models import Listing, Reply, Verdict
+from sdrs_async.pages import Counts
 from sdrs_async.wire import PAGE
 
 T = TypeVar("T")
@@ -65,9 +66,9 @@ def honest(total: int, cap: int = 1000, overlap: int = 0, count: object = "total
     return page
 
 
-async def read(lists: Lists) -> tuple[list[str], ListingError | None]:
+async def read(lists: Lists, counts: Counts | None = None) -> tuple[list[str], ListingError | None]:
     """The ids that came, and the error at the end."""
-    return await taken(group.id async for group in groups(lists.ask, "p"))
+    return await taken(group.id async for group in groups(lists.ask, "p", counts))
 
 
 async def taken(found: AsyncIterator[T]) -> tuple[list[T], ListingError | None]:
@@ -90,29 +91,30 @@ def run(page: Page) -> tuple[Lists, list[str], ListingError | None]:
 # ---- servers that page
 
 
+COUNTS: list[object] = ["total", "page", None, 0, 1, -5, True, "many", "3", 3.5, [], {}]
+
+
 @given(
-    total=st.integers(0, 700),
-    cap=st.integers(1, 250),
-    overlap=st.integers(0, 120),
-    count=st.sampled_from(["total", None, 0, 1, -5, 10**9, "many", 3.5, [], {}]),
+    total=st.integers(0, 250),
+    cap=st.integers(1, 100),
+    overlap=st.integers(0, 50),
+    count=st.sampled_from(COUNTS) | st.integers(-3, 260),
 )
 def test_an_honest_server_is_read_to_its_end(total: int, cap: int, overlap: int, count: object) -> None:
     """Whatever the size and overlap of its pages, and whatever `count` says: each id comes once, in order, and all."""
-    assume(not (count == cap == 1 < total))  # it says that this page is all there is
-    _, ids, error = run(honest(total, cap, min(overlap, cap - 1), count))
-    if error is None:
-        assert ids == [str(number) for number in range(total)]
-        return
-    # The last page, asked for because `count` is wrong, holds only what came already.
-    assert count != "total"
-    assert overlap
-    assert error.reply.verdict is Verdict.INCOMPLETE
+    overlap = min(overlap, max(0, cap - 2))
+    _, ids, error = run(honest(total, cap, overlap, count))
     assert ids == [str(number) for number in range(total)]
+    if not overlap:
+        is_short = isinstance(count, int) and not isinstance(count, bool) and count > total
+        assert (error is not None) is is_short
+    if error is not None:
+        assert error.reply.verdict is Verdict.INCOMPLETE
 
 
 @given(st.lists(st.tuples(st.lists(st.integers(0, 30), max_size=40), st.integers(-5, 2000) | st.none()), max_size=60))
 def test_any_server_comes_to_an_end(pages: list[tuple[list[int], int | None]]) -> None:
-    """Pages at random, the last for ever: no id twice, and no more pages than ids, and two."""
+    """Pages at random, the last for ever: no id twice, and no more pages for each of two readings than ids, and two."""
     numbers = iter(pages)
     last: tuple[list[int], int | None] = pages[-1] if pages else ([], 0)
 
@@ -122,7 +124,7 @@ def test_any_server_comes_to_an_end(pages: list[tuple[list[int], int | None]]) -
 
     lists, ids, error = run(page)
     assert len(set(ids)) == len(ids)
-    assert len(lists.asked) <= len(ids) + 2
+    assert len(lists.asked) <= 2 * (len(ids) + 2)
     assert error is None or error.reply.verdict is Verdict.INCOMPLETE
 
 
@@ -132,39 +134,310 @@ def test_a_server_that_ignores_the_offset_is_never_taken_for_complete(total: int
     shown = min(total, PAGE if full else 50)
     lists, ids, error = run(lambda offset, limit: (items(range(shown)), total if count == 0 else count))
     assert ids == [str(number) for number in range(shown)]
-    assert len(lists.asked) <= 2
+    assert len(lists.asked) <= 4
     if shown < total:
         assert error is not None
         assert error.reply.verdict is Verdict.INCOMPLETE
         assert "repeats itself" in str(error)
 
 
-def test_a_right_count_costs_no_further_request() -> None:
-    """A short page that completes the count is the last; a full one is not, whatever the count says."""
-    assert run(honest(1500))[0].asked == [0, PAGE]
-    assert run(honest(7))[0].asked == [0]
+@pytest.mark.parametrize(("key", "whole"), [("server_groups", True), ("failure_jobs", False)])
+def test_a_count_that_is_documented_is_enough_for_the_only_page(key: str, whole: bool) -> None:
+    """A server that ignores the offset, and counts what it has shown: all the groups, but perhaps not all failed tasks.
+
+    The manual says what the count of groups is; that of failed tasks may be the page's.
+    """
+    lists = Lists(lambda offset, limit: ([{"id": one, "job_id": one} for one in "abc"], 3), key)
+    reader = groups(lists.ask, "p") if whole else failed_tasks(lists.ask, "p", "g")
+    found, error = asyncio.run(taken(reader))
+    assert (len(found), lists.asked) == (3, [0, 2, 0, 2])
+    assert (error is None) is whole
+
+
+def test_pages_that_are_smaller_than_asked_for_and_counted_by_themselves() -> None:
+    """500 of 1,500 look whole where `count` is the page's: one more page shows that they are not."""
+    lists, ids, error = run(honest(1500, cap=500, count="page"))
+    assert (len(ids), error, lists.asked) == (1500, None, [0, 499, 998, 1497, 1499])
+
+
+def test_the_first_list_learns_whether_counts_are_totals() -> None:
+    """A short page that completes the count is the last, once one more page has shown what is counted here."""
     assert run(honest(0))[0].asked == [0]
-    assert run(honest(PAGE))[0].asked == [0, PAGE]
-    assert run(honest(250, cap=100))[0].asked == [0, 100, 200]
+    assert run(honest(7))[0].asked == [0, 6]
+    assert run(honest(1))[0].asked == [0, 1]
+    assert run(honest(PAGE))[0].asked == [0, PAGE - 1]
+    assert run(honest(250, cap=100))[0].asked == [0, 99, 198, 249]
+    for total, asked in ((0, [0]), (1, [0]), (7, [0]), (1500, [0, PAGE - 1]), (PAGE, [0, PAGE - 1])):
+        lists = Lists(honest(total))
+        assert asyncio.run(read(lists, learned(are_totals=True))) == ([str(one) for one in range(total)], None)
+        assert lists.asked == asked
+
+
+def learned(*, are_totals: bool | None, widest: int = 100) -> Counts:
+    """What is known of an endpoint at which this was seen."""
+    counts = Counts()
+    counts.are_totals, counts.widest = are_totals, widest
+    return counts
+
+
+def test_where_counts_are_the_pages_every_list_is_read_to_an_item_that_nothing_follows() -> None:
+    """One more page for each, of a single item too: a page of two was seen, so that none is cut off after one."""
+    for total, asked in ((0, [0]), (1, [0, 1]), (7, [0, 6])):
+        lists = Lists(honest(total, count="page"))
+        assert asyncio.run(read(lists, learned(are_totals=False))) == ([str(one) for one in range(total)], None)
+        assert lists.asked == asked
+
+
+# ---- lists that change, or are not what they say
+
+
+@st.composite
+def changes(draw: st.DrawFn) -> tuple[list[int], list[int]]:
+    """What a list is before and after: some are gone, some are new, anywhere; those that stay are in the same order."""
+    before = list(range(draw(st.integers(0, 40))))
+    after = [one for one in before if draw(st.integers(0, 6))]
+    for new in range(100, 100 + draw(st.integers(0, 6))):
+        after.insert(draw(st.integers(0, len(after))), new)
+    return before, after
+
+
+@given(changes(), st.integers(1, 6), st.integers(1, 14), st.sampled_from(["total", "page", None, 0]), st.booleans())
+def test_a_list_that_changes_between_pages_loses_none_that_stayed(
+    lists: tuple[list[int], list[int]], when: int, cap: int, count: object, taught: bool
+) -> None:
+    """Deletions and additions anywhere, once: all that were there all the time come, each once, or it is incomplete."""
+    before, after = lists
+    requests = 0
+
+    def page(offset: int, limit: int) -> tuple[list[Any], object]:
+        nonlocal requests
+        now = before if requests < when else after
+        requests += 1
+        found = now[offset : offset + min(limit, cap)]
+        return items(found), {"total": len(now), "page": len(found)}.get(str(count), count)
+
+    counts = learned(are_totals=count == "total", widest=min(cap, 2)) if taught else Counts()
+    ids, error = asyncio.run(read(Lists(page), counts))
+    assert len(set(ids)) == len(ids)
+    assert set(ids) <= {str(one) for one in (*before, *after)}
+    if error is None:
+        assert {str(one) for one in before if one in after} <= set(ids)
+
+
+def changing(*states: list[int] | range, cap: int = 100) -> Page:
+    """Each page is one of the next state, the last for ever; counts are totals."""
+    left = list(states)
+
+    def page(offset: int, limit: int) -> tuple[list[Any], object]:
+        now = left.pop(0) if len(left) > 1 else left[0]
+        return items(now[offset : offset + min(cap, limit)]), len(now)
+
+    return page
+
+
+def test_a_list_that_shrinks_between_pages_is_read_once_more(caplog: pytest.LogCaptureFixture) -> None:
+    """What moved past the end of a page comes with the second reading; nothing comes twice, and all is well then."""
+    caplog.set_level("INFO", "sdrs_async")
+    lists, ids, error = run(changing(range(250), range(10, 250)))
+    assert error is None
+    assert sorted(map(int, ids)) == list(range(250))
+    assert lists.asked == [0, 99, 0, 99, 198, 239]
+    assert caplog.messages == ["project p: the list of server_groups changes while it is read: it is read once more"]
+
+
+def test_a_list_that_grows_at_its_start_is_read_on() -> None:
+    """What is known may come again further down; nothing has moved past unseen, so that one reading is enough."""
+    lists, ids, error = run(changing(range(250), [*range(900, 903), *range(250)]))
+    assert error is None
+    assert ids == [str(number) for number in range(250)]
+    assert lists.asked == [0, 99, 198, 252]
+
+
+def test_a_list_that_never_holds_still_is_incomplete() -> None:
+    """Every page is of another state: two readings, and the error says what happens and how many were seen."""
+    lists, ids, error = run(changing(*(range(10 * n, 250) for n in range(9))))
+    assert lists.asked == [0, 99, 0, 99]
+    assert error is not None
+    assert error.reply.verdict is Verdict.INCOMPLETE
+    assert str(error) == (
+        "the list of server_groups changes while it is read, and so it does when it is read once more; "
+        f"{len(ids)} were seen"
+    )
+
+
+@pytest.mark.parametrize("key", ["server_groups", "failure_jobs"])
+@pytest.mark.parametrize(
+    ("shown", "count", "asked"),
+    [(0, 5, [0, 0]), (250, 251, [0, 99, 198, 249] * 2), (250, 10**9, [0, 99, 198, 249] * 2)],
+)
+def test_a_count_that_is_never_reached_is_an_incomplete_list(
+    key: str, shown: int, count: int, asked: list[int]
+) -> None:
+    """An empty page, the first one too, is no end while `count` tells of more: read once more, and then told."""
+    lists = Lists(_of_tasks(honest(shown, cap=100, count=count)), key)
+    reader = groups(lists.ask, "p") if key == "server_groups" else failed_tasks(lists.ask, "p", "g")
+    found, error = asyncio.run(taken(reader))
+    assert (len(found), lists.asked) == (shown, asked)
+    assert error is not None
+    assert error.reply.verdict is Verdict.INCOMPLETE
+    assert f"the list of {key} ends after {shown} of {count:,}, which is its count" in str(error)
+
+
+def _as_tasks(found: list[Any]) -> list[Any]:
+    return [{**one, "job_id": one["id"]} for one in found]
+
+
+def _of_tasks(page: Page) -> Page:
+    def tasks(offset: int, limit: int) -> tuple[list[Any], object]:
+        found, count = page(offset, limit)
+        return _as_tasks(found), count
+
+    return tasks
+
+
+def test_an_empty_page_in_the_middle_is_no_end() -> None:
+    """A page that is empty once, though more follows: the second reading has all of it."""
+    whole, stumbles = honest(250, cap=100, count="page"), iter([False, False, True])
+    lists, ids, error = run(lambda offset, limit: ([], 0) if next(stumbles, False) else whole(offset, limit))
+    assert (len(ids), error) == (250, None)
+    assert lists.asked == [0, 99, 198, 0, 99, 198, 249]
+
+
+def test_failed_tasks_are_read_to_their_end_whatever_the_count() -> None:
+    """Small pages, each with its own count, or a list that shrinks meanwhile: as with groups."""
+    for page in (honest(250, cap=100, count="page"), changing(range(250), range(3, 250))):
+        lists = Lists(_of_tasks(page), "failure_jobs")
+        found, error = asyncio.run(taken(failed_tasks(lists.ask, "p", None)))
+        assert error is None
+        assert sorted(int(task.job_id) for task in found) == list(range(250))
+
+
+# ---- what lists learn of each other
+
+
+class Fleet:
+    """Lists of many projects at one endpoint, whose answers come when the test says so."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.asked: list[tuple[str, int]] = []
+        self.waiting: list[tuple[asyncio.Future[Reply], Listing]] = []
+        self.counts = Counts()
+
+    def ask(self, listing: Listing) -> asyncio.Future[Reply]:
+        """Nothing comes back by itself."""
+        self.asked.append((listing.project_id, int(parse_qs(listing.query)["offset"][0])))
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self.waiting.append((answer, listing))
+        return answer
+
+    def answer(self, number: int = 0, reply: Reply | None = None) -> None:
+        """Give one of the answers that are due."""
+        future, listing = self.waiting.pop(number)
+        query = {name: int(values[0]) for name, values in parse_qs(listing.query).items()}
+        found, count = self.page(query["offset"], query["limit"])
+        future.set_result(reply or Reply(Verdict.READ, 200, data={"server_groups": found, "count": count}))
+
+    def read(self, number: int) -> list[asyncio.Task[tuple[list[str], ListingError | None]]]:
+        """Read the lists of so many projects."""
+        return [
+            asyncio.ensure_future(taken(group_ids(self.ask, f"p{one}", counts=self.counts))) for one in range(number)
+        ]
+
+
+@pytest.mark.parametrize(("count", "reads"), [("total", 301), ("page", 600)])
+def test_one_list_learns_for_all(count: str, reads: int) -> None:
+    """300 projects of 10 groups: one request more, where counts are totals; else one more for each."""
+
+    async def main() -> None:
+        fleet = Fleet(honest(10, count=count))
+        tasks = fleet.read(300)
+        while not all(task.done() for task in tasks):
+            await asyncio.sleep(0)
+            while fleet.waiting:
+                fleet.answer()
+        assert {len(task.result()[0]) for task in tasks} == {10}
+        assert {task.result()[1] for task in tasks} == {None}
+        assert len(fleet.asked) == reads
+
+    asyncio.run(main())
+
+
+async def _turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("how", ["fails", "tells nothing", "is given up"])
+def test_who_waits_for_what_another_learns_is_never_left_waiting(how: str) -> None:
+    """Where the request that was to show it fails, each asks for itself; where it shows nothing, the next one asks."""
+
+    async def main() -> None:
+        fleet = Fleet(honest(10))
+        tasks = fleet.read(3)
+        await _turns()
+        for _ in range(3):
+            fleet.answer()
+        await _turns()
+        assert fleet.asked[3:] == [("p0", 9)]
+        if how == "fails":
+            fleet.answer(reply=Reply(Verdict.FORBIDDEN, 403, message="no"))
+        elif how == "tells nothing":
+            fleet.answer(reply=Reply(Verdict.READ, 200, data={"server_groups": items([9, 10]), "count": 30}))
+        else:
+            fleet.waiting.pop(0)[0].cancel()
+        await _turns()
+        then = [asked for asked in fleet.asked[4:] if asked[0] != "p0"]
+        assert then == ([("p1", 9), ("p2", 9)] if how == "fails" else [("p1", 9)])
+        while fleet.waiting:
+            fleet.answer()
+            await _turns()
+        assert [len(task.result()[0]) for task in tasks[1:]] == [10, 10]
+        assert all(task.done() for task in tasks)
+
+    asyncio.run(main())
+
+
+def test_groups_are_handed_out_before_it_is_known_whether_they_are_all() -> None:
+    """Whoever waits for what another list learns has nothing in hand that could be deleted meanwhile."""
+
+    async def main() -> None:
+        fleet = Fleet(honest(10))
+        first = fleet.read(1)
+        await _turns()
+        fleet.answer()
+        await _turns()
+        async with aclosing(group_ids(fleet.ask, "other", counts=fleet.counts)) as found:
+            coming = asyncio.ensure_future(anext(found))
+            await _turns()
+            fleet.answer(1)
+            assert await coming == "0"
+            assert [await anext(found) for _ in range(9)][-1] == "9"
+        assert not first[0].done()
+        fleet.answer()
+        assert (await first[0])[1] is None
+
+    asyncio.run(main())
 
 
 def test_the_limit_is_one_that_the_service_takes_for_sure() -> None:
     """The manual allows 1000 and the text of its error less than that: 999 is asked for."""
     lists = run(honest(3))[0]
-    assert [(one.path, one.query) for one in lists.queries] == [("/v1/p/server-groups", "limit=999&offset=0")]
+    assert {one.path for one in lists.queries} == {"/v1/p/server-groups"}
+    assert [one.query for one in lists.queries] == ["limit=999&offset=0", "limit=999&offset=2"]
 
 
 def test_small_pages_without_a_true_count_are_all_read() -> None:
-    """A server that gives less than it was asked for, and says 0 for the count, has been read when a page is empty."""
+    """A server that gives less than it was asked for, and says 0 for the count, has been read when nothing follows."""
     lists, ids, error = run(honest(250, cap=100, count=0))
-    assert (len(ids), error, lists.asked) == (250, None, [0, 100, 200, 250])
+    assert (len(ids), error, lists.asked) == (250, None, [0, 99, 198, 249])
 
 
 def test_an_id_twice_on_a_page_comes_once() -> None:
     """Repeats inside a page are dropped, and the offset still counts what the server counted."""
-    pages = {0: ([1, 2, 2, 3], 6), 4: ([3, 4], 6), 6: ([], 6)}
-    lists, ids, error = run(lambda offset, limit: (items(pages[offset][0]), pages[offset][1]))
-    assert (ids, error, lists.asked) == (["1", "2", "3", "4"], None, [0, 4, 6])
+    every = [1, 2, 2, 3, 3, 4]
+    lists, ids, error = run(lambda offset, limit: (items(every[offset : offset + 4]), 6))
+    assert (ids, error, lists.asked) == (["1", "2", "3", "4"], None, [0, 3, 5])
 
 
 # ---- answers that are no list
@@ -176,8 +449,9 @@ def test_an_id_twice_on_a_page_comes_once() -> None:
 )
 def test_what_is_no_list_is_an_error_and_no_end(page: Any) -> None:
     """Items without an id, or no items at all, are never a list that is complete."""
-    lists, ids, error = run(lambda offset, limit: (page, 1))
-    assert (ids, len(lists.asked)) == ([], 1)
+    lists, ids, error = run(lambda offset, limit: (page[offset:] if isinstance(page, list) else page, 1))
+    assert ids == []
+    assert len(lists.asked) <= 2
     assert error is not None
     assert error.reply.verdict is Verdict.REJECTED
     assert error.reply.data is None
@@ -213,7 +487,7 @@ UNUSABLE = [
 def test_an_id_that_cannot_be_used_is_refused_and_no_other_is_made_of_it(bad: object, first: bool) -> None:
     """What would be `abc` once it is tidied up is not `abc`: it is named in the error, after all ids that are good."""
     data = [{"id": bad}, {"id": "good"}] if first else [{"id": "good"}, {"id": bad}, {"id": "also"}]
-    _, ids, error = run(lambda offset, limit: (data, len(data)))
+    _, ids, error = run(lambda offset, limit: (data[offset:], len(data)))
     assert ids == (["good"] if first else ["good", "also"])
     assert error is not None
     assert (error.reply.verdict, error.reply.data) == (Verdict.REJECTED, None)
@@ -224,13 +498,13 @@ def test_an_id_that_cannot_be_used_is_refused_and_no_other_is_made_of_it(bad: ob
 
 def test_pages_after_an_id_that_cannot_be_used_are_read() -> None:
     """Every page is read to the last, also one of nothing but refused ids; the error counts them and names three."""
-    pages: list[list[Any]] = [["a", "a\u200b"], ["\u200ba", "a\n"], ["b", "a ", None], []]
+    every: list[Any] = ["a", "a\u200b", "\u200ba", "a\n", "b", "a ", None]
 
     def page(offset: int, limit: int) -> tuple[list[Any], object]:
-        return [{"id": one} for one in pages[[0, 2, 4, 7].index(offset)]], 0
+        return [{"id": one} for one in every[offset : offset + 3]], 0
 
     lists, ids, error = run(page)
-    assert (ids, lists.asked) == (["a", "b"], [0, 2, 4, 7])
+    assert (ids, lists.asked) == (["a", "b"], [0, 2, 4, 6])
     assert str(error) == (
         "the list of server_groups has 5 items for which nothing was sent, the others are good: "
         r"id 'a\u200b' is refused: it holds a control or other invisible character; "
@@ -242,7 +516,7 @@ def test_pages_after_an_id_that_cannot_be_used_are_read() -> None:
 @given(st.lists(st.text(st.sampled_from("aA\u00e4\u0308\u200b\u00a0\n\ud800 "), max_size=3), max_size=8))
 def test_ids_come_exactly_as_they_are_in_the_list(ids: list[str]) -> None:
     """Each once, letter for letter, in any case and Unicode form; those that cannot be used are missing, and told."""
-    found, error = asyncio.run(taken(group_ids(Lists(lambda offset, limit: (items(ids), len(set(ids)))).ask, "p")))
+    found, error = asyncio.run(taken(group_ids(Lists(lambda offset, limit: (items(ids[offset:]), len(ids))).ask, "p")))
     usable = [one for one in dict.fromkeys(ids) if one and set(one) <= set("aA\u00e4\u0308")]
     assert found == usable
     assert (error is None) == (len(usable) == len(set(ids)))
@@ -251,7 +525,7 @@ def test_ids_come_exactly_as_they_are_in_the_list(ids: list[str]) -> None:
 def test_a_failed_task_with_an_id_that_cannot_be_used_is_refused() -> None:
     """Ids of failed tasks and of what they worked on, and its name, come as they are, or not at all."""
     good = {"job_id": "j", "resource_id": " r\u200b", "resource_name": " n\u00a0", "fail_reason": "a\n b"}
-    lists = Lists(lambda offset, limit: ([good, {"job_id": "j\u200b"}], 2), "failure_jobs")
+    lists = Lists(lambda offset, limit: ([good, {"job_id": "j\u200b"}][offset:], 2), "failure_jobs")
     found, error = asyncio.run(taken(failed_tasks(lists.ask, "p", "g")))
     assert [(one.job_id, one.resource_id, one.resource_name, one.fail_reason) for one in found] == [
         ("j", " r\u200b", " n\u00a0", "a b")
@@ -271,10 +545,10 @@ def test_at_most_one_page_is_asked_for_ahead() -> None:
         taken = 0
         async for _ in groups(lists.ask, "p"):
             taken += 1
-            assert len(lists.asked) <= (taken - 1) // PAGE + 2
+            assert len(lists.asked) <= (taken - 1) // (PAGE - 1) + 2
 
     asyncio.run(main())
-    assert lists.asked == [PAGE * number for number in range(6)]
+    assert lists.asked == [*((PAGE - 1) * number for number in range(6)), 5 * PAGE - 1]
 
 
 def test_who_stops_reading_asks_for_no_more() -> None:
@@ -287,7 +561,7 @@ def test_who_stops_reading_asks_for_no_more() -> None:
                 break
 
     asyncio.run(main())
-    assert lists.asked == [0, PAGE]
+    assert lists.asked == [0, PAGE - 1]
 
 
 def test_a_page_that_waits_is_cut_down_to_what_is_needed() -> None:
@@ -302,7 +576,7 @@ def test_a_page_that_waits_is_cut_down_to_what_is_needed() -> None:
             await anext(found)
             await asyncio.sleep(0)
             (waiting,) = lists.answers[1:]
-            assert waiting.result().data == ([(str(number),) for number in range(100, 200)], [], 1998)
+            assert waiting.result().data == ([(str(number),) for number in range(99, 199)], [], "198", 1998)
 
     asyncio.run(main())
 
@@ -327,7 +601,7 @@ def test_items_are_what_the_service_says_and_nothing_else() -> None:
 def test_failed_tasks_are_read_of_one_layer(group: str | None) -> None:
     """Those inside a group are asked for with its id, those of the project's level without."""
     data = [{"job_id": "j", "job_type": "createReplication", "error_code": "SDRS.0013"}]
-    lists = Lists(lambda offset, limit: (data, 1), "failure_jobs")
+    lists = Lists(lambda offset, limit: (data[offset:], 1), "failure_jobs")
 
     async def main() -> list[FailedTask]:
         return [task async for task in failed_tasks(lists.ask, "p", group)]
@@ -341,7 +615,7 @@ def test_failed_tasks_are_read_of_one_layer(group: str | None) -> None:
     )
     suffix = "&server_group_id=g1" if group else ""
     assert [(one.path, one.query) for one in lists.queries] == [
-        ("/v1/p/task-center/failure-jobs", f"limit=999&offset=0{suffix}")
+        ("/v1/p/task-center/failure-jobs", f"limit=999&offset={offset}{suffix}") for offset in (0, 1)
     ]
 
 
@@ -432,6 +706,35 @@ def test_a_project_that_is_listed_twice_and_differently_is_an_incomplete_list(ag
     assert project_lists({"projects": [one, one]})[1:] == ([Project("a", "eu-de")], None)
 
 
+@pytest.mark.parametrize(
+    ("page", "words"),
+    [
+        ({"projects": [{"id": "a", "name": "n"}], "truncated": True}, "is cut off after 1 of them"),
+        ({"projects": [{"id": "a", "name": "n"}], "truncated": "true", "links": {"next": None}}, "is cut off after 1"),
+        ({"projects": [], "links": {"next": "x?marker=a"}}, "repeats itself after 0 of them"),
+    ],
+)
+def test_a_list_of_projects_that_says_itself_that_there_are_more_is_incomplete(
+    page: dict[str, Any], words: str
+) -> None:
+    """Keystone's mark of a list that was cut off, and a first page that is empty and not the last."""
+    _, found, error = project_lists(page)
+    assert len(found) == len(page["projects"])
+    assert error is not None
+    assert error.reply.verdict is Verdict.INCOMPLETE
+    assert words in str(error)
+
+
+def test_a_list_of_projects_that_is_cut_off_into_pages_is_whole() -> None:
+    """Where it names the next page it goes on there; an empty page after others is the last, whatever it names."""
+    first = {"projects": [{"id": "a", "name": "n"}], "truncated": True, "links": {"next": "x?marker=a"}}
+    last = {"projects": [], "links": {"next": "x?marker=a"}}
+    more = {"projects": [{"id": "b", "name": "n"}], "truncated": False}
+    for second, count in ((more, 2), (last, 1)):
+        queries, found, error = project_lists(first, second)
+        assert (len(queries), len(found), error) == (2, count, None)
+
+
 def test_projects_whose_ids_differ_in_case_only_are_two() -> None:
     """Ids and names are compared letter for letter."""
     page = {"projects": [{"id": "ab", "name": "n"}, {"id": "AB", "name": "N"}, {"id": "\u00e4", "name": "n"}]}
@@ -494,6 +797,6 @@ def test_failed_tasks_are_read_to_the_end_before_the_first_is_handed_out() -> No
         lists = Lists(page, key="failure_jobs")
         async with aclosing(failed_tasks(lists.ask, "p", "g")) as found:
             await anext(found)
-            assert lists.asked == [0, 999, 1998]
+            assert lists.asked == [0, 998, 1996, 2499]
 
     asyncio.run(main())

@@ -405,11 +405,11 @@ def test_a_told_limit_that_has_risen_replaces_the_lower_one() -> None:
 
 
 def test_a_text_may_name_any_number_and_any_times() -> None:
-    """A limit of 10^12 costs no memory worth mentioning, nor do fifty different windows."""
+    """A limit of 10^12 - 1 costs no memory worth mentioning, nor do fifty different windows."""
     gate = Gate(Rate(50))
     tracemalloc.start()
     try:
-        refused_at(gate, 0.0, Rate(10**12, 86_400))
+        refused_at(gate, 0.0, Rate(10**12 - 1, 86_400))
         for number in range(50):
             refused_at(gate, gate.due() + 1.0, Rate(10**6, 1.0 + number))
         assert tracemalloc.get_traced_memory()[1] < 20_000_000

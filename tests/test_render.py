@@ -413,7 +413,7 @@ def test_what_was_not_listed_is_shown_with_what_to_do(width: int) -> None:
     text = " ".join(text.split())
     for expected in (
         "Not (wholly) listed unreachable: no such host Check --iam-endpoint",
-        f"delete the rest by hand with --targets. project {_project(4)} forbidden SDRS.0004: no permission Give",
+        f"delete the rest with --targets. project {_project(4)} forbidden SDRS.0004: no permission Give",
         f"then run again. project {_project(2)} of account prod project {_project(3)} of account prod transient 503",
         "then run again. the account incomplete: no new id after 999 groups",
         "name the request ids. account test Requests",

@@ -201,7 +201,7 @@ def test_the_document_is_that_of_the_contract() -> None:
             {"account": "", "project_id": "p1", "server_group_id": "g8", "level": "group", "verdict": "transient"}
             | failure
         ],
-        "discovery": {"projects": 0, "groups": 0, "failed": []},
+        "discovery": {"projects": 0, "groups": 0, "left_out": [], "failed": []},
         "project_level": dict.fromkeys(("planned", *GROUPS), 0),
         "accounts": {"signed_in": False, "refused": False, "failed": []},
         "limits": {"learned": []},

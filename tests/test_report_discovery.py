@@ -11,6 +11,7 @@ import pytest
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.report import Report, Unlisted, failure_line
+from sdrs_async.report.discovery import in_words
 from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import ACCOUNT_REMEDY, listing_remedy, remedy
 
@@ -99,7 +100,7 @@ def test_a_group_id_that_is_missing_does_not_make_a_project_level() -> None:
 def test_what_was_listed_is_counted_and_what_was_not_is_named() -> None:
     """The section holds the counts, and one row for each project or account that is missing, in order."""
     report = _report()
-    assert report.to_dict()["discovery"] == {"projects": 0, "groups": 0, "failed": []}
+    assert report.to_dict()["discovery"] == {"projects": 0, "groups": 0, "left_out": [], "failed": []}
     report.add_listed(999, projects=1)
     report.add_listed(501)
     for unlisted in (BLIND, FORBIDDEN, INCOMPLETE):
@@ -149,6 +150,36 @@ def test_merging_adds_up_what_was_listed() -> None:
         {"account": "only 2", "message": "x"},
         {"account": "test", "message": "first"},
     ]
+
+
+def test_projects_that_are_left_out_are_counted_by_account_and_reason() -> None:
+    """In order, added up where reports are merged, and read back as they were; without the key there were none."""
+    reports = [_report(run_id=name) for name in "ab"]
+    reports[0].add_left_out("prod", {"disabled": 2, "of region eu-nl": 5})
+    reports[1].add_left_out("prod", {"disabled": 1})
+    reports[1].add_left_out("lab", {"disabled": 3})
+    merged = reports[0].merge(reports[1])
+    for one in (merged, reports[1].merge(reports[0]), _reread(merged)):
+        assert one.to_dict()["discovery"]["left_out"] == [
+            {"account": "lab", "reason": "disabled", "projects": 3},
+            {"account": "prod", "reason": "disabled", "projects": 3},
+            {"account": "prod", "reason": "of region eu-nl", "projects": 5},
+        ]
+    assert merged.exit_code == 0
+    document = _report().to_dict()
+    del document["discovery"]["left_out"]
+    assert Report.from_dict(document).to_dict()["discovery"]["left_out"] == []
+    document["discovery"]["left_out"] = [{"account": "prod", "reason": "disabled", "projects": -1}]
+    with pytest.raises(ConfigError, match=r"report\.discovery\.left_out\[0\]\.projects"):
+        Report.from_dict(document)
+
+
+def test_reasons_in_words_are_bounded() -> None:
+    """The most frequent first; of very many the last are one sum."""
+    assert in_words({"disabled": 1, "of region a": 2000}) == "of region a: 2,000; disabled: 1"
+    words = in_words({f"of region {number:02}": 100 - number for number in range(20)})
+    assert words.count(";") == 12
+    assert words.endswith(f"of region 11: 89; for other reasons: {sum(100 - number for number in range(12, 20))}")
 
 
 def test_the_row_of_the_contract_can_be_read() -> None:
@@ -223,6 +254,15 @@ def test_every_list_that_broke_says_what_to_do(unlisted: Unlisted, word: str) ->
     sentence = listing_remedy(unlisted.verdict, unlisted.error_code, unlisted.message, of_account=of_account)
     assert word in sentence
     assert sentence.endswith(".")
+
+
+def test_a_project_that_nobody_asked_about_was_not_meant_for_sure() -> None:
+    """What was rejected without an answer is a matter of `--project`; with one the service is to be asked."""
+    sentence = listing_remedy(Verdict.REJECTED, None, "no project has this name", of_account=False, answered=False)
+    assert "--project" in sentence
+    assert sentence.endswith(".")
+    assert "--endpoint" in listing_remedy(Verdict.REJECTED, None, "odd", of_account=False)
+    assert "--iam-endpoint" in listing_remedy(Verdict.REJECTED, None, "odd", of_account=True, answered=False)
 
 
 def test_a_refused_account_says_what_to_do() -> None:

@@ -71,8 +71,8 @@ async def cleaned(selection: Selection, *faults: Fault, **how: Any) -> tuple[lis
         (" eu-de", ["eu-de", " eu-de"], [1]),
         ("\u00e9", ["e\u0301", "\u00e9", "\u00c9", "e"], [1]),
         ("eu-de*", ["\uff45u-de", "EU-DE", "eu-de\u200b"], [2]),
-        # Two projects of one name: both are meant.
-        ("eu-de", ["eu-de", "eu-de", "eu-nl"], [0, 1]),
+        # Two projects of one name: nobody knows which.
+        ("eu-de", ["eu-de", "eu-de", "eu-nl"], []),
     ],
     ids=ascii,
 )
@@ -81,12 +81,12 @@ async def test_a_name_means_the_project_of_that_very_name(entry: str, names: lis
     sent, report = await cleaned(Selection([entry]), named(*names))
     assert sent == expected
     rows = failed(report)
-    assert [row["verdict"] for row in rows] == ([] if expected else ["gone"])
+    assert [row["verdict"] for row in rows] == ([] if expected else ["rejected"])
     assert report.exit_code == (0 if expected else 1)
 
 
 @pytest.mark.parametrize(
-    ("entries", "names", "expected", "gone"),
+    ("entries", "names", "expected", "unknown"),
     [
         # The name of a project is the id of another: it is the other that is meant.
         (["ID1", "eu-de"], [IDS[1], "eu-nl", "eu-de"], [1, 2], 0),
@@ -99,12 +99,76 @@ async def test_a_name_means_the_project_of_that_very_name(entry: str, names: lis
         ([IDS[2].upper(), "eu-nl"], ["eu-nl", "de", "x"], [0], 1),
     ],
 )
-async def test_an_id_is_only_an_id(entries: list[str], names: list[str], expected: list[int], gone: int) -> None:
+async def test_an_id_is_only_an_id(entries: list[str], names: list[str], expected: list[int], unknown: int) -> None:
     """An entry that is an id, or looks like one, never means a name, and what looks like a name never means an id."""
     meant = [IDS[int(entry[2:])] if entry.startswith("ID") else entry for entry in entries]
     sent, report = await cleaned(Selection(meant), named(*names))
     assert sent == expected
-    assert [row["verdict"] for row in failed(report)] == ["gone"] * gone
+    assert [row["verdict"] for row in failed(report)] == ["rejected"] * unknown
+
+
+NAMESAKES = ("eu-de", "eu-de", "eu-de_x", "eu-nl")
+
+
+@pytest.mark.parametrize(
+    ("entries", "expected"),
+    [
+        (["eu-de"], []),
+        (["eu-de", "eu-de"], []),
+        (["eu-de", "eu-de_x"], [2]),
+        # The id tells which; a pattern does not.
+        (["eu-de", IDS[1]], [1]),
+        (["eu-de", "eu-*"], [2, 3]),
+        (["eu-*"], [0, 1, 2, 3]),
+        ([IDS[0], "eu-de_x"], [0, 2]),
+    ],
+)
+async def test_a_name_that_two_projects_have_means_neither(entries: list[str], expected: list[int]) -> None:
+    """Names are unique in a domain only: nothing is sent for either, both ids are named, and the others are cleaned."""
+    sent, report = await cleaned(Selection(entries), named(*NAMESAKES))
+    assert sent == expected
+    rows = [(row["project_id"], row["account"], row["verdict"], row["message"]) for row in failed(report)]
+    words = f"2 projects have this name, {IDS[0]} and {IDS[1]}: give the id of the one that is meant"
+    assert rows == ([("eu-de", "prod", "rejected", words)] if "eu-de" in entries else [])
+    assert report.exit_code == (1 if rows else 0)
+
+
+async def test_a_namesake_that_cannot_be_used_is_one_all_the_same() -> None:
+    """Which of the two was meant is not known, if one is disabled; a domain is no project, and has no part in it."""
+    off = {"id": IDS[1], "name": "eu-de", "enabled": False}
+    sent, report = await cleaned(Selection(["eu-de"]), named("eu-de", off))
+    [row] = failed(report)
+    assert (sent, f"{IDS[0]} and {IDS[1]} (disabled): give" in row["message"]) == ([], True)
+    sent, report = await cleaned(Selection(["eu-de"]), named("eu-de", {**off, "enabled": True, "is_domain": True}))
+    assert (sent, failed(report)) == ([0], [])
+
+
+async def test_many_namesakes_are_not_all_named() -> None:
+    """Five ids, and how many more there are."""
+    entries = [{"id": f"{number:032x}", "name": "eu-de"} for number in range(7)]
+    sent, report = await cleaned(Selection(["eu-de"]), listed("list_own_projects", "projects", entries))
+    [row] = failed(report)
+    assert sent == []
+    assert row["message"].startswith("7 projects have this name, ")
+    assert f"{4:032x} and 2 more: give the id" in row["message"]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ("eu_de", "no project has this id or name, letter for letter, of the 4 that the account may use"),
+        ("eu_*", "no project fits this pattern, letter for letter, of the 4 that the account may use"),
+        ("f" * 32, "no project has this id or name, letter for letter, of the 4 that the account may use"),
+        ("eu-nl", "left out: disabled"),
+    ],
+)
+async def test_an_entry_that_means_no_project_is_rejected(entry: str, message: str) -> None:
+    """Nothing was asked of the service, so it is not `gone`: it was looked for among so many, or is left out."""
+    off = {"id": IDS[3], "name": "eu-nl", "enabled": False}
+    sent, report = await cleaned(Selection([entry, "eu-de"]), named("eu-de", "b", "c", off))
+    [row] = failed(report)
+    assert sent == [0]
+    assert (row["verdict"], row["status_code"], row["message"]) == ("rejected", None, message)
 
 
 async def test_an_entry_that_nobody_has_is_told_in_letters_that_can_be_written() -> None:

@@ -91,6 +91,23 @@ async def test_pages_can_be_smaller_than_asked_for(kind: str) -> None:
         assert [len(page) for page in seen] == [90, 90, 50, 0]
 
 
+async def test_a_count_can_be_that_of_the_page() -> None:
+    """Of groups too, whose manual promises the total."""
+    async with running(projects=1, groups=7, quirks=["page-count"]) as caller:
+        seen, counts = await pages(caller, "server-groups", 3)
+    assert ([len(page) for page in seen], counts) == ([3, 3, 1, 0], {3, 1, 0})
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_list_can_shrink_between_pages(kind: str) -> None:
+    """What would have been the first of each further page has moved to where it is not asked for any more."""
+    async with running(projects=1, groups=10, failed_tasks=10) as caller:
+        [whole, *_], _ = await pages(caller, kind, 10)
+    async with running(projects=1, groups=10, failed_tasks=10, quirks=["shrinks"]) as caller:
+        seen, _ = await pages(caller, kind, 4)
+    assert seen[:2] == [whole[:4], whole[5:9]]
+
+
 def test_an_unknown_quirk_is_refused() -> None:
     """With those that there are."""
     with pytest.raises(ValueError, match="quirk 'lies' is not known: use wrong-count, "):

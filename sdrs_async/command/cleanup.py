@@ -13,7 +13,7 @@ import anyio
 from sdrs_async.accounts import Account
 from sdrs_async.command.connecting import Connected, Connection, count_sign_ins, note_lost
 from sdrs_async.command.endings import Ending, as_error
-from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping
+from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping, warn_of_nothing
 from sdrs_async.command.floors import Floors, floor_words
 from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outlook import Outlook, Watch
@@ -28,7 +28,7 @@ from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.render.wording import without_owner
 from sdrs_async.report import Report
-from sdrs_async.run import Run
+from sdrs_async.run import Finding, Run
 from sdrs_async.session import Selected, Session
 
 __all__ = ["Cleanup"]
@@ -102,7 +102,7 @@ class Cleanup:
                 await self._find_and_delete(session, chosen, ready)
             else:
                 await self._delete(session, chosen, ready)
-                self._warn_of_nothing()
+                self._warn_of_nothing(self._run)
 
     async def _delete_list(self, session: Session, spooled: Spool, ready: Connected) -> None:
         spooled.unite({account.name: account.endpoint for account in ready.accounts})
@@ -127,13 +127,14 @@ class Cleanup:
                 return
             if self._interrupts.first is None and spooled.projects:
                 floor = self._floors(spooled, ready, finding.report).in_all()
+                warn_of_nothing(finding, self._display, found=True)
                 question = about_found(spooled, finding, ready.accounts, floor)
                 if await self._is_confirmed(question, "nothing was deleted"):
                     finding.report.restart()
                     await self._delete(session, _by_account(spooled, ready), ready, spooled, finding.report)
                     return
             self._close(finding.report, ready.lost)
-            self._warn_of_nothing()
+            self._warn_of_nothing(finding)
 
     async def _is_confirmed(self, question: list[str], kept: str) -> bool:
         """Whether the answer was yes; `False` after a signal. Raises `ConfigError` at a no."""
@@ -154,11 +155,9 @@ class Cleanup:
                 self._records.begin({})
             self._write(self._wanted if isinstance(self._wanted, Spool) else None)
 
-    def _warn_of_nothing(self) -> None:
-        report = self._ending.report
-        # Where something could not be listed, there may be something to do.
-        if report is not None and not (report.targets["planned"] or report.exit_code or self._ending.error):
-            self._display.note("warning: no protection group was found: nothing to do")
+    def _warn_of_nothing(self, looked: Run | Finding | None) -> None:
+        if looked is not None and self._ending.error is None:
+            warn_of_nothing(looked, self._display, found=looked.report.targets["planned"] > 0)
 
     # ---- deleting
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import anyio
@@ -21,12 +23,15 @@ from sdrs_async.command.terminal import Screen, say
 from sdrs_async.discovery import Selection
 from sdrs_async.engine import GRACE
 from sdrs_async.errors import ConfigError
-from sdrs_async.render.wording import without_owner
+from sdrs_async.render.wording import left_out_reasons, many, without_owner
+from sdrs_async.report.discovery import in_words
 from sdrs_async.run import Finding, Running
 from sdrs_async.session import Session, single_error
 
-__all__ = ["GENTLY", "Display", "connected", "find", "stopping"]
+__all__ = ["GENTLY", "Display", "connected", "find", "stopping", "warn_of_nothing"]
 
+_TOLD = 10
+_CHOOSE = "check --region (fleet file: region), or name the projects that are meant with --project, by their ids"
 GENTLY = f"nothing new is started, requests on the wire get {GRACE:g} s for their answer"
 
 
@@ -92,6 +97,32 @@ async def connected(
 
 
 # ---- targets
+
+
+def warn_of_nothing(run: Running[Any], display: Display, *, found: bool) -> None:
+    """Say of which accounts all that was selected was left out, why, and what to do; and whether nothing was `found`.
+
+    Not where something could not be listed, since there may be something to do: the report tells of that.
+    """
+    report, left_out = run.report, left_out_reasons(run.report.to_dict()["discovery"])
+    blind = _blind(run)
+    for name, reasons in islice(blind.items(), _TOLD):
+        projects = many(reasons.total(), "selected project")
+        display.note(
+            f"warning: {name}: {projects} left out, so that nothing was looked for ({in_words(reasons)}): {_CHOOSE}"
+        )
+    if len(blind) > _TOLD:
+        display.note(f"warning: {many(len(blind) - _TOLD, 'more account')} of which all projects were left out")
+    if not (found or report.exit_code or (blind and not report.discovery.projects)):
+        others = f" ({many(left_out.total(), 'project')} left out: {in_words(left_out)})" if left_out else ""
+        display.note(f"warning: no protection group was found{others}: nothing to do")
+
+
+def _blind(run: Running[Any]) -> dict[str, Counter[str]]:
+    """The accounts of which all that was selected was left out, which is told nowhere else, and why."""
+    told = {unlisted.account for unlisted in run.report.discovery.failed}
+    names = (name for name, reasons in run.left_out.items() if reasons and not run.projects[name])
+    return {name: run.left_out[name] for name in names if name not in told}
 
 
 @contextmanager

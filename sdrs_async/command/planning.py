@@ -19,21 +19,23 @@ from rich.text import Text
 from sdrs_async.accounts import Account
 from sdrs_async.command.connecting import Connection, note_lost
 from sdrs_async.command.documents import Document
-from sdrs_async.command.finding import Display, connected, find
+from sdrs_async.command.finding import Display, connected, find, warn_of_nothing
 from sdrs_async.command.floors import LATENCY, Floors, floor_json
 from sdrs_async.command.interrupts import Interrupts, interrupts
 from sdrs_async.command.outputs import STDOUT
 from sdrs_async.command.questions import extent, names_of
 from sdrs_async.command.simulating import Simulation, simulate, simulation_json, simulation_parts
 from sdrs_async.command.spool import Spool
-from sdrs_async.command.terminal import Screen, say, to_stdout
+from sdrs_async.command.terminal import Screen, to_stdout
 from sdrs_async.discovery import Selection
 from sdrs_async.models import Limits
 from sdrs_async.render import wording
 from sdrs_async.render.text import learned_section
 from sdrs_async.render.wording import duration, printable
 from sdrs_async.report import Floor, Report
+from sdrs_async.report.discovery import in_words
 from sdrs_async.report.learned import learned_list
+from sdrs_async.run import Finding
 
 __all__ = ["Planning"]
 
@@ -42,8 +44,7 @@ SCHEMA = "sdrs-async/plan/1"
 
 @dataclass(slots=True)
 class Plan:
-    """What there is. `left_out`: by the account's name, how many projects are, and why; `names`: of projects, by
-    account and id.
+    """What there is. `names`: of projects, by account and id; `finding`: what was looked for, unless all was given.
 
     `simulation`: where one was asked for.
     """
@@ -52,8 +53,12 @@ class Plan:
     spooled: Spool
     report: Report
     names: Mapping[tuple[str, str], str] = field(default_factory=dict)
-    left_out: Mapping[str, Counter[str]] = field(default_factory=dict)
+    finding: Finding | None = None
     simulation: Simulation | None = None
+
+    def left_out(self, account: Account) -> Counter[str]:
+        """How many of its projects are left out, by the reason."""
+        return Counter() if self.finding is None else self.finding.left_out.get(account.name, Counter())
 
 
 class Planning:
@@ -110,7 +115,7 @@ class Planning:
         spooled = stack.enter_context(Spool(account.name for account in accounts))
         async with session:
             finding = await find(session, chosen, spooled, told, self._display, is_in_file=self._connection.is_in_file)
-        return Plan(accounts, spooled, finding.report, names_of(finding.projects), finding.left_out)
+        return Plan(accounts, spooled, finding.report, names_of(finding.projects), finding)
 
     async def _simulate(self, plan: Plan, told: Interrupts) -> None:
         if self._gateways is None or told.first is not None or not plan.spooled.projects:
@@ -133,8 +138,8 @@ class Planning:
             screen = Screen(stderr=on_stdout)
             for part in self._parts(plan, screen.width):
                 screen.print(part)
-        if not isinstance(self._wanted, Spool) and not (plan.spooled.projects or plan.report.exit_code):
-            say("warning: no protection group was found: nothing to do")
+        if plan.finding is not None:
+            warn_of_nothing(plan.finding, self._display, found=plan.spooled.projects > 0)
 
     # ---- as a text
 
@@ -165,7 +170,7 @@ class Planning:
         grid = Table.grid(padding=(0, 2, 0, 0))
         grid.add_column(no_wrap=True, style="dim")
         grid.add_column(overflow="fold")
-        left_out = plan.left_out.get(account.name, Counter())
+        left_out = plan.left_out(account)
         floor = floors.of(account) if len(plan.accounts) > 1 else Floor()
         facts = {
             "Endpoint": account.endpoint,
@@ -173,7 +178,7 @@ class Planning:
             "Credential": self._connection.kind(account),
             "Limits": _limits_words(account.limits, self._connection.concurrency),
             "Takes": "" if floor.bottleneck is None else f"at least {duration(floor.seconds)} ({floor.bottleneck})",
-            "Left out": "; ".join(f"{reason}: {count:,}" for reason, count in sorted(left_out.items())),
+            "Left out": in_words(left_out),
         }
         for name, value in facts.items():
             if value:
@@ -204,7 +209,7 @@ class Planning:
                     "region": account.region,
                     "limits": _limits_json(account.limits, self._connection.concurrency),
                     "floor": floor_json(floors.of(account)),
-                    "left_out": dict(sorted(plan.left_out.get(account.name, Counter()).items())),
+                    "left_out": dict(sorted(plan.left_out(account).items())),
                 }
                 for account in plan.accounts
             ],

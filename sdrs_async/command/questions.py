@@ -13,6 +13,7 @@ from sdrs_async.command.terminal import ask, say
 from sdrs_async.listing import Project
 from sdrs_async.render import wording
 from sdrs_async.render.wording import many
+from sdrs_async.report.discovery import in_words
 from sdrs_async.report.speed import Floor
 from sdrs_async.run import Finding
 
@@ -44,6 +45,8 @@ def about_found(spooled: Spool, finding: Finding, accounts: Sequence[Account], f
     gaps, more = wording.unlisted(finding.report.to_dict())
     lines += [f"warning: not (wholly) listed: {name} ({gap.happened})" for gap in gaps for name in gap.names]
     lines += [f"warning: not (wholly) listed: {more}"] * bool(more)
+    if left_out := wording.left_out_reasons(finding.report.to_dict()["discovery"]):
+        lines.append(f"left out: {many(left_out.total(), 'project')} ({in_words(left_out)})")
     return [*lines, *_takes(floor), _question(spooled, accounts)]
 
 

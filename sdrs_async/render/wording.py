@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from sdrs_async.models import Verdict
+from sdrs_async.report.discovery import in_words
 from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import ACCOUNT_REMEDY, listing_remedy
 from sdrs_async.wire import classify
@@ -20,6 +21,7 @@ __all__ = [
     "exit_meaning",
     "facts",
     "has_several_accounts",
+    "left_out_reasons",
     "many",
     "moment",
     "of_groups",
@@ -133,8 +135,7 @@ def _otherwise(row: Mapping[str, Any]) -> str:
 def exit_meaning(code: int, document: Mapping[str, Any]) -> str:
     """What an exit code says about the run."""
     if code == 0 and not document["targets"]["planned"]:
-        found = document["discovery"]["projects"]
-        return f"{'no group was found' if found else 'nothing was selected'}, so nothing was done"
+        return f"{_nothing(document['discovery'])}, so nothing was done"
     if code == 2 and document["error"] is None:
         return "an output could not be written"
     if code == 1 and document["error"] is not None:
@@ -144,6 +145,13 @@ def exit_meaning(code: int, document: Mapping[str, Any]) -> str:
     if code == 1 and (gaps := _gaps(document)):
         return f"{_seen(document, one)} {gaps}"
     return _EXIT.get(code, f"ended by signal {code - 128}").format(one=one, several=several)
+
+
+def _nothing(discovery: Mapping[str, Any]) -> str:
+    left_out = left_out_reasons(discovery).total()
+    if not discovery["projects"]:
+        return f"{many(left_out, 'project')} left out, and no other selected" if left_out else "nothing was selected"
+    return "no group was found" + (f" ({many(left_out, 'project')} left out)" if left_out else "")
 
 
 def _gaps(document: Mapping[str, Any]) -> str:
@@ -224,8 +232,21 @@ def facts(document: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _listed(discovery: Mapping[str, Any]) -> dict[str, str]:
-    projects, groups = discovery["projects"], discovery["groups"]
-    return {"Listed": f"{many(groups, 'group')} in {many(projects, 'project')}"} if projects or groups else {}
+    projects, groups, reasons = discovery["projects"], discovery["groups"], left_out_reasons(discovery)
+    facts = {}
+    if projects or groups or reasons:
+        facts["Listed"] = f"{many(groups, 'group')} in {many(projects, 'project')}"
+    if reasons:
+        facts["Left out"] = f"{many(reasons.total(), 'project')}: {printable(in_words(reasons))}"
+    return facts
+
+
+def left_out_reasons(discovery: Mapping[str, Any]) -> Counter[str]:
+    """How many projects of all accounts were left out, by the reason."""
+    reasons: Counter[str] = Counter()
+    for line in discovery["left_out"]:
+        reasons[line["reason"]] += line["projects"]
+    return reasons
 
 
 def _requests_sentence(requests: Mapping[str, int]) -> str:
@@ -339,7 +360,10 @@ def _happened(line: Mapping[str, Any]) -> str:
 
 def _remedy(line: Mapping[str, Any]) -> str:
     of_account = line["project_id"] is None
-    return listing_remedy(line["verdict"], line["error_code"], line["message"], of_account=of_account)
+    answered = line["status_code"] is not None
+    return listing_remedy(
+        line["verdict"], line["error_code"], line["message"], of_account=of_account, answered=answered
+    )
 
 
 def _name(line: Mapping[str, Any]) -> str:

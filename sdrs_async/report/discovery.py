@@ -1,17 +1,32 @@
-"""What was found by listing, and what could not be listed: counts, and one row for each project that is missing.
+"""What was found by listing, what was left out, and what could not be listed: counts, and a row per missing project.
 
 Bounded by the number of projects, whatever the number of pages that went wrong in them.
 """
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, astuple, dataclass
 from typing import Any, Self
 
 from sdrs_async.models import Verdict
 from sdrs_async.report.fields import Fields
 
-__all__ = ["Discovery", "Unlisted"]
+__all__ = ["Discovery", "Unlisted", "in_words"]
+
+_SHOWN = 12
+
+
+def in_words(reasons: Mapping[str, int]) -> str:
+    """How many projects were left out for each of these reasons, the most frequent first; what a server named as it is.
+
+    Of many reasons the last ones are one sum.
+    """
+    ordered = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))
+    words = [f"{reason}: {count:,}" for reason, count in ordered[:_SHOWN]]
+    rest = sum(count for _, count in ordered[_SHOWN:])
+    return "; ".join([*words, f"for other reasons: {rest:,}"] if rest else words)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +72,16 @@ class Unlisted:
 class Discovery:
     """Counts of `projects` and `groups` that were listed, live, and what was not.
 
-    Merging adds the counts; a project that is missing in several runs is one row all the same.
+    `left_out`: how many projects nothing was looked for in, by account and reason. Merging adds the counts; a project
+    that is missing in several runs is one row all the same.
     """
 
-    __slots__ = ("_failed", "groups", "projects")
+    __slots__ = ("_failed", "groups", "left_out", "projects")
 
     def __init__(self, projects: int = 0, groups: int = 0) -> None:
         self.projects = projects
         self.groups = groups
+        self.left_out: Counter[tuple[str, str]] = Counter()
         self._failed: dict[tuple[str, str | None], Unlisted] = {}
 
     @property
@@ -86,18 +103,25 @@ class Discovery:
         """Add another one's counts and gaps."""
         self.projects += other.projects
         self.groups += other.groups
+        self.left_out.update(other.left_out)
         for unlisted in other._failed.values():
             self.add(unlisted)
 
     def to_dict(self) -> dict[str, Any]:
         """The section of the report."""
         failed = [unlisted.line() for unlisted in self.failed]
-        return {"projects": self.projects, "groups": self.groups, "failed": failed}
+        left_out = [
+            {"account": account, "reason": reason, "projects": projects}
+            for (account, reason), projects in sorted(self.left_out.items())
+        ]
+        return {"projects": self.projects, "groups": self.groups, "left_out": left_out, "failed": failed}
 
     @classmethod
     def from_fields(cls, fields: Fields) -> Self:
         """Read back `to_dict`; `ConfigError` naming the key."""
         discovery = cls(fields.integer("projects"), fields.integer("groups"))
+        for line in fields.each("left_out") if "left_out" in fields else ():
+            discovery.left_out[line.text("account"), line.text("reason")] += line.integer("projects")
         for line in fields.each("failed"):
             discovery.add(Unlisted.from_fields(line))
         return discovery

@@ -72,9 +72,13 @@ _OF_LISTS: dict[str, str] = {
     "account.",
     Verdict.REJECTED: "What the message names was left alone: settle that, or correct what was given with --project; "
     "where no list came at all, check --endpoint.",
-    Verdict.INCOMPLETE: "The service repeated a page: what was seen was cleaned; list again, or delete the rest by "
-    "hand with --targets.",
+    Verdict.INCOMPLETE: "There may be more than was seen: run again once nobody changes the project; if it stays, "
+    "delete the rest with --targets.",
 }
+_NOT_MEANT = (
+    "Nothing was sent for it: give --project (fleet file: projects) the id, or letter for letter the name, of a "
+    "project that can be used in this region; plan --all-projects shows them, and how many are left out."
+)
 _OF_PROJECT_LISTS: dict[str, str] = {
     Verdict.GONE: "IAM knows no such call at this address: check --iam-endpoint and --region.",
     Verdict.REJECTED: "IAM's list cannot be used as the message says: settle that, check --iam-endpoint and --region, "
@@ -98,9 +102,16 @@ def remedy(verdict: str, error_code: str | None, message: str = "") -> str:
     return _by_cause(verdict, error_code, message) or _BY_VERDICT.get(verdict, _OTHER)
 
 
-def listing_remedy(verdict: str, error_code: str | None, message: str, *, of_account: bool) -> str:
-    """The same for a list that could not be read; `of_account`: the list of the account's projects, at IAM."""
+def listing_remedy(
+    verdict: str, error_code: str | None, message: str, *, of_account: bool, answered: bool = True
+) -> str:
+    """The same for a list that could not be read; `of_account`: the list of the account's projects, at IAM.
+
+    Not `answered`, a project was rejected before it was asked for: it is not one that was meant for sure.
+    """
     if not of_account:
+        if verdict == Verdict.REJECTED and not answered:
+            return _NOT_MEANT
         return _by_cause(verdict, error_code, message) or _OF_LISTS.get(verdict) or remedy(verdict, None)
     by_cause = _by_cause(verdict, error_code, message)
     if by_cause == _WRONG_HOST:  # of the service, which has nothing to do with it

@@ -11,7 +11,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -103,6 +103,10 @@ class Report:
         """Count groups, and projects, that were found by listing; whether they are planned is another matter."""
         self.discovery.groups += groups
         self.discovery.projects += projects
+
+    def add_left_out(self, account: str, reasons: Mapping[str, int]) -> None:
+        """Count projects of an account in which nothing was looked for, by the reason."""
+        self.discovery.left_out.update({(account, reason): projects for reason, projects in reasons.items()})
 
     def add_unlisted(self, unlisted: Unlisted) -> None:
         """Note a project, or an account, that could not be listed, or not to the end."""

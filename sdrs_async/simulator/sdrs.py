@@ -83,7 +83,7 @@ class Sdrs:
         if filters:
             jobs = [job for job in jobs if _fits(self._failure(job, inner=inner), filters)]
         page = [self._failure(job, inner=inner) for job in jobs[window]]
-        return document({"count": self._paging.count(len(page)), "failure_jobs": page})
+        return document({"count": self._paging.count(len(page), len(page)), "failure_jobs": page})
 
     def _failure(self, job: int, *, inner: bool) -> dict[str, Any]:
         kind = _INNER_KINDS[job % len(_INNER_KINDS)] if inner else _OWN_KIND
@@ -113,10 +113,10 @@ class Sdrs:
         if filters or wanted.get("name"):
             found = [number for number in found if _matches(_group(number), wanted.get("name", ""), filters)]
         # Put together from texts that all projects share: a large fleet is listed by the hundred thousand.
-        page = ", ".join(
-            f'{{"id": "{self._fleet.group_id(project, number)}", {_tail(number)}' for number in found[window]
-        )
-        return Answer(200, f'{{"count": {self._paging.count(len(found))}, "server_groups": [{page}]}}'.encode())
+        numbers = found[window]
+        page = ", ".join(f'{{"id": "{self._fleet.group_id(project, number)}", {_tail(number)}' for number in numbers)
+        count = self._paging.count(len(found), len(numbers))
+        return Answer(200, f'{{"count": {count}, "server_groups": [{page}]}}'.encode())
 
     def _get_group(self, project: int, call: Call, query: str) -> Answer:
         group_id = call.server_group_id or ""

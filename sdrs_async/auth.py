@@ -25,7 +25,6 @@ class Auth(Protocol):
     `async prepare(project_id) -> float`: sign in to a project; the seconds for which that is good. Called before a
     project's first request, and again when they are over or `invalidate` was true; holds no slot. Raises like `sign`.
     `secrets` (iterable of `str`): what it holds, beside the headers that it signs with; no text of an error shows it.
-    `sign_ins` (`SignInCounts`): where it counts its own; else each `prepare` is taken for one.
     `verify` (`bool | str`): as clouds.yaml has it, whether certificates are checked, or the CA file to check them with.
     """
 

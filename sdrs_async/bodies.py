@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import aiohttp
 
-__all__ = ["Piece", "TooLarge", "Unreadable", "encoding_of", "parse_page", "read_whole", "unpacked"]
+__all__ = ["Piece", "Unreadable", "encoding_of", "parse_page", "read_whole", "unpacked"]
 
 # What parsing costs at most, in nanoseconds, measured: for each mark that begins or divides values (distinct keys,
 # small objects, numbers), each escape, and each byte (text beyond the basic plane). Since parsing keeps the
@@ -30,10 +30,6 @@ class Unreadable(ValueError):
     """An answer whose body is no use, as it will be at another try; its text says why."""
 
 
-class TooLarge(Unreadable):
-    """A page holds more than any list that a service has reason to send."""
-
-
 class Piece(NamedTuple):
     """What came of a body, unpacked. `is_whole`: it came to its end; `unread`: why it could not be unpacked."""
 
@@ -43,9 +39,7 @@ class Piece(NamedTuple):
 
 
 async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
-    """A body to its end, unpacked. Raises `TooLarge` if that is more than `most` bytes, packed or not, `Unreadable` if
-    it cannot be unpacked.
-    """
+    """A body to its end, unpacked. Raises `Unreadable` if it is longer than `most` bytes, or cannot be unpacked."""
     body = bytearray()
     while chunk := await response.content.readany():
         body += chunk
@@ -57,7 +51,7 @@ async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
 
 def _check(body: bytes | bytearray, most: int) -> None:
     if len(body) > most:
-        raise TooLarge(f"the answer is longer than {most >> 20} MiB, larger than any list should be, and was not read")
+        raise Unreadable(f"the answer is longer than {most >> 20} MiB, larger than any list, and was not read")
 
 
 def encoding_of(response: aiohttp.ClientResponse) -> str:
@@ -99,7 +93,7 @@ async def _unpack_member(body: bytes, stream: zlib._Decompress, whole: bytearray
 
 
 async def parse_page(body: bytes) -> object:
-    """The value of a page in JSON, parsed in at most 50 ms. Raises `ValueError` for anything else, `TooLarge` for more.
+    """The value of a page in JSON, parsed in 50 ms at most. Raises `Unreadable` for more, `ValueError` for others.
 
     A fraction is no field of a list, and converting one takes up to a microsecond: it becomes "not a number".
     """
@@ -111,7 +105,7 @@ async def parse_page(body: bytes) -> object:
 
 
 async def _check_values(body: bytes) -> None:
-    """Raise `TooLarge` for what takes too long to parse. A large page is looked at in turns of the loop of its own."""
+    """Raise `Unreadable` for what takes too long to parse. A large page is looked at in several turns of the loop."""
     values, escapes = _marks(body), body.count(b"\\")
     others = escapes * _ESCAPE + len(body) * _BYTE
     if values * _MARK + others > _MOST and others <= _MOST:
@@ -120,7 +114,7 @@ async def _check_values(body: bytes) -> None:
         await asyncio.sleep(0)
     if values * _MARK + others > _MOST:
         size = f"{values:,} values, {escapes:,} escapes, {len(body) / (1 << 20):.1f} MiB"
-        raise TooLarge(
+        raise Unreadable(
             f"the service's answer is larger than any list should be, and was not read: {size}, where 999 items of "
             f"60 fields are 60,000 values; its operator has to mend that"
         )

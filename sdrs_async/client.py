@@ -74,9 +74,9 @@ class Client:
         self._prepare: Callable[[str], Awaitable[float]] | None = (
             awaitable(auth, "prepare") if getattr(auth, "prepare", None) is not None else None
         )
-        counted: SignInCounts | None = getattr(auth, "sign_ins", None)
-        self._counts_itself = counted is not None
-        self.sign_ins = counted or SignInCounts()
+        counted: object = getattr(auth, "sign_ins", None)
+        self._counts_itself = isinstance(counted, SignInCounts)
+        self.sign_ins = counted if isinstance(counted, SignInCounts) else SignInCounts()
         self._pool = limits.concurrency or 0
         # The total time, reading included, is kept by `Deadlines`: aiohttp's own costs a timer per request.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_TIMEOUT, retry.timeout))

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from sdrs_async.errors import ConfigError
 
 __all__ = [
-    "check_region", "cloud_of", "iam_endpoint", "iam_root", "named_cloud", "region_of",
+    "check_region", "cloud_of", "iam_endpoint", "named_cloud", "region_of",
     "region_override", "sdrs_endpoint",
 ]  # fmt: skip
 
@@ -50,7 +50,6 @@ _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
 _SDRS_HOST = re.compile(
     rf"sdrs\.({_LABEL})\.(?:{'|'.join(map(re.escape, (_HUAWEI, _HUAWEI_EUROPE, _OTC, _OTC_SWISS)))})"
 )
-_IAM_VERSION = re.compile(r"/*(?:/v3)?/*$")
 
 
 def check_region(region: str) -> str:
@@ -127,8 +126,3 @@ def region_override(environ: Mapping[str, str], region: str) -> str | None:
     """
     value = environ.get(f"HUAWEICLOUD_SDK_REGION_SDRS_{region.replace('-', '_').upper()}", "")
     return value.partition(",")[0].strip() or None
-
-
-def iam_root(url: str) -> str:
-    """An IAM endpoint without the version and the slashes that it may end in."""
-    return _IAM_VERSION.sub("", url, count=1)

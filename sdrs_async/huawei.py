@@ -254,7 +254,9 @@ class HuaweiAuth:
             return _failed(error, self.secrets)
         if held.expires_at - self._clock() > _LEAST:
             return held
-        return _sign_in_failed("these are over, or nearly: is this machine's clock right?", Verdict.TRANSIENT)
+        return _sign_in_failed(
+            "those that it gave have expired, or will at once: is this machine's clock right?", Verdict.TRANSIENT
+        )
 
     def _read(self) -> _Held:
         """Let the SDK sign in if it has to. Blocks as long as its own time-outs allow."""

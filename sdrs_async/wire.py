@@ -192,7 +192,7 @@ _GATEWAY: dict[str, Verdict] = {
 
 
 def classify(status: int, code: str | None) -> Verdict:
-    """What an answer means, from its status and error code . Total: every pair has a verdict."""
+    """What an answer means, from its status and error code. Total: every pair has a verdict."""
     if 200 <= status < 300:
         return Verdict.DELETED
     by_code = _by_code(status, code.upper()) if code else None

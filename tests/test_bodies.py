@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from sdrs_async.auth import StaticToken
-from sdrs_async.bodies import TooLarge, Unreadable, parse_page, unpacked
+from sdrs_async.bodies import Unreadable, parse_page, unpacked
 from sdrs_async.client import Client
 from sdrs_async.models import Limits, Listing, Reply, RetryPolicy, Target, Verdict
 from tests.raw_server import Connection, RawServer, answer, serving
@@ -32,7 +32,7 @@ CALLS: dict[str, Listing | Target] = {
     "delete": Target("p1", "g1"),
 }
 ERROR = b'{"error":{"code":"SDRS.1013","message":"no such group"}}'
-TOO_LONG = "the answer is longer than 8 MiB, larger than any list should be, and was not read"
+TOO_LONG = "the answer is longer than 8 MiB, larger than any list, and was not read"
 
 
 def _deflated(data: bytes, wbits: int) -> bytes:
@@ -459,7 +459,7 @@ async def test_a_page_that_is_too_large_is_not_asked_for_again() -> None:
     reply = await _reply(200, _listed(b"{}", 200_000))
     assert (reply.verdict, reply.status_code) == (Verdict.REJECTED, 200)
     assert reply.message.startswith("the service's answer is larger than any list should be, and was not read: 400,0")
-    with pytest.raises(TooLarge, match="8,388,607 values, 0 escapes, "):
+    with pytest.raises(Unreadable, match="8,388,607 values, 0 escapes, "):
         _steps(b"," * (8 * MIB - 1))
 
 

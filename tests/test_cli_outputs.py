@@ -209,7 +209,7 @@ async def test_results_that_somebody_deletes_are_missed(tmp_path: Path, capsys: 
     async with Simulator(latency=0.2) as simulator:
         ending = await cleaned(simulator, Outputs(results=str(path)), lambda: os.unlink(path))
     assert ending.exit_code == 2
-    assert f"error: --results: {path} was deleted during the run, and its lines are lost" in capsys.readouterr().err
+    assert f"error: --results: {path} was deleted meanwhile: what is written to it is lost" in capsys.readouterr().err
 
 
 async def test_targets_that_cannot_be_counted_cost_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

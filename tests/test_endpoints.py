@@ -10,7 +10,6 @@ from sdrs_async.endpoints import (
     check_region,
     cloud_of,
     iam_endpoint,
-    iam_root,
     named_cloud,
     region_of,
     region_override,
@@ -173,7 +172,6 @@ def test_any_text_has_a_region_or_none(text: str) -> None:
     """Nothing that is handed in makes these fail."""
     region_of(text)
     region_of(f"https://{text}")
-    assert not iam_root(text).endswith("/")
 
 
 def test_the_variable_of_the_vendor_overrides_one_region() -> None:
@@ -187,13 +185,3 @@ def test_the_variable_of_the_vendor_overrides_one_region() -> None:
     assert region_override(environ, "eu-de") == "https://one.example.com"
     assert region_override(environ, "eu-nl") is None
     assert region_override(environ, "af-south-1") is None
-
-
-@pytest.mark.parametrize("end", ["", "/", "/v3", "/v3/", "//v3//"])
-def test_an_iam_endpoint_is_taken_with_and_without_its_version(end: str) -> None:
-    """Both spellings are in use; only the version at the end is cut, and once."""
-    assert iam_root(f"https://iam.example.com{end}") == "https://iam.example.com"
-    assert iam_root(f"https://example.com/identity/v3{end}") == (
-        "https://example.com/identity/v3" if "v3" in end else "https://example.com/identity"
-    )
-    assert iam_root(f"https://example.com/xv3{end}") == "https://example.com/xv3"

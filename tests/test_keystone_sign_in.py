@@ -298,7 +298,7 @@ async def test_a_second_factor_that_is_missing_is_named(clouds: Clouds) -> None:
     async with playing(answer(401, json.dumps(body).encode(), JSON, "Openstack-Auth-Receipt: r")) as iam:
         found = await failure(clouds.auth({"auth_url": iam.url}))
     assert (found.whole_account, found.retryable) == (True, False)
-    assert found.message.endswith("it asks for more at once (password+totp): auth_type v3multifactor")
+    assert found.message.endswith("it asks for several proofs at once (password+totp): set auth_type to v3multifactor")
 
 
 async def test_what_a_method_itself_finds_wrong_is_final(clouds: Clouds) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import stat
 import tempfile
@@ -16,7 +15,7 @@ from typing import Self, TextIO
 from sdrs_async.command.terminal import give_up, waiting
 from sdrs_async.errors import ConfigError
 
-__all__ = ["Document", "is_regular", "kept_elsewhere", "lock", "opened", "taken", "unwritable"]
+__all__ = ["Document", "is_regular", "kept_elsewhere", "opened", "unwritable"]
 
 _PRIVATE = 0o600
 _NEVER_WAIT = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
@@ -34,8 +33,6 @@ class Document:
         self._flag = flag
         try:
             descriptor, self._part, self._final = _place(path)
-        except BlockingIOError:
-            raise taken(flag, path) from None
         except (OSError, ValueError) as error:
             raise unwritable(flag, path, error) from None
         self._file = open(descriptor, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 - `__exit__` closes it
@@ -79,7 +76,7 @@ class Document:
 def _place(path: str) -> tuple[int, str | None, str]:
     """A descriptor to write to, the temporary file that it belongs to (`None`: it is the file itself), the file's path.
 
-    Raises `OSError`, and `ValueError` for what can be no path; `BlockingIOError` for the results of a run that goes on.
+    Raises `OSError`, and `ValueError` for what can be no path.
     """
     try:
         existing: int | None = opened(path)
@@ -90,8 +87,6 @@ def _place(path: str) -> tuple[int, str | None, str]:
     final = os.path.realpath(path)
     if existing is not None and not is_regular(existing):
         return existing, None, path
-    if existing is not None:
-        _check_free(existing)
     try:
         # So many characters of the name leave room for the rest of it, whatever letters they are.
         descriptor, part = tempfile.mkstemp(".part", f"{os.path.basename(final)[:30]}.", os.path.dirname(final))
@@ -124,31 +119,6 @@ def is_regular(descriptor: int) -> bool:
     return stat.S_ISREG(os.fstat(descriptor).st_mode)
 
 
-def lock(descriptor: int) -> None:
-    """Keep a file to this process until the descriptor is closed, as the end of the process does.
-
-    Raises `BlockingIOError` where another one keeps it. What knows no locks goes on without: pipes, some file systems.
-    """
-    if is_regular(descriptor):
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise
-        except OSError:
-            pass
-
-
-def _check_free(descriptor: int) -> None:
-    """Raise `BlockingIOError`, and close it, where another run writes its results to this file."""
-    try:
-        lock(descriptor)
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise
-
-
 def _resemble(final: str, descriptor: int) -> None:
     """Give a new file owner and mode of the one that it will replace; it is stricter where it cannot have the owner."""
     try:
@@ -175,11 +145,6 @@ def kept_elsewhere(path: str, fill: Callable[[TextIO], None]) -> str:
             os.unlink(kept)
         return f"nor can it be kept in {tempfile.gettempdir()}: {error.strerror or error}"
     return f"it is in {kept}"
-
-
-def taken(flag: str, path: str) -> ConfigError:
-    """What is said of a file that another run writes its results to."""
-    return ConfigError(f"{flag}: {path} is being written by another run (give another file)")
 
 
 def unwritable(flag: str, path: str, error: Exception) -> ConfigError:

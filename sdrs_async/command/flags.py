@@ -78,8 +78,8 @@ AnyIds = Annotated[
     bool,
     typer.Option(
         "--any-ids",
-        help="With --targets: take ids as they are that do not look like the service's. One that no group has counts "
-        "as already gone.",
+        help="With --targets: take ids that do not look like the service's, too. One that no group has counts as "
+        "already gone.",
         rich_help_panel=_SELECT,
     ),
 ]
@@ -187,8 +187,8 @@ CaFile = Annotated[
     typer.Option(
         "--ca-file",
         metavar="FILE",
-        help="PEM certificates to trust instead of the system's, in the sign-in too (default: cacert of clouds.yaml, "
-        "OS_CACERT, REQUESTS_CA_BUNDLE). Without it clouds.yaml may say verify: false.",
+        help="PEM certificates to trust instead of the system's, for the sign-in too (default: cacert of clouds.yaml, "
+        "OS_CACERT, REQUESTS_CA_BUNDLE). It wins over verify: false of clouds.yaml.",
         rich_help_panel=_CONNECT,
         show_default=False,
     ),
@@ -286,7 +286,7 @@ LogLevel = Annotated[
 LogFormat = Annotated[
     LogLines,
     typer.Option(
-        "--log-format", help="How it is logged: a line of text, or of JSON, per record.", rich_help_panel=_OUTPUT
+        "--log-format", help="How it is logged: one line per record, of text or of JSON.", rich_help_panel=_OUTPUT
     ),
 ]
 

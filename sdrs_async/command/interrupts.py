@@ -47,11 +47,12 @@ def received(*numbers: signal.Signals) -> Iterator[AsyncIterator[signal.Signals]
 
 
 class Interrupts:
-    """Tells what is under way that a signal came. `first`: the first that came; `numbers`: those that are obeyed."""
+    """Tells what is under way that a signal came. `first`: the first that came; `numbers`: all that it listens for."""
+
+    numbers = tuple(_ENDINGS)
 
     def __init__(self) -> None:
         self.first: signal.Signals | None = None
-        self.numbers = [number for number in _ENDINGS if not is_ignored(number)]
         self._first_told: Callable[[], None] | None = None
         self._again_told: Callable[[], None] | None = None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
@@ -15,7 +16,7 @@ from typing import Any, Self, TextIO
 
 import anyio
 
-from sdrs_async.command.documents import is_regular, lock, opened, taken, unwritable
+from sdrs_async.command.documents import is_regular, opened, unwritable
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Outcome, Verdict
 from sdrs_async.report import failure_line
@@ -40,8 +41,6 @@ class ResultsFile:
         self._to_remove = not (self._on_stdout or os.path.exists(path))
         try:
             self._file = sys.stdout if self._on_stdout else _opened(path)
-        except BlockingIOError:
-            raise taken("--results", path) from None
         except (OSError, ValueError) as error:
             raise unwritable("--results", path, error) from None
         self._may_wait = _may_wait(self._file)
@@ -63,6 +62,7 @@ class ResultsFile:
 
     def begin(self, endpoints: Mapping[str, str]) -> None:
         """From now on it is the file of this run, whose accounts are there, by their names. Raises `ConfigError`."""
+        self.check()
         self._endpoints = endpoints
         self._to_remove = False
         try:
@@ -74,7 +74,7 @@ class ResultsFile:
     def check(self) -> None:
         """Raise `ConfigError` when somebody has deleted the file meanwhile: what is written goes nowhere then."""
         if not self._on_stdout and os.fstat(self._file.fileno()).st_nlink == 0:
-            raise ConfigError(f"--results: {self._path} was deleted during the run, and its lines are lost")
+            raise ConfigError(f"--results: {self._path} was deleted meanwhile: what is written to it is lost")
 
     def wait_no_more(self) -> None:
         """From now on, `add` fails where it would have to wait for a reader."""
@@ -118,25 +118,20 @@ class ResultsFile:
 
 
 def _opened(path: str) -> TextIO:
-    """The file, kept to this run. Raises `BlockingIOError` while another one has it, `OSError` and `ValueError`."""
-    while True:
-        descriptor = opened(path, create=True)
-        try:
-            lock(descriptor)
-        except BlockingIOError:
-            os.close(descriptor)
-            raise
-        # Another run that had the file to itself may have removed it between the opening and the lock.
-        if not is_regular(descriptor) or _leads_to(path, descriptor):
-            return open(descriptor, "w", encoding="utf-8", newline="\n")
-        os.close(descriptor)
+    """The file, kept to this run until it is closed, as far as its file system has locks.
 
-
-def _leads_to(path: str, descriptor: int) -> bool:
+    Raises `ConfigError` while another run has it, `OSError` and `ValueError`.
+    """
+    descriptor = opened(path, create=True)
     try:
-        return os.path.samestat(os.stat(path), os.fstat(descriptor))
-    except FileNotFoundError:
-        return False
+        if is_regular(descriptor):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ConfigError(f"--results: {path} is being written by another run (give another file)") from None
+    except OSError:  # it has none
+        pass
+    return open(descriptor, "w", encoding="utf-8", newline="\n")
 
 
 def _takes_more(file: TextIO) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import select
 import signal
 import sys
@@ -34,8 +35,7 @@ _ROUNDS = 40
 _LONGEST = 4096
 _UNLOGGED = ContextVar("_UNLOGGED", default=False)
 _OF_EVERY_RECORD = frozenset({*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"})
-_SIZES = ("COLUMNS", "LINES")
-_LARGEST = 10_000
+_SIZE = re.compile("[1-9][0-9]{0,3}")
 """Columns and lines: a table as wide as a larger number says would be filled up with blanks until memory is out."""
 
 
@@ -58,9 +58,9 @@ class _Stderr(TextIOWrapper):
 
 def use_streams() -> None:
     """Make stdout and stderr of the process fit for all that the command writes; for its entry point, once."""
-    for name in _SIZES:
-        if not _is_size(os.environ.get(name, "")):
-            os.environ.pop(name, None)  # the help goes by them as well
+    for name in ("COLUMNS", "LINES"):
+        if not _SIZE.fullmatch(os.environ.get(name, "")):
+            os.environ.pop(name, None)  # rich, and the help, take any number for a size, and 0 too
     if sys.stdout is None:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - open until the process ends
     if sys.stderr is None:
@@ -71,11 +71,6 @@ def use_streams() -> None:
     if isinstance(sys.stderr, TextIOWrapper):
         encoding = sys.stderr.encoding
         sys.stderr = _Stderr(sys.stderr.detach(), encoding, errors="backslashreplace", line_buffering=True)
-
-
-def _is_size(text: str) -> bool:
-    """Whether a variable says how wide or how high a terminal is; where it does not, it says nothing."""
-    return text.isascii() and text.isdecimal() and len(text) < 10 and 0 < int(text) <= _LARGEST
 
 
 def say(message: str) -> None:
@@ -198,14 +193,7 @@ def is_ignored(number: signal.Signals) -> bool:
 
 
 class Screen(Console):
-    """A console on stdout, or on stderr, that goes on without a word when nobody reads it any more.
-
-    As wide as the terminal, or as COLUMNS says where that is a width; 80 columns where neither is known.
-    """
-
-    def __init__(self, *, stderr: bool = False) -> None:
-        sizes = {name for name in _SIZES if not _is_size(os.environ.get(name, ""))}
-        super().__init__(stderr=stderr, _environ={k: v for k, v in os.environ.items() if k not in sizes})
+    """A console on stdout, or on stderr, that goes on without a word when nobody reads it any more."""
 
     def on_broken_pipe(self) -> None:
         """Instead of rich's own way, which exits with 1 whatever the job came to."""

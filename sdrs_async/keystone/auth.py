@@ -11,7 +11,6 @@ from typing import Self
 import anyio
 
 from sdrs_async.auth import SignInCounts, SignInFailed
-from sdrs_async.endpoints import iam_root
 from sdrs_async.keystone.cloud import Cloud
 from sdrs_async.keystone.sign_in import SignIn
 from sdrs_async.keystone.token import Token
@@ -52,7 +51,6 @@ class KeystoneAuth:
         self.verify: bool | str = cloud.verify
         self.region: str | None = cloud.region
         self.iam_endpoint: str = cloud.auth["auth_url"]
-        self.projects_url: str = f"{iam_root(self.iam_endpoint)}/v3/auth/projects"
         if self.verify is False:
             log.warning(
                 "%s: CERTIFICATES ARE NOT CHECKED (verify: false): anyone on the way can read and use the credential",

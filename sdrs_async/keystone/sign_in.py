@@ -188,7 +188,7 @@ def _failure(error: Exception, cloud: Cloud, project_id: str, secrets: Secrets) 
     if isinstance(error, exceptions.MissingAuthMethods):
         methods = ", or ".join("+".join(methods) for methods in error.required_auth_methods)
         asked = secrets.struck(one_line(methods))
-        text = f"it asks for more at once ({asked}): auth_type v3multifactor"
+        text = f"it asks for several proofs at once ({asked}): set auth_type to v3multifactor"
         return SignInFailed(
             f"{cloud.label}: no token from {cloud.auth['auth_url']}: {text}", whole_account=not project_id
         )

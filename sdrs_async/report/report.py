@@ -294,7 +294,7 @@ class Report:
         self.reads, self.reads_throttled = (fields.integer_if_there(key) or 0 for key in ("reads", "reads_throttled"))
         self.add_sign_ins(*(fields.integer_if_there(key) or 0 for key in _SIGN_INS))
         if self.sign_ins_throttled + self.sign_ins_refused > self.sign_ins:
-            raise fields.wrong(_SIGN_INS[0], "must be as many as were throttled and refused, at least")
+            raise fields.wrong(_SIGN_INS[0], "must be at least as many as were throttled and refused")
 
     def _read_run(self, fields: Fields) -> None:
         self.runs = tuple(fields.texts("runs")) if "runs" in fields else (fields.text("run_id"),)

@@ -14,11 +14,11 @@ from sdrs_async.models import ProjectLevel, Target
 from sdrs_async.render.wording import many
 from sdrs_async.wire import check_target
 
-__all__ = ["check_form", "is_usual_project"]
+__all__ = ["GROUP_ID", "check_form", "is_usual_project"]
 
+GROUP_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PROJECT = re.compile(r"[0-9a-z]{1,32}")
 _USUAL_PROJECT = re.compile(r"[0-9a-f]{32}")
-_GROUP = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LIKE_GROUP = re.compile(r"[^\W_]{8}(-[^\W_]{4}){3}-[^\W_]{12}")
 _NONE = re.compile(r"none|null|nil|nan|undefined|n/?a|-+|#\w+[!?/]?\w*", re.IGNORECASE)
 _NUMBER = re.compile(r"-?[0-9]([.,][0-9]+)?[Ee]\+[0-9]+")
@@ -42,13 +42,13 @@ def check_form(target: Target | ProjectLevel) -> Target | ProjectLevel:
     ids = {"project_id": target.project_id}
     if isinstance(target, Target):
         ids["server_group_id"] = target.server_group_id
-        if _GROUP.fullmatch(target.project_id) and _is_project(target.server_group_id):
+        if GROUP_ID.fullmatch(target.project_id) and _is_project(target.server_group_id):
             raise ConfigError(
                 f"project_id {target.project_id!r} is refused: it looks like the id of a protection group, and "
                 f"server_group_id {target.server_group_id!r} like that of a project: the two are swapped"
             )
     for name, value in ids.items():
-        if not (_is_project(value) if name == "project_id" else _GROUP.fullmatch(value)):
+        if not (_is_project(value) if name == "project_id" else GROUP_ID.fullmatch(value)):
             raise ConfigError(_refusal(name, value, target))
     return check_target(target)
 
@@ -95,18 +95,18 @@ _LOOKS: tuple[tuple[Callable[[str], object], str], ...] = (
         lambda value: any(one in value for one in _BRACKETS),
         "there are brackets or braces in it: the id has to stand there alone",
     ),
+    (lambda value: " " in value, "there are blanks in it: the id has to stand there alone"),
     (
         lambda value: any(one in value for one in _IN_URL),
         "it looks like a URL, URN or path: the id has to stand there alone",
     ),
     (lambda value: any(one in value for one in ",;|"), "there is a separator in it: the id has to stand there alone"),
-    (lambda value: " " in value, "there are blanks in it: the id has to stand there alone"),
     (_DASHES.search, "its dashes are typographic ones, not -"),
 )
 
 
 def _hint_of_project(value: str) -> str | None:
-    if _GROUP.fullmatch(value.lower()):
+    if GROUP_ID.fullmatch(value.lower()):
         return "it looks like the id of a protection group, or has dashes that ids of projects have not"
     if _PROJECT.fullmatch(value.lower()):
         return "it has upper-case letters, and ids of projects have none"
@@ -117,7 +117,7 @@ def _hint_of_project(value: str) -> str | None:
 
 def _hint_of_group(value: str) -> str | None:
     lower = value.lower()
-    if _GROUP.fullmatch(lower):
+    if GROUP_ID.fullmatch(lower):
         return "it has upper-case letters, and ids of protection groups have none"
     if re.fullmatch("[0-9a-f]{32}", lower):
         return "it has no dashes, as an id of a project; those of protection groups have four"

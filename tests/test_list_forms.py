@@ -226,6 +226,8 @@ def test_a_row_that_says_something_else_is_no_empty_one(tmp_path: Path, row: str
     [
         (f"name,project_id,server_group_id\nweb,{P1},{G1}\n#1 db,{P1},{G2}\n", 3),
         (f"name;server_group_id;x;project_id\r\n\r\n  #;{G1};;{P1}\r\n", 3),
+        (f"name,project_id,server_group_id\n#1,{P1},{G1[:9]} {G1[9:]}\n", 2),
+        (f"name,project_id,server_group_id\n#1,{P1},\n", 2),
         (f"#\tproject_id\tserver_group_id\n1\t{P1}\t{G1}\n", 1),
         (f"#,project_id,server_group_id\n#1,{P1},{G1}\n", 1),
         (f"sep=;\n;;\n# No;Project ID;Server Group ID\n1;{P1};{G1}\n", 3),
@@ -242,7 +244,7 @@ def test_a_row_that_begins_as_a_comment_is_refused(tmp_path: Path, content: str,
 def test_what_is_no_row_is_a_comment(tmp_path: Path) -> None:
     """Also a row that was taken out where an id comes first; a cell in quotes is never one."""
     table = f'#, of today\nname,project_id,server_group_id\n"#1",{P1},{G1}\n'
-    for comment in ("#", "#,,", "# web, then test, then all", f"# {P1}/{G2}", f"#,{P1},", f"#{P1}"):
+    for comment in ("#", "#,,", "# web, then test, then all", f"# {P1}/{G2}", f"#{P1}"):
         assert _read(tmp_path, f"{table}{comment}\n,{P2},{G2}\n") == [(P2, G2), (P1, G1)], comment
     for comment in (f"#{P1},{G1},x", f'#{P1},{G1},"x', f"# of,{P1},{G1}"):
         assert _read(tmp_path, f"project_id,server_group_id,n\n{comment}\n{P2},{G2},\n") == [(P2, G2)]

@@ -244,7 +244,7 @@ def _reads_like_a_row(comment: str, separator: str, places: Mapping[str, int]) -
         cells = next(_reader([comment], separator), [])
     except csv.Error:  # it has a quote that may go on in the next line
         return True
-    return len(cells) > max(at) and all(len(cells[one].split()) == 1 for one in at)
+    return len(cells) > max(at) and any(len(cells[one].split()) == 1 for one in at)  # in prose, rather several
 
 
 # ---- JSON

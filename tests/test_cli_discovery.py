@@ -167,8 +167,13 @@ async def test_the_results_of_a_project_level_are_targets(tmp_path: Path) -> Non
         done = await run(*again, token=simulator.token)
         assert (done.code, "add --yes" in done.stderr, simulator.log) == (2, True, [])
         done = await run(*again, "--dry-run", token=simulator.token)
-        assert "0 protection groups in 2 projects, and of the project level of 2 projects at" in done.stdout
+        assert "would delete the failed tasks of the project level of 2 projects at" in done.stdout
         assert "warning" not in done.stderr
+        done = await run("plan", *again[1:], token=simulator.token)
+        assert done.stdout.startswith("Plan: the project level of 2 projects."), done.stderr
+        assert [line.split() for line in done.stdout.splitlines() if "yes" in line] == [
+            ["yes", project] for project in sorted({project for project, _ in simulator.targets})
+        ]
         done = await run(*again, "--yes", "--json", str(tmp_path / "report.json"), token=simulator.token)
         assert (done.code, routes(simulator)) == (0, {"delete_project_failures": 2}), done.stderr
     document = report(tmp_path)

@@ -221,6 +221,61 @@ def test_a_row_that_says_something_else_is_no_empty_one(tmp_path: Path, row: str
     assert _refused(tmp_path, f"project_id,server_group_id,account\n{P1},{G1}\n").startswith("line 2: the number of")
 
 
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        (f"name,project_id,server_group_id\nweb,{P1},{G1}\n#1 db,{P1},{G2}\n", 3),
+        (f"name;server_group_id;x;project_id\r\n\r\n  #;{G1};;{P1}\r\n", 3),
+        (f"name,project_id,server_group_id\n#1,{P1},{G1[:9]} {G1[9:]}\n", 2),
+        (f"name,project_id,server_group_id\n#1,{P1},\n", 2),
+        (f"#\tproject_id\tserver_group_id\n1\t{P1}\t{G1}\n", 1),
+        (f"#,project_id,server_group_id\n#1,{P1},{G1}\n", 1),
+        (f"sep=;\n;;\n# No;Project ID;Server Group ID\n1;{P1};{G1}\n", 3),
+        (f'name,note,project_id,server_group_id\n#1,"two\n#lines",{P1},{G1}\n', 2),
+    ],
+)
+def test_a_row_that_begins_as_a_comment_is_refused(tmp_path: Path, content: str, line: int) -> None:
+    """Tables number their rows, and names begin so: it is neither left out nor, where it was taken out, deleted."""
+    assert _refused(tmp_path, content).startswith(
+        f"line {line}: begins with #, as a comment does, and reads like a row"
+    )
+
+
+def test_what_is_no_row_is_a_comment(tmp_path: Path) -> None:
+    """Also a row that was taken out where an id comes first; a cell in quotes is never one."""
+    table = f'#, of today\nname,project_id,server_group_id\n"#1",{P1},{G1}\n'
+    for comment in ("#", "#,,", "# web, then test, then all", f"# {P1}/{G2}", f"#{P1}"):
+        assert _read(tmp_path, f"{table}{comment}\n,{P2},{G2}\n") == [(P2, G2), (P1, G1)], comment
+    for comment in (f"#{P1},{G1},x", f'#{P1},{G1},"x', f"# of,{P1},{G1}"):
+        assert _read(tmp_path, f"project_id,server_group_id,n\n{comment}\n{P2},{G2},\n") == [(P2, G2)]
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        f'name\tproject_id\tserver_group_id\nweb\t{P1}\t{G1}\n"\t{P1}\t{G2}\n"\t{P1}\t{G3}\n',
+        f'project_id,server_group_id,name\n\n{P1},{G1},"web\n{P1},{G2},db"\n',
+        f'\n\nproject_id,server_group_id,"name\n{P1},{G1},web\n{P1},{G2},"\n{P1},{G3},db\n',
+        f'server_group_id,name,project_id\n\n{G1},"a,{P1}\n{G2},b",{P2}\n',
+    ],
+)
+def test_a_quote_too_many_hides_no_row(tmp_path: Path, content: str) -> None:
+    """A ditto mark or an inch opens a cell that goes on to the next one, over all rows between."""
+    assert _refused(tmp_path, content).startswith("line 3: is not proper CSV: a quoted cell holds the")
+
+
+def test_a_note_of_several_lines_hides_none(tmp_path: Path) -> None:
+    """And an id in quotes may have a line end behind it, as spreadsheets let people type one."""
+    note = f"see {P2},\nthen the other one"
+    assert _read(tmp_path, f'note,project_id,server_group_id\n"{note}","{P1}","{G1}\n"\n') == [(P1, G1)]
+
+
+def test_a_header_that_comes_again_is_no_target(tmp_path: Path) -> None:
+    """Two tables, one below the other: with `--any-ids`, the second header would be one."""
+    content = f"project_id,server_group_id\n{P1},{G1}\n"
+    assert _refused(tmp_path, content * 2).startswith("line 3: is the header once more")
+
+
 # ---- JSON arrays
 
 
@@ -269,7 +324,7 @@ GOOD = OBJECT % (P1, G1)
         ("[\n", "line 2, item 1: the file ends before the array does: it seems to be cut off"),
         (f"[\n{GOOD},\n{GOOD}\n", "line 3, item 2: the file ends before the array does"),
         (f"[{GOOD},", "line 1, item 2: the file ends before the array does"),
-        (f"[{GOOD}, {GOOD[:20]}", "line 1: is not proper JSON: "),
+        (f"[{GOOD}, {GOOD[:20]}", "line 1: the file ends within a JSON value: it seems to be cut off"),
         (f"[\n{GOOD}\n{GOOD}]", "line 3: is not proper JSON: after item 1 stands '{', neither a comma nor the end"),
         (f"[{GOOD},]", "line 1: is not proper JSON: "),
         (f"[,{GOOD}]", "line 1: is not proper JSON: Expecting value (column 2)"),
@@ -285,11 +340,15 @@ GOOD = OBJECT % (P1, G1)
         (f"[{GOOD},\n" + '{"a": "' + "x" * 200_000 + '"}]', "line 2: longer than 128 KiB"),
         (f"[{GOOD},\n" + '{"a": "' + "x" * 900_000 + '"}]', "line 2: longer than 128 KiB"),
         (f"[{GOOD},\n{{{' ' * 900_000}}}]", "line 2: longer than 128 KiB"),
+        (f"{GOOD}\n{GOOD[:60]}", "line 2: the file ends within a JSON value: it seems to be cut off"),
+        (f"{GOOD}\n{GOOD[:1]}\n", "line 2: the file ends within a JSON value"),
+        (f"{GOOD}\n{GOOD[:-1]}", "line 2: the file ends within a JSON value"),
+        (f"{GOOD}\n{GOOD[:13]}", "line 2: the file ends within a JSON value"),
         (f"[{GOOD}]".encode("utf-16")[:-2], "line 1, item 1: the file ends before the array does"),
     ],
 )
-def test_a_bad_array_is_refused_with_its_place(tmp_path: Path, content: str | bytes, message: str) -> None:
-    """The line, and the item too, since a whole array may stand on one line; one that is cut off is no list."""
+def test_bad_json_is_refused_with_its_place(tmp_path: Path, content: str | bytes, message: str) -> None:
+    """The line, and in an array the item too, which may stand on one line whole; what is cut off is no list."""
     assert _refused(tmp_path, content).startswith(message)
 
 
@@ -331,7 +390,7 @@ def test_what_is_typed_ends_with_one_ctrl_d(monkeypatch: pytest.MonkeyPatch, typ
 
 # ---- any list in any form
 
-IDS = st.lists(st.tuples(st.from_regex("[0-9a-f]{32}", fullmatch=True), st.uuids().map(str)), unique=True, max_size=8)
+IDS = st.lists(st.tuples(st.uuids().map(lambda one: one.hex), st.uuids().map(str)), unique=True, max_size=8)
 SPELLINGS = st.sampled_from(
     [("project_id", "server_group_id"), ("Project ID", "SERVER GROUP ID"), ("projectId", "server-group-id")]
 )
@@ -387,7 +446,6 @@ PLAIN = st.just(lambda targets: "# plain\n" + "\n".join(map("/".join, targets)))
     pieces=st.tuples(st.sampled_from(["\n", "\r\n", "\r"]), st.sampled_from([1, 7, 64, 256 * 1024])),
 )
 def test_any_list_in_any_form_is_read_back(
-    tmp_path_factory: pytest.TempPathFactory,
     targets: list[tuple[str, str]],
     form: Callable[[list[tuple[str, str]]], str],
     encoding: str,
@@ -398,7 +456,8 @@ def test_any_list_in_any_form_is_read_back(
     content = form(targets).replace("\r\n", "\n").replace("\r", "\n").replace("\n", end).encode(encoding)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(list_text, "_BLOCK", block)
-        assert _read(tmp_path_factory.getbasetemp(), content) == sorted(targets)
+        found = [(row.project_id, row.group_id) for row in rows(Text("list", io.BytesIO(content)))]
+    assert found == targets
 
 
 # ---- in the command

@@ -54,6 +54,7 @@ GROUPS = [
     (f"%7B{G}%7D", "it looks like a URL, URN or path"),
     (f"{G} {G}", "there are blanks in it"),
     (G.replace("-", " "), "there are blanks in it"),
+    (f"{G} # web", "there are blanks in it"),
     (f"{G},{G}", "there is a separator in it"),
     ("None", "it says that there is no id"),
     ("#N/A", "it says that there is no id"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import sys
 from collections.abc import Mapping
 from itertools import chain
@@ -55,8 +56,8 @@ def _content(spooled: Spool, account: str = "OS_TOKEN") -> dict[str, list[str | 
             id="json lines",
         ),
         pytest.param(
-            f'# all\n#,\n\nnote,project_id,server_group_id\n  \n# of,{P1},{G3}\n"a\n# b\n\n",{P1},{G1}\n#\n'
-            f"c,{P1},{G2}\nd,{P2},{G3}\n# end",
+            f'# all\n#,\n\nnote,project_id,server_group_id\n  \n# of,{P1}\n"a\n# b\n\n",{P1},{G1}\n#\n'
+            f"c,{P1},{G2}\nd,{P2},{G3}\n# end, or not, of it",
             id="csv with comments",
         ),
         pytest.param(
@@ -448,10 +449,21 @@ def test_a_line_of_the_endpoint_of_this_run_is_taken(tmp_path: Path, spelled: st
             assert (spooled.count, spooled.duplicates) == (2, 1)
 
 
-def test_a_csv_has_no_column_for_the_endpoint(tmp_path: Path) -> None:
-    """It is one of the others that have no meaning."""
-    with spool(_write(tmp_path, f"project_id,server_group_id,endpoint\n{P1},{G1},{THERE}"), AT_HERE) as spooled:
-        assert spooled.count == 1
+def test_a_csv_may_be_the_results_of_a_run(tmp_path: Path) -> None:
+    """As a spreadsheet saves them: account, endpoint and level are what they are in JSON; an empty cell is none."""
+    header = "account,endpoint,level,project_id,server_group_id"
+    rows = f"OS_TOKEN,{HERE},project,{P1},\n,,group,{P1},{G1}\nOS_TOKEN,{HERE},,{P1},{G2}\n"
+    with spool(_write(tmp_path, f"{header}\n{rows}"), AT_HERE) as spooled:
+        assert _content(spooled) == {P1: [ProjectLevel(P1), G1, G2]}
+    for row, wrong in (
+        (f",{THERE},,{P1},{G1}", f"at {THERE}, and in this run that account is at {HERE}"),
+        (f",web,,{P1},{G1}", "endpoint 'web' is not a URL"),
+        (f",,project,{P1},{G1}", "level is project, but a server_group_id is named too"),
+        (f",,group,{P1},", "server_group_id '' is refused: it is empty"),
+        (f",,,{P1},", "server_group_id '' is refused: it is empty"),
+    ):
+        with pytest.raises(ConfigError, match=f"line 5: .*{re.escape(wrong)}"):
+            spool(_write(tmp_path, f"{header}\n{rows}{row}\n"), AT_HERE)
 
 
 @pytest.mark.parametrize(

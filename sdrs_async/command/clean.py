@@ -21,7 +21,7 @@ from sdrs_async.command.id_forms import is_usual_project
 from sdrs_async.command.inputs import inputs
 from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.planning import Planning
-from sdrs_async.command.questions import extent
+from sdrs_async.command.questions import extent, groups_of
 from sdrs_async.command.selecting import Wanted
 from sdrs_async.command.spool import Spool
 from sdrs_async.command.targets import Owners, spool
@@ -204,9 +204,8 @@ def _show_list(spooled: Spool, connection: Connection) -> None:
             write(f"\n{printable(account.name)} at {_place(account, endpoints)}")
         for number, one in enumerate(spooled.extents(account.name)):
             write("" if number else f"\n{'groups':>8}  project\n")
-            groups = "" if one.project_level and not one.groups else f"{one.groups:,}"
             level = "  project level" if one.project_level else ""
-            write(f"{groups:>8}  {printable(one.project_id)}{level}\n")
+            write(f"{groups_of(one):>8}  {printable(one.project_id)}{level}\n")
 
 
 def _place(account: Pending, endpoints: Mapping[str, str]) -> str:

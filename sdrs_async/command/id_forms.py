@@ -7,25 +7,30 @@ is refused before. It is never mended: what somebody meant by it is not known.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import ProjectLevel, Target
 from sdrs_async.render.wording import many
 from sdrs_async.wire import check_target
 
-__all__ = ["check_form", "is_usual_project"]
+__all__ = ["GROUP_ID", "check_form", "is_usual_project"]
 
+GROUP_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PROJECT = re.compile(r"[0-9a-z]{1,32}")
 _USUAL_PROJECT = re.compile(r"[0-9a-f]{32}")
-_GROUP = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LIKE_GROUP = re.compile(r"[^\W_]{8}(-[^\W_]{4}){3}-[^\W_]{12}")
 _NONE = re.compile(r"none|null|nil|nan|undefined|n/?a|-+|#\w+[!?/]?\w*", re.IGNORECASE)
 _NUMBER = re.compile(r"-?[0-9]([.,][0-9]+)?[Ee]\+[0-9]+")
-_QUOTES = "'\"`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2039\u203a\u00ab\u00bb\uff02\uff07"
 _DASHES = re.compile(r"[\u00ad\u2010-\u2015\u2212\ufe58\ufe63\uff0d]")
-_BRACKETS = "{}[]()<>"
-_IN_URL = ("/", "\\", ":", "%", "?", "#")
+_QUOTES = "'\"`\u00b4\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f\u2032\u2033\u2039\u203a\u00ab\u00bb\uff02\uff07"
+_HELD = {
+    "there are quotes in it": _QUOTES,
+    "there are brackets or braces in it": "{}[]()<>",
+    "there are blanks in it": " ",
+    "it looks like a URL, URN or path": "/\\:%?#",
+    "there is a separator in it": ",;|",
+}
+"""Characters of what stands around an id where it was copied, by what that looks like."""
 _NAME = {"project_id": "project", "server_group_id": "protection group"}
 _FORM = {
     "project_id": "1 to 32 digits and lower-case letters",
@@ -42,13 +47,13 @@ def check_form(target: Target | ProjectLevel) -> Target | ProjectLevel:
     ids = {"project_id": target.project_id}
     if isinstance(target, Target):
         ids["server_group_id"] = target.server_group_id
-        if _GROUP.fullmatch(target.project_id) and _is_project(target.server_group_id):
+        if GROUP_ID.fullmatch(target.project_id) and _is_project(target.server_group_id):
             raise ConfigError(
                 f"project_id {target.project_id!r} is refused: it looks like the id of a protection group, and "
                 f"server_group_id {target.server_group_id!r} like that of a project: the two are swapped"
             )
     for name, value in ids.items():
-        if not (_is_project(value) if name == "project_id" else _GROUP.fullmatch(value)):
+        if not (_is_project(value) if name == "project_id" else GROUP_ID.fullmatch(value)):
             raise ConfigError(_refusal(name, value, target))
     return check_target(target)
 
@@ -78,35 +83,24 @@ def _hint(name: str, value: str) -> str | None:
     """What the value looks like, where that can be told."""
     if not value or not value.isprintable():
         return None
-    looks = (hint for is_it, hint in _LOOKS if is_it(value))
-    return next(looks, None) or (_hint_of_project(value) if name == "project_id" else _hint_of_group(value))
-
-
-_LOOKS: tuple[tuple[Callable[[str], object], str], ...] = (
-    (_NONE.fullmatch, "it says that there is no id"),
-    (
-        _NUMBER.fullmatch,
-        "it looks like a number that a spreadsheet has rounded: its digits are lost, so export the list anew and "
-        "import that column as text",
-    ),
-    (lambda value: value[0] in "=+@", "it looks like a formula of a spreadsheet: the id has to stand there alone"),
-    (lambda value: any(quote in value for quote in _QUOTES), "there are quotes in it: the id has to stand there alone"),
-    (
-        lambda value: any(one in value for one in _BRACKETS),
-        "there are brackets or braces in it: the id has to stand there alone",
-    ),
-    (
-        lambda value: any(one in value for one in _IN_URL),
-        "it looks like a URL, URN or path: the id has to stand there alone",
-    ),
-    (lambda value: any(one in value for one in ",;|"), "there is a separator in it: the id has to stand there alone"),
-    (lambda value: " " in value, "there are blanks in it: the id has to stand there alone"),
-    (_DASHES.search, "its dashes are typographic ones, not -"),
-)
+    if _NONE.fullmatch(value):
+        return "it says that there is no id"
+    if _NUMBER.fullmatch(value):
+        return (
+            "it looks like a number that a spreadsheet has rounded: its digits are lost, so export the list anew and "
+            "import that column as text"
+        )
+    around = ["it looks like a formula of a spreadsheet"] if value[0] in "=+@" else []
+    around += [looks for looks, held in _HELD.items() if set(held) & set(value)]
+    if around:
+        return f"{around[0]}: the id has to stand there alone"
+    if _DASHES.search(value):
+        return "its dashes are typographic ones, not -"
+    return _hint_of_project(value) if name == "project_id" else _hint_of_group(value)
 
 
 def _hint_of_project(value: str) -> str | None:
-    if _GROUP.fullmatch(value.lower()):
+    if GROUP_ID.fullmatch(value.lower()):
         return "it looks like the id of a protection group, or has dashes that ids of projects have not"
     if _PROJECT.fullmatch(value.lower()):
         return "it has upper-case letters, and ids of projects have none"
@@ -117,7 +111,7 @@ def _hint_of_project(value: str) -> str | None:
 
 def _hint_of_group(value: str) -> str | None:
     lower = value.lower()
-    if _GROUP.fullmatch(lower):
+    if GROUP_ID.fullmatch(lower):
         return "it has upper-case letters, and ids of protection groups have none"
     if re.fullmatch("[0-9a-f]{32}", lower):
         return "it has no dashes, as an id of a project; those of protection groups have four"

@@ -2,9 +2,8 @@
 
 CSV with a header that names `project_id` and `server_group_id`, separated by comma, semicolon or TAB; JSON Lines with
 these two keys; a JSON array of such objects, of pairs or of texts; plain lines of `project/group`. The first three may
-name the account of each target, as a results file does: the same id may be another project with another account. So it
-may at another endpoint, which a JSON object may name, too. A JSON object with the level `project` and null for the
-group is a project's own level.
+name the account and the endpoint of each target, as a results file does: the same id may be another project with
+another account, or at another endpoint. What has the level `project` and no group is a project's own level.
 """
 
 from __future__ import annotations
@@ -17,6 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from sdrs_async.command.id_forms import GROUP_ID
 from sdrs_async.command.list_json import Placed, Repeating, items, objects
 from sdrs_async.command.list_text import BLANKS, Text, is_skipped
 from sdrs_async.errors import ConfigError
@@ -26,7 +26,9 @@ __all__ = ["ACCOUNT", "ENDPOINT", "Row", "as_text", "rows"]
 
 ACCOUNT = "account"
 ENDPOINT = "endpoint"
+_LEVEL = "level"
 _IDS = ("project_id", "server_group_id")
+_OPTIONAL = (ACCOUNT, _LEVEL, ENDPOINT)
 _SEPARATORS = {",": "comma", ";": "semicolon", "\t": "TAB"}
 _SEP = re.compile(r'\s*"?sep=(.?)"?[\s,;]*', re.IGNORECASE)
 """Excel's first line, to which a spreadsheet may have added empty cells."""
@@ -35,6 +37,11 @@ _FORMS = (
     f"CSV with a header of {' and '.join(_IDS)}, {_SEPARATED}; JSON Lines or a JSON array with these keys; a results "
     "file (--results); or lines of project/group"
 )
+_IN_DOUBT = (
+    "begins with #, as a comment does, and reads like a row of the table: put its first cell in quotes if it is one, "
+    "or else take it out"
+)
+_QUOTE = "a quoted cell holds the lines after it, with ids of groups: put its quotes right, or take its column out"
 _SHOWN = 200
 
 
@@ -70,8 +77,10 @@ def rows(text: Text) -> Iterator[Row]:
 
 
 def _first(text: Text) -> str | None:
-    """The line that tells the form: tables may have empty rows above it."""
-    while (line := text.first()) is not None and not line.strip(f'{BLANKS},;"'):
+    """The line that tells the form, which is not taken: tables may have empty rows above it."""
+    while (line := text.peek()) is not None and (is_skipped(line) or not line.strip(f'{BLANKS},;"')):
+        if _separator_of_header(line) is not None:
+            raise text.wrong(_IN_DOUBT)
         text.next_line()
     return line
 
@@ -88,12 +97,12 @@ def as_text(column: str, value: object) -> str:
 
 
 @lru_cache(maxsize=16)
-def _places(names: tuple[str, ...], *optional: str) -> Mapping[str, int]:
-    """Where among these names, of columns or keys, the ids are, and of the `optional` ones those that are there.
+def _places(names: tuple[str, ...]) -> Mapping[str, int]:
+    """Where among these names, of columns or keys, the ids are, and of the optional ones those that are there.
 
     Their case does not count, nor do blanks, dashes and underscores in them. Raises `ConfigError` where it is in doubt.
     """
-    wanted = (*_IDS, *optional)
+    wanted = (*_IDS, *_OPTIONAL)
     folded = [_folded(name) for name in names]
     for name, letters in zip(names, folded, strict=True):
         seen = _folded(_seen(name))
@@ -103,10 +112,15 @@ def _places(names: tuple[str, ...], *optional: str) -> Mapping[str, int]:
     for one in _IDS:
         if folded.count(_folded(one)) != 1:
             raise ConfigError(f"has to name {' and '.join(_IDS)} once each, it is {ascii(list(names))[:_SHOWN]}")
-    for one in optional:
+    for one in _OPTIONAL:
         if folded.count(_folded(one)) > 1:
             raise ConfigError(f"has to name {one} once at most, it is {ascii(list(names))[:_SHOWN]}")
     return {one: folded.index(_folded(one)) for one in wanted if _folded(one) in folded}
+
+
+def _row_of(place: str, found: Mapping[str, object]) -> Row:
+    project_id, group_id = (found[name] for name in _IDS)
+    return Row(place, project_id, group_id, found.get(ACCOUNT), found.get(_LEVEL), found.get(ENDPOINT, ...))
 
 
 def _folded(name: str) -> str:
@@ -130,23 +144,25 @@ def _named_separator(text: Text, separator: str) -> str:
 
 def _separator(text: Text) -> str | None:
     """What separates the columns of the header; `None` where the line is none."""
-    wanted = set(map(_folded, _IDS))
-    for separator in _SEPARATORS:
-        if wanted <= {_folded(_seen(cell)) for cell in _cells_ahead(text, separator)}:
-            return separator
-    line = (text.first() or "").strip(BLANKS)
-    if not any(separator in line for separator in _SEPARATORS) and not any(one in _folded(line) for one in wanted):
+    text.fill()
+    if (separator := _separator_of_header(text.ahead[text.at :])) is not None:
+        return separator
+    line = (text.peek() or "").strip(BLANKS)
+    if not any(one in line for one in _SEPARATORS) and not any(_folded(one) in _folded(line) for one in _IDS):
         return None
     return max(_SEPARATORS, key=line.count)
 
 
-def _cells_ahead(text: Text, separator: str) -> list[str]:
-    """Of the row that is next, which may span lines."""
-    text.fill()
-    try:
-        return next(_reader(io.StringIO(text.ahead[text.at :], newline="\n"), separator), [])
-    except csv.Error:
-        return []
+def _separator_of_header(begin: str) -> str | None:
+    """What makes a header of the first row, which may span lines."""
+    for separator in _SEPARATORS:
+        try:
+            cells = next(_reader(io.StringIO(begin, newline="\n"), separator), [])
+        except csv.Error:
+            continue
+        if set(map(_folded, _IDS)) <= {_folded(_seen(cell)) for cell in cells}:
+            return separator
+    return None
 
 
 def _reader(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
@@ -154,48 +170,81 @@ def _reader(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
 
 
 def _csv(text: Text, separator: str) -> Iterator[Row]:
-    table = _table(text, separator)
-    number, header = next(table, (text.line, []))
+    number, header = next(_table(text, separator, {}), (text.line, []))
     try:
-        places = _places(tuple(header), ACCOUNT)
+        places = _places(tuple(header))
     except ConfigError as error:
         raise text.wrong(f"the CSV header {error} (a list is {_SEPARATED})", f"line {number}") from None
-    for number, cells in table:
-        if not any(cells):
-            continue  # what a table has below its end
-        # Spreadsheets write more empty cells at the end of a row than the table has, or fewer.
-        if any(cells[len(header) :]) or len(cells) <= max(places.values()):
-            raise text.wrong(
-                f"the number of columns is {len(cells)}, in the header it is {len(header)} "
-                f"(separated by {_SEPARATORS[separator]})",
-                f"line {number}",
-            )
-        project_id, group_id = (cells[places[column]] for column in _IDS)
-        yield Row(f"line {number}", project_id, group_id, cells[places[ACCOUNT]] if ACCOUNT in places else None)
+    for number, cells in _table(text, separator, places):
+        if any(cells):  # not what a table has below its end
+            if wrong := _what_is_wrong(cells, header, max(places.values())):
+                raise text.wrong(f"{wrong} (separated by {_SEPARATORS[separator]})", f"line {number}")
+            yield _row_of(f"line {number}", _found(cells, places))
 
 
-def _table(text: Text, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Rows, each with the number of the line it begins on: a quoted cell may span lines, blank and comment ones too."""
+def _what_is_wrong(cells: list[str], header: list[str], last: int) -> str | None:
+    """`last`: the place of the last cell that counts."""
+    if cells == header:
+        return "is the header once more: make a list of each table, or take the line out"
+    # Spreadsheets write more empty cells at the end of a row than the table has, or fewer.
+    if any(cells[len(header) :]) or len(cells) <= last:
+        return f"the number of columns is {len(cells)}, in the header it is {len(header)}"
+    return None
+
+
+def _found(cells: list[str], places: Mapping[str, int]) -> dict[str, object]:
+    """What the cells say: an empty one is as none, and so is that of the group at a project's own level."""
+    found: dict[str, object] = {name: cells[at] for name, at in places.items() if name in _IDS or cells[at]}
+    if found.get(_LEVEL) == "project":
+        found["server_group_id"] = found["server_group_id"] or None
+    return found
+
+
+def _table(text: Text, separator: str, places: Mapping[str, int]) -> Iterator[tuple[int, list[str]]]:
+    """Rows, each with the number of the line it begins on: a quoted cell may span lines, blank and comment ones too.
+
+    `places`: of the columns; none for the header.
+    """
     begin = 0
 
     def texts() -> Iterator[str]:
         nonlocal begin
         for number, line in text.lines():
-            if not begin and is_skipped(line):
-                continue
-            begin = begin or number
-            yield f"{line}\n"
+            if begin or not is_skipped(line):
+                begin = begin or number
+                yield f"{line}\n"
+            elif _reads_like_a_row(line, separator, places):
+                raise text.wrong(_IN_DOUBT, f"line {number}")
 
     reader = _reader(texts(), separator)
     while True:
         begin = 0
         try:
-            row = next(reader, None)
+            cells = _cells(next(reader), separator)
+        except StopIteration:
+            return
         except csv.Error as error:
             raise text.wrong(f"is not proper CSV: {error}", f"line {begin}") from None
-        if row is None:
-            return
-        yield begin, [cell.strip(BLANKS) for cell in row]
+        yield begin, cells
+
+
+def _cells(row: list[str], separator: str) -> list[str]:
+    """Without the blanks around them. A quote too many hides all columns from one row to the next: `csv.Error`."""
+    if any("\n" in cell and separator in cell and GROUP_ID.search(cell) for cell in row):
+        raise csv.Error(_QUOTE)
+    return [cell.strip(BLANKS) for cell in row]
+
+
+def _reads_like_a_row(comment: str, separator: str, places: Mapping[str, int]) -> bool:
+    """Whether it may be a row whose first cell happens to begin with #. Where that is an id, it cannot."""
+    at = [places[name] for name in _IDS if name in places]
+    if not comment.strip(BLANKS) or not at or 0 in at:
+        return False
+    try:
+        cells = next(_reader([comment], separator), [])
+    except csv.Error:  # it has a quote that may go on in the next line
+        return True
+    return len(cells) > max(at) and any(len(cells[one].split()) == 1 for one in at)  # in prose, rather several
 
 
 # ---- JSON
@@ -225,13 +274,11 @@ def _of_object(place: str, value: dict[str, Any]) -> Row:
     if isinstance(value, Repeating):
         raise ConfigError("the JSON object has a key more than once")
     try:
-        places = _places(tuple(value), ACCOUNT, "level", ENDPOINT)
+        places = _places(tuple(value))
     except ConfigError as error:
         raise ConfigError(f"the JSON object {error}") from None
-    found = list(value.values())
-    project_id, group_id = (found[places[key]] for key in _IDS)
-    account, level = (found[places[key]] if key in places else None for key in (ACCOUNT, "level"))
-    return Row(place, project_id, group_id, account, level, found[places[ENDPOINT]] if ENDPOINT in places else ...)
+    values = list(value.values())
+    return _row_of(place, {name: values[at] for name, at in places.items()})
 
 
 # ---- plain lines

@@ -80,9 +80,11 @@ def _value(text: Text) -> Any:
 
 
 def _not_json(text: Text, error: json.JSONDecodeError) -> ConfigError:
-    is_cut_off = error.pos - text.at > LONGEST - _MARGIN or error.msg.startswith("Unterminated string")
-    if is_cut_off and not text.is_whole:
+    is_open = error.msg.startswith("Unterminated string")
+    if not text.is_whole and (is_open or error.pos - text.at > LONGEST - _MARGIN):
         return _too_long(text)
+    if text.is_whole and (is_open or not text.ahead[error.pos :].strip(BLANKS)):
+        return text.wrong("the file ends within a JSON value: it seems to be cut off")
     text.take(error.pos)
     return text.wrong(f"is not proper JSON: {error.msg} (column {text.column:,})")
 

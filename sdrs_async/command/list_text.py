@@ -73,17 +73,15 @@ class Text:
         self.at = end
         return taken
 
-    def first(self) -> str | None:
-        """Take the empty lines and the comments that come next, and show the line after them, which is not taken.
+    def peek(self) -> str | None:
+        """The line that is next, not taken; of one that is too long, its begin. `None` at the end of the text."""
+        return self.ahead[self.at : min(self._line_end(), self.at + LONGEST)] if self.fill() else None
 
-        Of a line that is too long for one, its begin; `None` at the end of the text.
-        """
-        while self.fill():
-            line = self.ahead[self.at : min(self._line_end(), self.at + LONGEST)]
-            if not is_skipped(line):
-                return line
+    def first(self) -> str | None:
+        """Take the empty lines and the comments that come next, and show the line after them as `peek` does."""
+        while (line := self.peek()) is not None and is_skipped(line):
             self.next_line()
-        return None
+        return line
 
     def lines(self) -> Iterator[tuple[int, str]]:
         """Take the lines that are left, each with its number. Raises `ConfigError` for one that is too long."""

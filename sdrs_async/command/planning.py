@@ -23,7 +23,7 @@ from sdrs_async.command.finding import Display, connected, find, warn_of_nothing
 from sdrs_async.command.floors import LATENCY, Floors, floor_json
 from sdrs_async.command.interrupts import Interrupts, interrupts
 from sdrs_async.command.outputs import STDOUT
-from sdrs_async.command.questions import extent, names_of
+from sdrs_async.command.questions import extent, groups_of, names_of
 from sdrs_async.command.simulating import Simulation, simulate, simulation_json, simulation_parts
 from sdrs_async.command.spool import Spool
 from sdrs_async.command.terminal import Screen, to_stdout
@@ -249,7 +249,7 @@ def _projects(account: Account, plan: Plan) -> Table:
     for one in plan.spooled.extents(account.name):
         level = ["yes" if one.project_level else ""] if plan.spooled.levels else []
         name = Text(printable(plan.names.get((account.name, one.project_id), "")))
-        table.add_row(f"{one.groups:,}", *level, Text(printable(one.project_id)), name)
+        table.add_row(groups_of(one), *level, Text(printable(one.project_id)), name)
     return table
 
 

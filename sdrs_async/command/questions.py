@@ -17,7 +17,7 @@ from sdrs_async.report.discovery import in_words
 from sdrs_async.report.speed import Floor
 from sdrs_async.run import Finding
 
-__all__ = ["about_found", "about_list", "confirmed", "extent", "names_of"]
+__all__ = ["about_found", "about_list", "confirmed", "extent", "groups_of", "names_of"]
 
 _SHOWN = 10
 _FOR_GOOD = "This cannot be undone."
@@ -56,7 +56,7 @@ def _of_accounts(accounts: Sequence[Account], spooled: Spool, names: Mapping[tup
         own = list(spooled.extents(account.name))
         yield f"{account.name} at {urlsplit(account.endpoint).netloc}: {_sum(own)}"
         for one in nlargest(_SHOWN, own, key=lambda one: one.groups):
-            yield f"{one.groups:>8,}  {one.project_id}  {names.get((account.name, one.project_id), '')}".rstrip()
+            yield f"{groups_of(one):>8}  {one.project_id}  {names.get((account.name, one.project_id), '')}".rstrip()
         if len(own) > _SHOWN:
             yield f"{'':>8}  and {many(len(own) - _SHOWN, 'more project')}"
 
@@ -85,6 +85,14 @@ def _sum(extents: Sequence[Extent]) -> str:
     return _words(sum(one.groups for one in extents), len(extents), sum(one.project_level for one in extents))
 
 
+def groups_of(one: Extent) -> str:
+    """How many groups of a project; nothing where its own level is all that there is."""
+    return "" if one.project_level and not one.groups else f"{one.groups:,}"
+
+
 def _words(groups: int, projects: int, levels: int) -> str:
+    level = f"the project level of {many(levels, 'project')}"
+    if levels and not groups:
+        return level
     words = f"{many(groups, 'protection group')} in {many(projects, 'project')}"
-    return f"{words}, and of the project level of {many(levels, 'project')}" if levels else words
+    return f"{words}, and of {level}" if levels else words

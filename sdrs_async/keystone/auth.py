@@ -51,6 +51,7 @@ class KeystoneAuth:
         self._tokens = Tokens(self._ask, clock)
         self.verify: bool | str = cloud.verify
         self.region: str | None = cloud.region
+        self.endpoint_override: str | None = cloud.endpoint
         self.iam_endpoint: str = cloud.auth["auth_url"]
         self.projects_url: str = f"{iam_root(self.iam_endpoint)}/v3/auth/projects"
         if self.verify is False:

@@ -29,6 +29,7 @@ _KINDS: dict[type, str] = {
     **{bool: "true or false", int: "a number", float: "a number", date: "a date", datetime: "a date"},
     **{list: "a list", dict: "a mapping"},
 }
+_NO_VALUE = "a value without quotes looks like a date or a number and is none: put it in quotes"
 _LISTS = {"auth_methods", "roles", "region_name"}
 
 Place = tuple[str | int, ...]
@@ -76,17 +77,33 @@ def read(path: str | None) -> dict[Any, Any]:
     if path is None:
         return {}
     try:
-        data = json.loads(_text(path)) if path.endswith("json") else yaml.safe_load(_text(path))
+        data = json.loads(_text(path)) if path.endswith("json") else _of_yaml(_text(path))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else getattr(error, "lineno", None)
-        what = "this is not valid YAML or JSON"
-        if type(error) is ValueError:  # of the function that makes a date or a number of it
-            what = "a value without quotes looks like a date or a number and is none: put it in quotes"
+        is_value = getattr(error, "problem", None) == _NO_VALUE
+        what = _NO_VALUE if is_value else "this is not valid YAML or JSON"
         raise ConfigError(f"{path}{f', line {line}' if line else ''}: {what}") from None
     return data if isinstance(data, dict) else {}
+
+
+def _of_yaml(text: str) -> Any:
+    """As `yaml.safe_load`, which does not say where a value stands that it can make nothing of."""
+    import yaml
+
+    loader = yaml.SafeLoader(text)
+    construct = loader.construct_object
+
+    def construct_object(node: Any, deep: bool = False) -> Any:
+        try:
+            return construct(node, deep)
+        except ValueError:
+            raise yaml.MarkedYAMLError(problem=_NO_VALUE, problem_mark=node.start_mark) from None
+
+    loader.construct_object = construct_object
+    return loader.get_single_data()
 
 
 def _text(path: str) -> str:

@@ -214,6 +214,23 @@ def test_the_file_of_a_cloud_may_be_a_pipe(place: Path, monkeypatch: pytest.Monk
         assert pending.region == "eu-de"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="a shell makes nothing of <(...) here")
+def test_a_pipe_of_the_shell_holds_all_clouds_of_a_fleet(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`OS_CLIENT_CONFIG_FILE=<(...)`: it is empty once it was read, and two accounts are in it."""
+    text = '[accounts.{0}]\ncredential = {{ os_cloud = "prod" }}\nprojects = "all"\n'
+    (place / "fleet.toml").write_text(text.format("a") + text.format("b"), "utf-8")
+    write(place, f"{OF_OTC}{SIGN_IN}")
+    out, into = os.pipe()
+    try:
+        with open(into, "w", encoding="utf-8") as pipe:
+            pipe.write((place / "clouds.yaml").read_text("utf-8"))
+        monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", f"/dev/fd/{out}")
+        connection, _ = of_fleet(str(place / "fleet.toml"), FLAGS, {}, project_level=False)
+    finally:
+        os.close(out)
+    assert [one.region for one in connection.pending] == ["eu-de"] * 2
+
+
 def test_an_unknown_profile_is_said_once(place: Path, caplog: pytest.LogCaptureFixture) -> None:
     """However often the cloud is looked at; and nobody sees a warning of Python's."""
     trustme.CA().cert_pem.write_to_path(str(place / "ca.pem"))

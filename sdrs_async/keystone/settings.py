@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -68,7 +69,7 @@ def chosen_file(usual: Iterable[str], variable: str | None = None) -> str | None
 
 
 def read(path: str | None) -> dict[Any, Any]:
-    """What a file holds, nothing without one; it is read once, for it may be a pipe.
+    """What a file holds, nothing without one.
 
     Raises `ConfigError` with the place, which shows nothing of it.
     """
@@ -107,6 +108,13 @@ def _of_yaml(text: str) -> Any:
 
 
 def _text(path: str) -> str:
+    if path.startswith("/dev/fd/"):  # what a shell makes of `<(command)`: it is empty the second time
+        return _text_of_pipe(path, os.stat(path).st_ino)
+    return Path(path).read_text("utf-8")
+
+
+@lru_cache(4)
+def _text_of_pipe(path: str, number: int) -> str:
     return Path(path).read_text("utf-8")
 
 

@@ -6,10 +6,10 @@ import os
 
 from sdrs_async.auth import AkSk, check_secret
 from sdrs_async.errors import ConfigError
+from sdrs_async.keystone.cloud import check_url
 from sdrs_async.keystone.keys import NAMES, WrittenKeys, signs_in, written_keys
 from sdrs_async.keystone.settings import Layer, refuse_other_than_text
 from sdrs_async.keystone.sources import CloudSource, as_config_error, as_the_sdk_reads_it
-from sdrs_async.sites import check_endpoint
 
 __all__ = ["CloudKey", "key_alone", "keys_of"]
 
@@ -38,8 +38,7 @@ class CloudKey(AkSk):
 
         `allow_http`: it may leave this machine unencrypted. Raises `ConfigError`.
         """
-        label = f"{source.label} ({source.place})"
-        with as_config_error(source.label, source.place):
+        with as_config_error(source.label, source.at):
             found = as_the_sdk_reads_it(_without_keys(source), region)
             verify, _ = found.get_requests_verify_args()
             region, endpoint = found.get_region_name("sdrs") or None, found.get_endpoint("sdrs")
@@ -48,11 +47,11 @@ class CloudKey(AkSk):
             raise ConfigError("--signature credential signs for a region: name it with --region")
         for name, value in zip(WrittenKeys._fields, keys, strict=True):
             if value is not None:
-                check_secret(f"{label}: its {name.replace('_', ' ')}", value)
+                check_secret(f"{source.label}{source.at}: its {name.replace('_', ' ')}", value)
         if iam is not None and "://" not in iam:  # as the vendor profile of the Swiss cloud has it
             iam = f"https://{iam}"
         for setting, url in (("auth_url", iam), ("sdrs_endpoint_override", endpoint)):
-            _check(f"{label}: {setting}", url, allow_http)
+            check_url(source, setting, url, allow_http=allow_http)
         key = cls(*keys, scope=(region or "", service) if service else None, iam_endpoint=iam)
         key.region, key.endpoint_override = region, endpoint
         key.verify = True if verify is None else verify
@@ -70,14 +69,6 @@ def _without_keys(source: CloudSource) -> CloudSource:
         return layer._replace(data={k: v for k, v in items if str(k).replace("-", "_") not in _NOT_FOR_THE_SDK})
 
     return source._replace(layers=tuple(map(without, source.layers)))
-
-
-def _check(place: str, url: str | None, allow_http: bool) -> None:
-    try:
-        if url is not None:
-            check_endpoint(url, allow_http=allow_http)
-    except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from None
 
 
 def keys_of(source: CloudSource) -> WrittenKeys | None:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from keystoneauth1.loading import Opt
     from openstack.config.cloud_region import CloudRegion
 
-__all__ = ["Cloud"]
+__all__ = ["Cloud", "check_url"]
 
 _FileName = str | os.PathLike[str]
 _DOMAINS = {"domain_id", "domain_name", "default_domain_id", "default_domain_name"}
@@ -81,13 +81,14 @@ class Cloud:
         label = source.label
         if source.place:
             _check_that_it_signs_in(source)
-        with as_config_error(label, source.place):
+        with as_config_error(label, source.at):
             found = as_the_sdk_reads_it(source, region)
             kind, auth, secrets = _sign_in(source, found)
             verify, cert = found.get_requests_verify_args()
             endpoint, interface = found.get_endpoint("sdrs"), found.get_interface("sdrs")
             region = found.get_region_name("sdrs") or None
-        _check_auth_url(label, auth["auth_url"], allow_http)
+        for setting, url in (("auth_url", auth["auth_url"]), ("sdrs_endpoint_override", endpoint)):
+            check_url(source, setting, url, allow_http=allow_http)
         return cls(
             label, kind, auth, secrets, region, interface or "public", endpoint,
             _checked_ca(source, found.config, verify, ca_file), _checked_cert(label, cert),
@@ -206,11 +207,13 @@ def _refuse_missing(source: CloudSource, kind: str, auth: Mapping[str, Any], sec
     raise ConfigError(text)
 
 
-def _check_auth_url(label: str, url: str, allow_http: bool) -> None:
+def check_url(source: CloudSource, setting: str, url: str | None, *, allow_http: bool) -> None:
+    """Raise `ConfigError` with the place of a cloud for a URL of it that may not be used."""
     try:
-        Site(url, allow_http=allow_http)  # its proxy, too: the message of requests would show a password in it
+        if url is not None:
+            Site(url, allow_http=allow_http)  # its proxy, too: the message of requests would show a password in it
     except ConfigError as error:
-        raise ConfigError(f"{label}: auth_url: {error}") from None
+        raise ConfigError(f"{source.label}: {setting}{source.at}: {error}") from None
 
 
 def _checked_ca(

@@ -65,6 +65,11 @@ class CloudSource(NamedTuple):
     profile: Layer | None = None
 
     @property
+    def at(self) -> str:
+        """The place behind a message."""
+        return f" ({self.place})" if self.place else ""
+
+    @property
     def every_layer(self) -> tuple[Layer, ...]:
         """With the profile's."""
         return (self.profile, *self.layers) if self.profile else self.layers
@@ -99,15 +104,17 @@ def in_files(name: str) -> CloudSource:
 
 
 @contextmanager
-def as_config_error(label: str, place: str | None = None) -> Iterator[None]:
-    """Every error with the cloud and its place; none of the SDK's warnings, which are of settings that nobody uses."""
+def as_config_error(label: str, at: str = "") -> Iterator[None]:
+    """Every error with the cloud and its place (`CloudSource.at`).
+
+    None of the SDK's warnings, which are of settings that nobody uses.
+    """
     try:
         from keystoneauth1.exceptions import ClientException
         from openstack.config import OpenStackConfig  # noqa: F401 - is the extra there?
         from openstack.exceptions import ConfigException
     except ImportError:
         raise ConfigError(f"{label}: signing in needs an extra: pip install 'sdrs-async[openstack]'") from None
-    at = f" ({place})" if place else ""
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="openstack")

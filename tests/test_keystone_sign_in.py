@@ -473,6 +473,7 @@ async def test_a_server_that_is_not_there(clouds: Clouds) -> None:
     found = await failure(clouds.auth({"auth_url": url}))
     assert (found.verdict, found.retryable, found.timed_out) == (Verdict.UNREACHABLE, True, False)
     assert "cloud 'prod': Unable to establish connection to" in found.message
+    assert "Errand" not in found.message
 
 
 async def test_a_server_that_hangs_or_trickles_is_left(clouds: Clouds) -> None:

@@ -234,5 +234,5 @@ def _guarded_pool(pool: Any) -> Any:
     """The same class of a pool, those of other kinds of proxies too, with connections of the kind above."""
     if issubclass(pool.ConnectionCls, _ErrandConnection):
         return pool
-    connection = type("ErrandConnection", (_ErrandConnection, pool.ConnectionCls), {})
-    return type("ErrandPool", (pool,), {"ConnectionCls": connection})
+    connection = type(pool.ConnectionCls.__name__, (_ErrandConnection, pool.ConnectionCls), {})
+    return type(pool.__name__, (pool,), {"ConnectionCls": connection})

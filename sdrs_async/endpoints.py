@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 from sdrs_async.errors import ConfigError
 
 __all__ = [
-    "check_region", "cloud_of", "iam_endpoint", "named_cloud", "region_of",
+    "by_pattern", "check_region", "cloud_of", "iam_endpoint", "named_cloud", "region_of",
     "region_override", "sdrs_endpoint",
 ]  # fmt: skip
 
@@ -62,14 +62,19 @@ def check_region(region: str) -> str:
 def cloud_of(region: str, cloud: str | None = None) -> str:
     """The domain of the cloud that a region belongs to; `cloud` (`HW_CLOUD`), where given, overrides.
 
-    Raises `ConfigError` for what can be no region or no domain, and for a region that is not known to be Huawei's or
-    Open Telekom Cloud's.
+    Raises `ConfigError` for what can be no region or no domain, for a region that is not known to be Huawei's or Open
+    Telekom Cloud's, and for one that `cloud` cannot have, since it is the only one of its name.
     """
     check_region(region)
-    domain = cloud or _CLOUDS.get(region) or _vendors(region)
-    if not _DOMAIN.fullmatch(domain):
-        raise ConfigError(f"{ascii(domain)[:80]} is not the domain of a cloud: write it like myhuaweicloud.com")
-    return domain
+    if cloud and not _DOMAIN.fullmatch(cloud):
+        raise ConfigError(f"{ascii(cloud)[:80]} is not the domain of a cloud: write it like myhuaweicloud.com")
+    known = _CLOUDS.get(region)
+    if cloud and known and cloud != known:
+        raise ConfigError(
+            f"region {region} is one of {known}, but HW_CLOUD is {cloud}: unset HW_CLOUD, or give the service's "
+            "endpoint with --endpoint"
+        )
+    return cloud or known or _vendors(region)
 
 
 def _vendors(region: str) -> str:
@@ -79,7 +84,7 @@ def _vendors(region: str) -> str:
     whose = f"is one of {_PARTNERS[region]}" if region in _PARTNERS else "is none of Huawei Cloud or Open Telekom Cloud"
     raise ConfigError(
         f"region {region} {whose}, so no host follows from it and no credential is sent: give the service's endpoint "
-        "with --endpoint (in a fleet file: endpoint), or the cloud's domain in HW_CLOUD, if the region is right"
+        "with --endpoint (in a fleet file: endpoint), or, if the region is right, the cloud's domain in HW_CLOUD"
     )
 
 
@@ -101,6 +106,14 @@ def sdrs_endpoint(region: str, cloud: str | None = None) -> str:
     if domain == _OTC_SWISS:  # no page names it, and its IAM shows that this cloud's hosts keep to no pattern
         raise ConfigError(f"the host of the service in {region} is not known: give it with --endpoint")
     return f"https://sdrs.{region}.{domain}"
+
+
+def by_pattern(region: str, cloud: str | None = None) -> str | None:
+    """The same, `None` for a region whose host follows from nothing."""
+    try:
+        return sdrs_endpoint(region, cloud)
+    except ConfigError:
+        return None
 
 
 def iam_endpoint(region: str, cloud: str | None = None) -> str:

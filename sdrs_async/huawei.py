@@ -1,6 +1,6 @@
-"""The vendor's own ways to keys: its environment variables, its credentials file, and all that its SDK signs in with.
+"""The vendor's own ways to keys: its credentials file, and all that its SDK signs in with.
 
-Source: huaweicloudsdkcore (`auth/provider.py`, `auth/credentials.py`), the extra `huawei`; the first two do without.
+Source: huaweicloudsdkcore (`auth/provider.py`, `auth/credentials.py`), the extra `huawei`; the first does without.
 """
 
 from __future__ import annotations
@@ -28,32 +28,13 @@ from sdrs_async.threads import in_daemon_thread, room
 from sdrs_async.trust import Trust, trusted
 from sdrs_async.wire import classify, one_line
 
-__all__ = ["FAMILIES", "HuaweiAuth", "KeyNames", "VendorCredentials", "from_environment", "from_file"]
+__all__ = ["HuaweiAuth", "VendorCredentials", "from_file"]
 
 log = logging.getLogger("sdrs_async")
 
 
-class KeyNames(NamedTuple):
-    """Under which names a source of keys has them. `iam_endpoints`: the first that is there counts."""
-
-    access_key: str
-    secret_key: str
-    security_token: str
-    iam_endpoints: tuple[str, ...] = ()
-    region: str | None = None
-
-
-_SDK_IAM = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
-FAMILIES = (
-    KeyNames("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN", (_SDK_IAM,)),
-    KeyNames("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", ("OS_AUTH_URL", _SDK_IAM)),
-    KeyNames("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN", ("HW_AUTH_URL", _SDK_IAM), "HW_REGION_NAME"),
-)
-"""The variables of the environment that hold keys, the first to use first: of the vendor's SDK, of Open Telekom Cloud's
-tools, of the vendor's Terraform provider."""
-_FILE_NAMES = KeyNames("ak", "sk", "security_token", ("iam_endpoint",))
-
 _SECTION = "basic"
+_NAMES = ("ak", "sk", "security_token")
 # All in seconds. The SDK gets new keys only in the last 40 minutes of the old ones: a little later it surely does.
 _RENEWED_AT = 40 * 60 - 5
 _AGAIN = 30.0  # until the next try, where keys that are still good could not be renewed
@@ -62,14 +43,6 @@ _STRUCK = "***"
 _HELD = ("_id_token", "_token")  # of what the SDK signs in with
 _CODE = re.compile(r"[A-Za-z]{2,16}\.\w{1,32}", re.ASCII)
 _LEAST = 60.0  # for which keys have to be good to be used at all
-
-
-def from_environment(environ: Mapping[str, str]) -> AkSk | None:
-    """The keys of the first of `FAMILIES` that is there, `None` without; a variable that is empty is none.
-
-    Raises `ConfigError` naming the variable that is missing or wrong.
-    """
-    return next((keys for names in FAMILIES if (keys := _keys(environ, names)) is not None), None)
 
 
 def from_file(path: str | Path | None = None, *, environ: Mapping[str, str]) -> AkSk | None:
@@ -90,27 +63,18 @@ def from_file(path: str | Path | None = None, *, environ: Mapping[str, str]) -> 
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
         raise ConfigError(f"the credentials file {place} cannot be read: {reason}") from None
-    keys = _keys(_section(place, text), _FILE_NAMES, f"{place}, [{_SECTION}]: ")
-    if keys is None:
-        raise ConfigError(f"{place}, [{_SECTION}]: ak and sk are missing")
-    return keys
+    return _keys(_section(place, text), f"{place}, [{_SECTION}]: ")
 
 
-def _keys(values: Mapping[str, str], names: KeyNames, place: str = "") -> AkSk | None:
-    """Keys from the values of these names; `None` without any."""
-    pair = names.access_key, names.secret_key
-    access_key, secret_key = (values.get(name) or None for name in pair)
-    if access_key is None and secret_key is None:
-        return None
+def _keys(values: Mapping[str, str], place: str) -> AkSk:
+    access_key, secret_key, token = (values.get(name) or None for name in _NAMES)
     if access_key is None or secret_key is None:
-        missing, other = pair if access_key is None else pair[::-1]
-        raise ConfigError(f"{place}{missing} is missing, though {other} is there")
-    token = values.get(names.security_token) or None
-    for name, value in zip(names[:3], (access_key, secret_key, token), strict=True):
+        missing = "ak is missing, though sk is there" if secret_key else "sk is missing, though ak is there"
+        raise ConfigError(f"{place}{missing if access_key or secret_key else 'ak and sk are missing'}")
+    for name, value in zip(_NAMES, (access_key, secret_key, token), strict=True):
         if value is not None:
             check_secret(f"{place}{name}", value)
-    iam_endpoint = next((found for name in names.iam_endpoints if (found := values.get(name))), None)
-    return AkSk(access_key, secret_key, token, iam_endpoint=iam_endpoint)
+    return AkSk(access_key, secret_key, token, iam_endpoint=values.get("iam_endpoint") or None)
 
 
 def _section(place: Path, text: str) -> Mapping[str, str]:

@@ -95,10 +95,12 @@ CHOICES = [
 
 @pytest.mark.parametrize(("environ", "asked", "name", "others"), CHOICES)
 def test_the_first_that_is_there_is_used(
-    environ: dict[str, str], asked: dict[str, Any], name: str, others: list[str]
+    environ: dict[str, str], asked: dict[str, Any], name: str, others: list[str], home: Path
 ) -> None:
     """Cloud, token, access key, user, credentials file: the first is used, and the others are named."""
-    source, left = choose(Asked(**asked), environ)
+    (home / "clouds.yaml").write_text("clouds: {prod: {}, lab: {}}", "utf-8")
+    with patch.dict(os.environ, {"OS_CLIENT_CONFIG_FILE": str(home / "clouds.yaml")}):
+        source, left = choose(Asked(**asked), environ)
     assert (source.name, left) == (name, others)
 
 
@@ -126,6 +128,13 @@ BAD = [
     ({"HW_ACCESS_KEY": "A", "HW_SECRET_KEY": ""}, {"region": "cn-north-4"}, "HW_SECRET_KEY is missing"),
     ({"HW_SECRET_KEY": "A"}, {"region": "cn-north-4"}, "HW_ACCESS_KEY is missing"),
     ({**HW_KEYS, "HW_SECRET_KEY": "a\r"}, {"region": "cn-north-4"}, "HW_SECRET_KEY is empty or holds"),
+    (
+        {**KEYS, "HUAWEICLOUD_SDK_SECURITY_TOKEN": "a b"},
+        {"region": "eu-de"},
+        "^HUAWEICLOUD_SDK_SECURITY_TOKEN is empty",
+    ),
+    # What HW_CLOUD names is no cloud of a region that is another's alone.
+    ({**TOKEN, "HW_CLOUD": "myhuaweicloud.com"}, {"region": "eu-de"}, "is one of otc.t-systems.com, but HW_CLOUD is"),
     ({"OS_AUTH_TOKEN": "a\r"}, {"region": "eu-de"}, "OS_AUTH_TOKEN: the token is empty or holds"),
     # A region of another cloud gets no credential by the pattern of this one.
     *(
@@ -209,6 +218,10 @@ HOSTS = [
     # Variables that are empty say nothing.
     ({**TOKEN, "OS_AUTH_URL": "", "HUAWEICLOUD_SDK_IAM_ENDPOINT": ""}, {"region": "eu-de"}, (OTC, OTC_IAM, "eu-de")),
     ({**KEYS, "HUAWEICLOUD_SDK_IAM_ENDPOINT": ""}, {"region": "eu-de"}, (OTC, OTC_IAM, "eu-de")),
+    ({**TOKEN, "HW_CLOUD": " ", "OS_AUTH_URL": " ", "OS_CLOUD": " ", "OS_REGION_NAME": "eu-de", "HW_ACCESS_KEY": "\t"},
+     {}, (OTC, OTC_IAM, "eu-de")),
+    ({**TOKEN, "HW_CLOUD": "myhuaweicloud.com"}, {"endpoint": OTC}, (OTC, None, "eu-de")),
+    ({**TOKEN, "HW_CLOUD": "otc.t-systems.com"}, {"region": "eu-de"}, (OTC, OTC_IAM, "eu-de")),
     ({**TOKEN, **SET}, {"region": "eu-de"}, ("https://sdrs.set.example.com", None, "eu-de")),
     ({**TOKEN, **SET}, {"region": "eu-de", "endpoint": "https://a.example.com"},
      ("https://a.example.com", None, "eu-de")),

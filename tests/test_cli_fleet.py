@@ -305,6 +305,26 @@ def test_each_kind_of_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         of_fleet(path, FLAGS, {"X_TOKEN": "a", "X_SK": "c"}, project_level=False)
 
 
+def test_no_account_of_a_fleet_is_of_the_cloud_that_a_variable_names(tmp_path: Path) -> None:
+    """HW_CLOUD would send the credential of one account to the cloud of another: such an account names its endpoint."""
+    path = tmp_path / "fleet.toml"
+
+    def endpoint(region: str, more: str = "", cloud: str = "cloud.example.com") -> str | None:
+        account = '[accounts.a]\ncredential = { token_env = "X" }\nprojects = "all"'
+        path.write_text(f'{account}\nregion = "{region}"\n{more}', "utf-8")
+        connection, _ = of_fleet(str(path), FLAGS, {"X": "t", "HW_CLOUD": cloud}, project_level=False)
+        return connection.pending[0].endpoint
+
+    for region, domain in (("cn-north-4", "myhuaweicloud.com"), ("eu-de", "otc.t-systems.com")):
+        with pytest.raises(ConfigError, match=f"^account a: region {region} is one of {domain}, but HW_CLOUD is cloud"):
+            endpoint(region)
+        by_pattern = f"https://sdrs.{region}.{domain}"
+        assert endpoint(region, cloud=domain) == by_pattern
+        assert endpoint(region, f'endpoint = "{by_pattern}"') == by_pattern
+    with pytest.raises(ConfigError, match=r"^account a: region my-1 is none of .*in a fleet file: endpoint"):
+        endpoint("my-1")
+
+
 def test_what_is_odd_in_a_fleet_is_noted(tmp_path: Path) -> None:
     """A project that is named twice does no harm, and is mentioned with its place."""
     path = tmp_path / "fleet.toml"

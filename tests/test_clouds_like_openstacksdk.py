@@ -206,7 +206,28 @@ CASES = {
         "volume_api_version: 3.5",
     ),
     "empty words": one(f"{USER}project_id: ''\nproject_name: eu-nl\nproject_domain_name: ''\nuser_id: ''"),
+    "a byte order mark, and line ends of Windows": whole(
+        "\ufeffclouds:\r\n  site:\r\n    auth:\r\n      auth_url: IAM/v3\r\n      user_id: u7\r\n      password: x\r\n"
+    ),
+    "a setting and a cloud that come twice": whole(
+        "clouds:\n  site: {auth: {auth_url: IAM/v3, user_id: u1, password: x}}\n"
+        "  site: {auth: {auth_url: IAM/v3, user_id: u7, password: x, password: y}}\n"
+    ),
+    "a tag that makes a text": one("user_id: u7\npassword: !!str 0123"),
+    "what is for other services and tools": one(
+        f"{USER}project_name: eu-nl",
+        "ak: AK",
+        "sk: SK",
+        "force_ipv4: true",
+        "compute_endpoint_override: 'https://ecs.x/v2/%(project_id)s'",
+        "image_format: qcow2",
+        "vendor_hook: 'nothing:load'",
+        "status: active",
+    ),
     # ---- several files, regions, profiles
+    "a secure.yaml alone": Case(
+        {"secure.yaml": "clouds: {site: {auth: {auth_url: IAM/v3, user_id: u7, password: x}}}"}
+    ),
     "a secure.yaml": Case(
         {
             "clouds.yaml": "clouds: {site: {auth: {auth_url: IAM/v3, username: kim, project_name: eu-nl}}}",

@@ -102,8 +102,13 @@ def test_a_region_of_another_cloud_has_no_host_by_the_pattern(region: str) -> No
 
 
 def test_the_cloud_can_be_overridden() -> None:
-    """`HW_CLOUD` wins over the region; an empty one is none."""
-    assert cloud_of("eu-de", "cloud.example.com") == "cloud.example.com"
+    """`HW_CLOUD` wins over the region, but for one that is another cloud's alone; an empty one is none."""
+    for region, domain in (("eu-de", "otc.t-systems.com"), ("eu-ch2", "sc.otc.t-systems.com")):
+        for host in (cloud_of, sdrs_endpoint, iam_endpoint):
+            with pytest.raises(ConfigError, match=f"region {region} is one of {domain}, but HW_CLOUD is myhuaweicloud"):
+                host(region, "myhuaweicloud.com")
+        assert cloud_of(region, domain) == domain
+    assert cloud_of("cn-north-4", "cloud.example.com") == "cloud.example.com"
     assert sdrs_endpoint("cn-north-4", "myhuaweicloud.eu") == "https://sdrs.cn-north-4.myhuaweicloud.eu"
     assert iam_endpoint("cn-north-4", "myhuaweicloud.eu") == "https://iam.cn-north-4.myhuaweicloud.eu"
     assert cloud_of("eu-de", "") == "otc.t-systems.com"
@@ -114,7 +119,6 @@ def test_the_swiss_cloud_has_a_known_iam_and_asks_for_the_endpoint() -> None:
     assert iam_endpoint("eu-ch2") == "https://iam-pub.eu-ch2.sc.otc.t-systems.com"
     with pytest.raises(ConfigError, match="the service in eu-ch2 is not known: give it with --endpoint"):
         sdrs_endpoint("eu-ch2")
-    assert sdrs_endpoint("eu-ch2", "cloud.example.com") == "https://sdrs.eu-ch2.cloud.example.com"
 
 
 @pytest.mark.parametrize(

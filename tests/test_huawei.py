@@ -22,8 +22,10 @@ from huaweicloudsdkcore.exceptions import exceptions as sdk
 from huaweicloudsdkcore.utils.time_utils import get_timestamp_from_str
 
 from sdrs_async.auth import Auth, SignInFailed
+from sdrs_async.command.credentials import Asked, choose
+from sdrs_async.command.flags import CredentialKind
 from sdrs_async.errors import ConfigError
-from sdrs_async.huawei import HuaweiAuth, from_environment, from_file
+from sdrs_async.huawei import HuaweiAuth, from_file
 from sdrs_async.models import Request, Verdict
 from tests.raw_server import Connection, answer, serving
 from tests.waiting import until
@@ -41,6 +43,12 @@ async def keys_of(auth: Auth) -> tuple[str, str | None]:
     """Access key and security token of what a credential signs."""
     headers = await auth.sign(REQUEST, "p1")
     return headers["Authorization"].split("Access=")[1].split(",")[0], headers.get("X-Security-Token")
+
+
+def from_environment(environ: Mapping[str, str]) -> tuple[Auth, str | None]:
+    """The keys that the command takes from these variables, and where IAM is."""
+    source, _ = choose(Asked(CredentialKind.AK_SK), environ)
+    return source.make(None), source.iam_endpoint
 
 
 # ---- environment ----------------------------------------------------------------------------------------------------
@@ -62,15 +70,15 @@ async def keys_of(auth: Auth) -> tuple[str, str | None]:
 )
 async def test_keys_come_from_the_environment(environ: Mapping[str, str], keys: tuple[str, str | None]) -> None:
     """The variables of the vendor's SDK, else those of Open Telekom Cloud, else of Terraform; never a mixture."""
-    auth = from_environment(environ)
-    assert auth is not None
+    auth, _ = from_environment(environ)
     assert await keys_of(auth) == keys
 
 
 @pytest.mark.parametrize("environ", [{}, {"HUAWEICLOUD_SDK_AK": ""}, {"OS_SECURITY_TOKEN": "TOKEN2"}])
 def test_without_keys_there_is_no_credential(environ: Mapping[str, str]) -> None:
-    """Nothing set, or nothing in it, is no mistake: the credential may come from elsewhere."""
-    assert from_environment(environ) is None
+    """Nothing set, or nothing in it: what was looked for is named."""
+    with pytest.raises(ConfigError, match=r"^no access key: none of HUAWEICLOUD_SDK_AK and .* are set"):
+        from_environment(environ)
 
 
 @pytest.mark.parametrize("name", [*ENV, "OS_ACCESS_KEY", "OS_SECRET_KEY", "HW_ACCESS_KEY", "HW_SECRET_KEY"])
@@ -98,12 +106,8 @@ def test_the_environment_may_say_where_iam_is() -> None:
         "HUAWEICLOUD_SDK_IAM_ENDPOINT": "https://sdk.test", "OS_AUTH_URL": "https://os.test", "HW_AUTH_URL": "https://hw.test"
     }  # fmt: skip
     for keys, iam in ((ENV, "https://sdk.test"), (OTC, "https://os.test"), (HW, "https://hw.test")):
-        auth = from_environment({**keys, **said})
-        assert auth is not None
-        assert auth.iam_endpoint == iam
-    auth = from_environment({**HW, **said, "HW_AUTH_URL": ""})
-    assert auth is not None
-    assert auth.iam_endpoint == "https://sdk.test"
+        assert from_environment({**keys, **said})[1] == iam
+    assert from_environment({**HW, **said, "HW_AUTH_URL": ""})[1] == "https://sdk.test"
 
 
 # ---- credentials file -----------------------------------------------------------------------------------------------

@@ -33,6 +33,13 @@ clouds:
   prod:
     auth: {auth_url: "http://127.0.0.1:9/v3", username: u, user_domain_name: d, password: p, project_id: p}
 """
+KEYED = """
+clouds:
+  prod:
+    auth: {auth_url: "http://127.0.0.1:9/v3"}
+    ak: AK0123456789ABCDEFGH
+    sk: secret
+"""
 FLEET = """
 [accounts.one]
 credential = {{ {credential} }}
@@ -127,6 +134,20 @@ def key_of_a_cloud(home: Path) -> tuple[Path, list[str]]:
     return home / "in", ["--os-cloud", "prod", *SEARCHED]
 
 
+def clouds_with_a_key(home: Path) -> tuple[Path, list[str]]:
+    """The file of clouds, of which one has an access key alone."""
+    path, flags = clouds(home)
+    path.write_text(KEYED, "utf-8")
+    return path, flags
+
+
+def authorities_of_a_cloud_with_a_key(home: Path) -> tuple[Path, list[str]]:
+    """Certificates that such a cloud names."""
+    path, flags = authorities_of_a_cloud(home)
+    (home / "clouds.yaml").write_text(f"{KEYED}    cacert: in\n", "utf-8")
+    return path, flags
+
+
 def files_of_a_fleets_cloud(home: Path) -> tuple[Path, list[str]]:
     """The same where a fleet file names the cloud."""
     path, _ = authorities_of_a_cloud(home)
@@ -143,6 +164,7 @@ def secrets(home: Path) -> tuple[Path, list[str]]:
 
 
 KINDS = [targets, fleet, fleet_ca, fleet_profile, ca_file, credentials, clouds, secrets]
+KINDS += [clouds_with_a_key, authorities_of_a_cloud_with_a_key]
 KINDS += [authorities_of_a_cloud, certificate_of_a_cloud, key_of_a_cloud, files_of_a_fleets_cloud]
 
 

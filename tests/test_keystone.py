@@ -19,6 +19,7 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.keystone import KeystoneAuth
 from sdrs_async.models import Request, Verdict
 from sdrs_async.simulator import Simulator
+from sdrs_async.sites import check_endpoint
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
 
@@ -228,6 +229,35 @@ def test_a_profile_without_a_scheme_is_https(clouds: Clouds) -> None:
         clouds.auth({"auth_url": "iam-pub.eu-ch2.sc.otc.t-systems.com/v3"}, profile="otc-swiss")
 
 
+def test_an_address_beside_auth_is_filled_in(clouds: Clouds) -> None:
+    """With the region, as openstacksdk does it, and as it is in `auth`."""
+    url = "https://iam.{region_name}.otc.t-systems.com/v3"
+    for auth in (
+        clouds.auth({"auth_url": url}, region_name="eu-nl"),
+        clouds.auth({"auth_url": None}, region_name="eu-nl", auth_url=url),
+    ):
+        assert auth.iam_endpoint == "https://iam.eu-nl.otc.t-systems.com/v3"
+
+
+@pytest.mark.parametrize("profile", ["vexxhost", "ovh", "https://cloud.test", "http://127.0.0.1:9/"])
+def test_a_profile_is_not_fetched(clouds: Clouds, profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """openstacksdk asks the vendor's host, also in plain http: before anything is sent, so that is refused."""
+    monkeypatch.setattr("requests.get", None)
+    with pytest.raises(ConfigError, match=rf"the profile '{profile}' \(.*line 1\) .* fetched .*: write what it says"):
+        clouds.auth({}, profile=profile)
+
+
+@pytest.mark.parametrize("auth_type", [None, "password"])
+async def test_an_application_credential_needs_no_method(clouds: Clouds, auth_type: str | None) -> None:
+    """Where no method is named, and no password is there, it is the one that signs in."""
+    async with Simulator(projects=1, groups=1) as sim:
+        application = sim.application_credential
+        options = {"application_credential_id": application.id, "application_credential_secret": application.secret}
+        nobody = dict.fromkeys(("username", "password", "user_domain_name"))
+        assert await token(clouds.at(sim, {**nobody, **options}, auth_type=auth_type))
+        assert sign_ins(sim) == [201]
+
+
 def test_an_unknown_profile_is_one_line(clouds: Clouds, caplog: pytest.LogCaptureFixture) -> None:
     """Without an address it is an error, else the cloud does without it; no warning of Python is seen."""
     with pytest.raises(ConfigError) as caught:
@@ -281,8 +311,18 @@ def test_what_the_sdk_warns_of_is_no_warning_of_python(clouds: Clouds) -> None:
         ({}, {"auth_type": "v9"}, "v9"),
         ({}, {"auth_type": "none"}, "gets no token from IAM"),
         ({}, {"auth_type": "http_basic", "endpoint": "https://iam.test"}, "gets no token from IAM"),
-        ({"auth_url": "http://iam.test/v3"}, {}, "auth_url: endpoint 'http://iam.test/v3' would send .* unencrypted"),
-        ({"auth_url": "iam.test/v3"}, {}, "auth_url: endpoint 'iam.test/v3' is not a URL"),
+        (
+            {"auth_url": "http://iam.test/v3"},
+            {},
+            "auth_url .*: endpoint 'http://iam.test/v3' would send .* unencrypted",
+        ),
+        ({"auth_url": "iam.test/v3"}, {}, "auth_url .*: endpoint 'iam.test/v3' is not a URL"),
+        (
+            {},
+            {"sdrs_endpoint_override": "sdrs"},
+            r"sdrs_endpoint_override \(clouds\.prod of .*\): endpoint 'sdrs' is not",
+        ),
+        ({}, {"sdrs_endpoint_override": f"https://a:{SECRET}@sdrs.test"}, r"override \(clouds\..*: .* no user, query"),
         ({"auth_url": f"https://ann:{SECRET}@iam.test/v3"}, {}, "no user, query or fragment"),
         ({"auth_url": f"https://{{{SECRET}}}.test/v3"}, {}, "has not the shape that openstacksdk expects"),
         ({}, {"cacert": "/no/such.pem"}, "the CA file '/no/such.pem' cannot be used, which cacert names: No such"),
@@ -417,7 +457,8 @@ OPTIONS = {
     "token": ("token", "auth_token", "tenant_id"),
     "v3totp": ("passcode",),
     "v3applicationcredential": ("application_credential_id", "application_credential_secret"),
-    "agency": ("target_agency_name", "target_domain_id", "target_project_id", "target_project_name", "roles"),
+    "agency": ("target_agency_name", "target_domain_id", "target_project_id", "target_project_name",
+               "target_agency_key", "roles"),
     "v3oidcpassword": ("client_id", "client_secret", "identity_provider", "username"),
 }  # fmt: skip
 
@@ -440,7 +481,8 @@ def test_no_option_is_sent_in_another_spelling(clouds: Clouds, kind: str, option
         text = str(caught.value)
         if value.endswith("Z"):  # a date that there is not
             assert (
-                text == f"cloud 'prod': {path}: a value without quotes looks like a date or a number and is none: "
+                text
+                == f"cloud 'prod': {path}, line 6: a value without quotes looks like a date or a number and is none: "
                 "put it in quotes"
             )
             continue
@@ -574,6 +616,7 @@ def test_the_environment_is_enough(monkeypatch: pytest.MonkeyPatch, family: str,
 async def test_an_override_asks_nobody(clouds: Clouds) -> None:
     """`sdrs_endpoint_override` is the endpoint of every project; nothing listens at this IAM."""
     auth = clouds.auth({}, sdrs_endpoint_override="https://sdrs.test")
+    assert auth.endpoint_override == "https://sdrs.test"
     assert await auth.endpoint() == await auth.endpoint("p1") == "https://sdrs.test"
 
 
@@ -589,3 +632,16 @@ async def test_the_catalog_is_read_for_region_and_interface(
         auth = clouds.at(sim, {}, **settings)
         assert await auth.endpoint(project) == (f"{sim.url}/v1" if found else None)
         assert await auth.endpoint() is None  # an unscoped token has no catalog
+
+
+@pytest.mark.parametrize("place", ["{project_id}", "${tenant_id}", "%(tenant_id)s", "$(project_id)s"])
+async def test_an_override_has_the_project_in_any_form(
+    clouds: Clouds, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Braces too, in which openstacksdk would fill in its own settings, as the region: in a file and in variables."""
+    url = f"https://sdrs.{{region_name}}.test/v1/{place}"
+    auth = clouds.auth({}, sdrs_endpoint_override=url, region_name="eu-nl")
+    assert check_endpoint(await auth.endpoint("p1") or "") == "https://sdrs.eu-nl.test"
+    for name, value in {**COMPLETE, "region_name": "eu-nl", "sdrs_endpoint_override": url}.items():
+        monkeypatch.setenv(f"OS_{name.upper()}", value)
+    assert check_endpoint(await KeystoneAuth.from_env().endpoint("p1") or "") == "https://sdrs.eu-nl.test"

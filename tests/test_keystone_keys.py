@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -135,6 +137,8 @@ async def test_a_sign_in_goes_before_the_key(place: Path) -> None:
         SIGN_IN,
         "auth_type: v3applicationcredential\nauth: {application_credential_id: i, application_credential_secret: s}\n",
         "auth_type: token\nauth: {token: t}\n",
+        "auth: {auth_token: t}\n",
+        "auth: {application_credential_id: i, application_credential_secret: s}\n",
         "password: a-password\nusername: ann\n",
         "auth_type: v3oidcpassword\n",
     ],
@@ -148,7 +152,9 @@ def test_whatever_signs_in_goes_before_the_key(place: Path, sign_in: str) -> Non
 def test_a_password_of_the_environment_signs_in(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A user in the file whose password is in `OS_PASSWORD` is a sign-in."""
     write(place, f"{OF_OTC}auth: {{username: ann}}\n{PAIR}")
-    assert choose(Asked(os_cloud="prod"), {})[0].kind == "access key of clouds.yaml"
+    for nothing in ("", " "):
+        monkeypatch.setenv("OS_PASSWORD", nothing)
+        assert choose(Asked(os_cloud="prod"), {})[0].kind == "access key of clouds.yaml"
     monkeypatch.setenv("OS_PASSWORD", "a-password")
     assert choose(Asked(os_cloud="prod"), {})[0].kind == "sign-in of clouds.yaml"
 
@@ -164,12 +170,15 @@ def test_the_secret_may_stand_in_secure_yaml(place: Path, monkeypatch: pytest.Mo
 BAD = [
     (f"{OF_OTC}ak: ABCD", "sk is missing, though ak is there"),
     (f"{OF_OTC}secret_key: the-secret", "ak is missing, though secret_key is there"),
-    (f"{OF_OTC}ak: ABCD\nsk: 01234567", "sk is no text as it is written, but a number or a date: put it in quotes"),
-    (f"{OF_OTC}auth: {{ak: 12:34:56, sk: the-secret}}", "ak is no text as it is written"),
-    (f"{OF_OTC}ak: ABCD\nsk: 2024-01-01", "sk is no text as it is written"),
-    (f"{OF_OTC}ak: ABCD\nsk: 1e3.5\nsecurity_token: 1.50", "security_token is no text as it is written"),
-    (f"{OF_OTC}ak: ABCD\nsk: yes", "sk is no text as it is written"),
-    (f'{OF_OTC}ak: ABCD\nsk: "the-secret\\r"', "its secret key is empty or holds characters"),
+    (f"{OF_OTC}ak: ABCD\nsk: 01234567", r"clouds\.prod\.sk in .*/clouds\.yaml, line 6 is read as a number.*in quotes"),
+    (f"{OF_OTC}auth: {{ak: 12:34:56, sk: the-secret}}", r"clouds\.prod\.auth\.ak in .*, line 5 is read as a number"),
+    (f"{OF_OTC}ak: ABCD\nsk: 2024-01-01", r"clouds\.prod\.sk in .* is read as a date"),
+    (f"{OF_OTC}ak: ABCD\nsk: 1e3.5\nsecurity_token: 1.50", r"security_token in .*, line 7 is read as a number"),
+    (f"{OF_OTC}ak: ABCD\nsk: yes", "sk in .* is read as true or false"),
+    (f'{OF_OTC}ak: ABCD\nsk: "the-secret\\r"', r"sk in .*, line 6 ends in a carriage return: .* Windows line ends"),
+    (f'{OF_OTC}ak: ABCD\nsk: "the secret"', "its secret key is empty or holds characters"),
+    (f"{OF_OTC}{PAIR}\ncacert: [1]", "the configuration has not the shape"),
+    (f"profile: vexxhost\nregion_name: eu-de\n{PAIR}", r"profile 'vexxhost' \(.*line 3\) .* fetched .* is not done"),
     (f"region_name: eu-west-0\n{PAIR}", "region eu-west-0 is one of Orange Flexible Engine.*--endpoint"),
     (f"auth: {{auth_url: 'https://iam.x.example.com/v3'}}\nregion_name: eu-de\n{PAIR}", "not the IAM of region eu-de"),
     (f"auth: {{auth_url: 'http://iam.x.example.com/v3'}}\nsdrs_endpoint_override: {OTC}\n{PAIR}", "unencrypted"),
@@ -186,6 +195,54 @@ def test_a_key_that_cannot_be_used_is_said_with_its_place(place: Path, settings:
         account()
     assert "cloud prod" in str(caught.value).replace("'", "")
     assert not any(secret in str(caught.value) for secret in ("the-secret", "342391", "01234567"))
+
+
+@pytest.mark.parametrize("settings", [f"{OF_OTC}{PAIR}", f"{OF_OTC}{SIGN_IN}{PAIR}"])
+def test_the_file_of_a_cloud_may_be_a_pipe(place: Path, monkeypatch: pytest.MonkeyPatch, settings: str) -> None:
+    """As a shell makes one of `<(sops -d clouds.yaml)`: the command reads it once, by flag and by `OS_CLOUD`."""
+    write(place, settings)
+    text = (place / "clouds.yaml").read_text("utf-8")
+    os.mkfifo(place / "pipe")
+    monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", str(place / "pipe"))
+    for name, environ in (("prod", {}), (None, {"OS_CLOUD": "prod"})):
+        writer = threading.Thread(target=(place / "pipe").write_text, args=(text,))
+        writer.start()
+        try:
+            (pending,) = of_flags(replace(FLAGS, os_cloud=name), environ).pending
+        finally:
+            writer.join()
+        assert pending.region == "eu-de"
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/fd"), reason="a shell makes nothing of <(...) here")
+def test_a_pipe_of_the_shell_holds_all_clouds_of_a_fleet(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`OS_CLIENT_CONFIG_FILE=<(...)`: it is empty once it was read, and two accounts are in it."""
+    text = '[accounts.{0}]\ncredential = {{ os_cloud = "prod" }}\nprojects = "all"\n'
+    (place / "fleet.toml").write_text(text.format("a") + text.format("b"), "utf-8")
+    write(place, f"{OF_OTC}{SIGN_IN}")
+    out, into = os.pipe()
+    try:
+        with open(into, "w", encoding="utf-8") as pipe:
+            pipe.write((place / "clouds.yaml").read_text("utf-8"))
+        monkeypatch.setenv("OS_CLIENT_CONFIG_FILE", f"/dev/fd/{out}")
+        connection, _ = of_fleet(str(place / "fleet.toml"), FLAGS, {}, project_level=False)
+    finally:
+        os.close(out)
+    assert [one.region for one in connection.pending] == ["eu-de"] * 2
+
+
+def test_an_unknown_profile_is_said_once(place: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """However often the cloud is looked at; and nobody sees a warning of Python's."""
+    trustme.CA().cert_pem.write_to_path(str(place / "ca.pem"))
+    write(place, f"profile: oct\nauth: {{auth_url: '{OTC_IAM}/v3'}}\nregion_name: eu-de\n{PAIR}\nverify: false")
+    text = (place / "clouds.yaml").read_text("utf-8")
+    (place / "clouds.yaml").write_text(f"{text}    cacert: {place / 'ca.pem'}\n", "utf-8")
+    with warnings.catch_warnings(action="error"):
+        assert account().endpoint == OTC
+    assert [record.getMessage() for record in caplog.records if "profile" in record.getMessage()] == [
+        f"cloud 'prod': there is no profile 'oct' (clouds.prod.profile in {place / 'clouds.yaml'}, line 3), "
+        "but there is 'otc': it goes without"
+    ]
 
 
 def test_a_cloud_without_a_key_has_none_to_choose(place: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from sdrs_async.auth import SignInFailed
+from sdrs_async.errors import ConfigError
 from sdrs_async.keystone import KeystoneAuth
 from sdrs_async.models import Reply, Verdict
 from tests.raw_server import Connection, RawServer, answer, serving
@@ -382,7 +383,7 @@ async def test_a_token_of_another_project_is_not_used(clouds: Clouds, way: str, 
     ],
 )
 def test_the_vendor_s_two_clouds_call_an_agency_differently(url: str, key: str) -> None:
-    """By the host of IAM; what is neither is asked as otcextensions asks."""
+    """By the host of IAM; what is neither is asked as otcextensions asks, or as the cloud's own setting says."""
     from sdrs_async.keystone.methods import plugin
 
     auth = {"auth_url": url, "username": "ann", "password": SECRET, "user_domain_name": "OTC1"}
@@ -390,6 +391,14 @@ def test_the_vendor_s_two_clouds_call_an_agency_differently(url: str, key: str) 
     role = made.auth_methods[0]
     assert role._role == {key: "cleaners", "domain_id": "d2"}
     assert SECRET not in repr(role)
+    target = {"target_agency_name": "cleaners", "target_domain_id": "d2"}
+    for given in ("agency_name", "xrole_name"):
+        made = plugin("agency", {**auth, **target, "target_agency_key": given})
+        assert made.auth_methods[0]._role == {given: "cleaners", "domain_id": "d2"}
+    with pytest.raises(
+        ConfigError, match="target_agency_key is 'name': it has to be one of agency_name and xrole_name"
+    ):
+        plugin("agency", {**auth, **target, "target_agency_key": "name"})
 
 
 async def test_what_the_environment_signs_in_to_is_compared_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -464,6 +473,7 @@ async def test_a_server_that_is_not_there(clouds: Clouds) -> None:
     found = await failure(clouds.auth({"auth_url": url}))
     assert (found.verdict, found.retryable, found.timed_out) == (Verdict.UNREACHABLE, True, False)
     assert "cloud 'prod': Unable to establish connection to" in found.message
+    assert "Errand" not in found.message
 
 
 async def test_a_server_that_hangs_or_trickles_is_left(clouds: Clouds) -> None:

@@ -18,7 +18,8 @@ ROWS = (
     | {"laboratory", "laboratory.policies", "laboratory.virtual_time"},
     {"arguments", "connections", "environment", "proxies", "redaction", "trust"}
     | {"keystone.keys", "keystone.methods", "keystone.settings"},
-    {"lookups", "models", "blocking_http", "endpoints", "laboratory.gateways", "report.fields", "fleet_file.places"},
+    {"lookups", "models", "blocking_http", "endpoints", "laboratory.gateways", "report.fields", "fleet_file.places"}
+    | {"keystone.sources"},
     {"wire", "retry", "windows", "concurrency", "deadlines", "sites"}
     | {"fleet_file.fleet", "fleet_file.literals", "fleet_file.tables", "laboratory.figures", "laboratory.world"}
     | {f"report.{name}" for name in ("latency", "learned", "speed", "failures")}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from sdrs_async import endpoints
 from sdrs_async.command import credentials
 from sdrs_async.command.connecting import Connection, Pending, Place, pending
 from sdrs_async.command.credentials import Asked, Source
@@ -47,13 +48,14 @@ class ConnectionFlags:
 
 def of_flags(flags: ConnectionFlags, environ: Mapping[str, str]) -> Connection:
     """The one account that the flags and the environment name. Sends nothing. Raises `ConfigError`."""
+    environ = _set(environ)
     asked = Asked(
         flags.credential, flags.os_cloud, flags.signature, flags.retry.timeout, flags.allow_http, flags.ca_file
     )
     source, others = credentials.choose(asked, environ)
     place = Place(
         flags.endpoint, flags.region, environ.get("OS_REGION_NAME") or None, flags.iam_endpoint,
-        flags.ca_file, flags.allow_http,
+        flags.ca_file, flags.allow_http, environ.get("HW_CLOUD"),
     )  # fmt: skip
     limits = Limits(**flags.limits)
     notes = [f"using {source.name}, not {', '.join(others)} (--credential chooses)"] if others else []
@@ -67,6 +69,7 @@ def of_fleet(
 
     Limits that were given as flags win over the file's. Raises `ConfigError`, also for flags of the connection.
     """
+    environ = _set(environ)
     refused = [f"--{name.replace('_', '-')}" for name in flags.given if name not in flags.limits]
     if refused:
         raise ConfigError(f"{' and '.join(refused)}: with --fleet the file says that, for each account")
@@ -79,6 +82,11 @@ def of_fleet(
         accounts, flags.retry, concurrency, fleet.notes, fleet_file=True, by_flag=tuple(flags.given)
     )
     return connection, _selections(fleet, project_level)
+
+
+def _set(environ: Mapping[str, str]) -> dict[str, str]:
+    """The variables that are set: one that is empty or blank is not."""
+    return {name: value for name, value in environ.items() if value.strip()}
 
 
 def _selections(fleet: FleetFile, project_level: bool) -> dict[str, Selection]:
@@ -96,9 +104,22 @@ def _pending(
     try:
         source = _source(account, flags.retry.timeout, environ)
         one = pending(account.name, source, place, limits, environ)
+        if account.endpoint is None:
+            _check_cloud(one, environ.get("HW_CLOUD"))
     except ConfigError as error:
         raise ConfigError(f"account {account.name}: {str(error).removeprefix(f'{account.name}: ')}") from None
     return replace(one, weight=account.weight)
+
+
+def _check_cloud(account: Pending, cloud: str | None) -> None:
+    """That an account whose host follows from its region alone is not one of the cloud that HW_CLOUD names for all."""
+    if cloud is None or account.region is None or account.endpoint != endpoints.by_pattern(account.region):
+        return
+    if (domain := endpoints.cloud_of(account.region)) != cloud:
+        raise ConfigError(
+            f"region {account.region} is one of {domain}, but HW_CLOUD is {cloud}, which says nothing of the single "
+            "accounts of a fleet: unset it, or give this one's endpoint in the fleet file"
+        )
 
 
 def _source(account: FleetAccount, timeout: float, environ: Mapping[str, str]) -> Source:

@@ -40,9 +40,10 @@ _RETRY = RetryPolicy()
 CLEAN_NOTES = """
 Environment:
 OS_CLOUD: a cloud of clouds.yaml to sign in to, as --os-cloud
-OS_TOKEN: a token; it has to be good for every selected project
+OS_TOKEN, OS_AUTH_TOKEN: a token, good for every selected project
 HUAWEICLOUD_SDK_AK, _SK, _SECURITY_TOKEN, or OS_ACCESS_KEY,
-OS_SECRET_KEY, OS_SECURITY_TOKEN: an access key
+OS_SECRET_KEY, OS_SECURITY_TOKEN, or HW_ACCESS_KEY, HW_SECRET_KEY,
+HW_SECURITY_TOKEN: an access key
 OS_AUTH_URL, OS_USERNAME, OS_PASSWORD, OS_USER_DOMAIN_NAME and others: a
 user to sign in as
 OS_REGION_NAME: the region; HW_CLOUD: the domain of its cloud

@@ -36,7 +36,9 @@ _REACH = "Check auth_url, DNS, proxy and firewall, or give a longer --timeout; t
 
 
 class Place(NamedTuple):
-    """What is said about where an account is. `fallback`: the region, where nothing else says one."""
+    """What is said about where an account is. `fallback`: the region, where nothing else says one; `cloud`: the domain
+    that HW_CLOUD names.
+    """
 
     endpoint: str | None = None
     region: str | None = None
@@ -44,6 +46,7 @@ class Place(NamedTuple):
     iam_endpoint: str | None = None
     ca_file: str | None = None
     allow_http: bool = False
+    cloud: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Pending:
         """The account at this endpoint. Raises `ConfigError` for one that may not be used."""
         endpoint = check_endpoint(endpoint, allow_http=self.allow_http)
         region, iam = self.region or endpoints.region_of(endpoint), self.iam_endpoint
-        if iam is None and region is not None and endpoint == _pattern(region, self.cloud):
+        if iam is None and region is not None and endpoint == endpoints.by_pattern(region, self.cloud):
             iam = endpoints.iam_endpoint(region, self.cloud)
         if iam is not None:
             iam = check_endpoint(iam, allow_http=self.allow_http)
@@ -149,23 +152,17 @@ def pending(name: str, source: Source, place: Place, limits: Limits, environ: Ma
     auth = source.make(region)
     region = region or getattr(auth, "region", None)
     iam = place.iam_endpoint or getattr(auth, "iam_endpoint", None) or source.iam_endpoint
-    cloud = environ.get("HW_CLOUD") or None
     endpoint = place.endpoint or (endpoints.region_override(environ, region) if region is not None else None)
     endpoint = endpoint or getattr(auth, "endpoint_override", None)
     if endpoint is None and not isinstance(auth, KeystoneAuth):
-        endpoint = _by_region(name, region, iam, cloud)
-    account = Pending(name, source.kind, auth, endpoint, iam, region, limits, place.ca_file, place.allow_http, cloud)
+        endpoint = _by_region(name, region, iam, place.cloud)
+    account = Pending(
+        name, source.kind, auth, endpoint, iam, region, limits, place.ca_file, place.allow_http, place.cloud
+    )
     trusted(place.ca_file, getattr(auth, "verify", True), environ).check()
     if endpoint is not None:
         account.at(endpoint)
     return account
-
-
-def _pattern(region: str, cloud: str | None) -> str | None:
-    try:
-        return endpoints.sdrs_endpoint(region, cloud)
-    except ConfigError:  # a region whose host follows from nothing
-        return None
 
 
 def _by_region(name: str, region: str | None, iam: str | None, cloud: str | None) -> str:

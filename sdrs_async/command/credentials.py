@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -10,9 +11,12 @@ from sdrs_async.auth import AkSk, Auth, StaticToken, check_secret
 from sdrs_async.command.flags import CredentialKind, Signature
 from sdrs_async.errors import ConfigError
 from sdrs_async.fleet_file import Keys
-from sdrs_async.huawei import FAMILIES, HuaweiAuth, KeyNames, from_file
+from sdrs_async.huawei import HuaweiAuth, from_file
 from sdrs_async.keystone import KeystoneAuth
-from sdrs_async.keystone.access_key import FoundKey, find_key
+from sdrs_async.keystone.access_key import CloudKey, key_alone, keys_of
+from sdrs_async.keystone.cloud import Cloud
+from sdrs_async.keystone.keys import WrittenKeys
+from sdrs_async.keystone.sources import CloudSource, in_files
 from sdrs_async.redaction import shown_key
 
 __all__ = ["Asked", "Source", "chain", "choose", "cloud", "keys", "profile", "token"]
@@ -23,9 +27,27 @@ _TOKENS = ("OS_TOKEN", "OS_AUTH_TOKEN")
 _IAM = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
 _USERS = ("OS_USERNAME", "OS_USER_ID", "OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME")
 _NO_TOKEN = f"{_TOKENS[0]} is not set in the environment, and neither is {_TOKENS[1]}"
-_NO_KEYS = f"none of {', '.join(f'{names.access_key} and {names.secret_key}' for names in FAMILIES)} are set"
 _NO_USER = f"OS_AUTH_URL is not set together with a user ({', '.join(_USERS)})"
 _NO_FILE = "there is no ~/.huaweicloud/credentials"
+
+
+class _Family(NamedTuple):
+    """Variables that hold an access key, as one tool has them. `iam_endpoints`: the first that is there counts."""
+
+    access_key: str
+    secret_key: str
+    security_token: str
+    iam_endpoints: tuple[str, ...]
+    region: str | None = None
+
+
+# The first to use first: of the vendor's SDK, of Open Telekom Cloud's tools, of the vendor's Terraform provider.
+_FAMILIES = (
+    _Family("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN", (_IAM,)),
+    _Family("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", ("OS_AUTH_URL", _IAM)),
+    _Family("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN", ("HW_AUTH_URL", _IAM), "HW_REGION_NAME"),
+)
+_NO_KEYS = f"none of {', '.join(f'{names.access_key} and {names.secret_key}' for names in _FAMILIES)} are set"
 
 
 class Source(NamedTuple):
@@ -62,7 +84,7 @@ def choose(asked: Asked, environ: Mapping[str, str]) -> tuple[Source, list[str]]
     """
     if asked.os_cloud is not None and asked.kind in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
         raise ConfigError(f"--os-cloud is one credential and --credential {asked.kind} another: use one of the flags")
-    found = list(_found(asked, environ))
+    found = list(_found(asked, environ, _read_cloud(asked, environ)))
     if not found:
         raise ConfigError(_MISSING[asked.kind])
     first, *others = found
@@ -71,75 +93,79 @@ def choose(asked: Asked, environ: Mapping[str, str]) -> tuple[Source, list[str]]
     return first, [source.name for source in others] if asked.kind is CredentialKind.AUTO else []
 
 
-def _found(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
-    """What is there of what is asked for, the first to use first."""
+def _read_cloud(asked: Asked, environ: Mapping[str, str]) -> CloudSource | None:
+    """The cloud that the flag names, or else the environment; it is read once, for its file may be a pipe."""
+    name = asked.os_cloud if asked.os_cloud is not None else environ.get("OS_CLOUD") or None
+    if name is None or asked.kind in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
+        return None
+    try:
+        return in_files(name)
+    except ConfigError:
+        if asked.kind is CredentialKind.AK_SK and asked.os_cloud is None:  # it is not the cloud that is asked for
+            return None
+        raise
+
+
+def _found(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
+    """What is there of what is asked for, the first to use first; `of`: the cloud that is named."""
     for kind, look in (
         (CredentialKind.OPENSTACK, _cloud),
         (CredentialKind.TOKEN, _token),
         (CredentialKind.AK_SK, _keys),
+        (CredentialKind.AK_SK, _key_beside),
         (CredentialKind.OPENSTACK, _user),
         (CredentialKind.HUAWEI, _vendor),
     ):
         if asked.kind in (CredentialKind.AUTO, kind):
-            yield from look(asked, environ)
+            yield from look(asked, environ, of)
 
 
-def _cloud(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
-    if (name := _named(asked, environ)) is not None:
-        yield cloud(
-            name, timeout=asked.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file, signature=asked.signature
+def _cloud(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
+    if of is not None:
+        yield _of_cloud(
+            of, timeout=asked.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file, signature=asked.signature
         )
 
 
-def _named(asked: Asked, environ: Mapping[str, str]) -> str | None:
-    """The cloud that the flag names, or else the environment."""
-    return asked.os_cloud if asked.os_cloud is not None else environ.get("OS_CLOUD") or None
-
-
-def _token(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
+def _token(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     values = {environ[name]: name for name in reversed(_TOKENS) if environ.get(name)}  # one token under both is one
     for name in reversed(values.values()):
         yield token(name, environ)._replace(iam_endpoint=environ.get("OS_AUTH_URL") or environ.get(_IAM) or None)
 
 
-def _keys(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
-    """Those of variables; those that a cloud has beside its sign-in are there too, for who asks for them."""
+def _keys(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     if asked.kind is CredentialKind.AK_SK and asked.os_cloud is not None:
-        yield _key_beside(asked.os_cloud, asked)
         return
-    for names in FAMILIES:
+    for names in _FAMILIES:
         if environ.get(names.access_key) or environ.get(names.secret_key):
             yield _of_family(names, asked, environ)
-    name = _named(asked, environ)
-    key = _key_of(name) if name is not None else None
-    if name is not None and key is not None and (asked.kind is CredentialKind.AK_SK or not key.alone):
-        yield _key_beside(name, asked)
 
 
-def _of_family(names: KeyNames, asked: Asked, environ: Mapping[str, str]) -> Source:
+def _of_family(names: _Family, asked: Asked, environ: Mapping[str, str]) -> Source:
     named = Keys(names.access_key, names.secret_key, names.security_token, asked.signature.value)
     iam = next((found for name in names.iam_endpoints if (found := environ.get(name))), None)
     region = environ.get(names.region) or None if names.region else None
     return keys(named, environ)._replace(iam_endpoint=iam, region=region)
 
 
-def _key_beside(name: str, asked: Asked) -> Source:
-    key = find_key(name)
-    if key is None:
-        raise ConfigError(f"cloud {name!r} has no access key: no ak and sk, and no access_key and secret_key")
-    source = _of_cloud(name, key, asked.signature, asked.allow_http)
-    return source._replace(name=f"access key {shown_key(key.access_key)} of cloud {name}")
+def _key_beside(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
+    """The key that a cloud has beside its sign-in, for who asks for it."""
+    if of is None:
+        return
+    keys = None
+    if asked.kind is CredentialKind.AK_SK:
+        keys = keys_of(of)
+        if keys is None and asked.os_cloud is not None:
+            raise ConfigError(f"{of.label} has no access key: no ak and sk, and no access_key and secret_key")
+    elif key_alone(of) is None:
+        with suppress(ConfigError):  # it is not used
+            keys = keys_of(of)
+    if keys is not None:
+        source = _signing(of, keys, asked.signature, asked.allow_http)
+        yield source._replace(name=f"access key {shown_key(keys.access_key)} of cloud {of.name}")
 
 
-def _key_of(name: str) -> FoundKey | None:
-    """The access key of a cloud that can be read; where it cannot, its sign-in says why."""
-    try:
-        return find_key(name)
-    except ConfigError:
-        return None
-
-
-def _user(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
+def _user(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     name = next((variable for variable in _USERS if environ.get(variable)), None)
     if name is not None and environ.get("OS_AUTH_URL") and not environ.get("OS_CLOUD"):
 
@@ -151,7 +177,7 @@ def _user(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
         yield Source(name, "sign-in with the OS_* variables", make)
 
 
-def _vendor(asked: Asked, environ: Mapping[str, str]) -> Iterator[Source]:
+def _vendor(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     auth = from_file(environ=environ)
     if auth is not None:
         yield Source("credentials file", "access key", lambda region: auth, environ.get(_IAM) or None)
@@ -172,28 +198,34 @@ _MISSING = {
 # ---- each kind, also of a fleet file
 
 
-def cloud(
-    name: str, *, timeout: float, allow_http: bool, ca_file: str | None, signature: Signature = Signature.ACCESS
+def cloud(name: str, *, timeout: float, allow_http: bool, ca_file: str | None) -> Source:
+    """A cloud of clouds.yaml: its sign-in, or its access key where it has nothing else. Raises `ConfigError`."""
+    return _of_cloud(in_files(name), timeout=timeout, allow_http=allow_http, ca_file=ca_file)
+
+
+def _of_cloud(
+    of: CloudSource,
+    *,
+    timeout: float,
+    allow_http: bool,
+    ca_file: str | None,
+    signature: Signature = Signature.ACCESS,
 ) -> Source:
-    """A cloud of clouds.yaml: its sign-in, or its access key where it has nothing else."""
-
     def make(region: str | None) -> Auth:
-        return KeystoneAuth.from_cloud(
-            name, region=region, sign_in_timeout=timeout, allow_http=allow_http, ca_file=ca_file
-        )
+        return KeystoneAuth(Cloud.of(of, region, allow_http=allow_http, ca_file=ca_file), sign_in_timeout=timeout)
 
-    key = _key_of(name)
-    if key is not None and key.alone:
-        return _of_cloud(name, key, signature, allow_http)
-    return Source(f"cloud {name}", "sign-in of clouds.yaml", make)
+    keys = key_alone(of)
+    if keys is not None:
+        return _signing(of, keys, signature, allow_http)
+    return Source(f"cloud {of.name}", "sign-in of clouds.yaml", make)
 
 
-def _of_cloud(name: str, key: FoundKey, signature: Signature, allow_http: bool) -> Source:
+def _signing(of: CloudSource, keys: WrittenKeys, signature: Signature, allow_http: bool) -> Source:
     def make(region: str | None) -> Auth:
-        return key.make(region, service, allow_http=allow_http)
+        return CloudKey.of(of, keys, region, service, allow_http=allow_http)
 
     service = _SERVICE if signature is Signature.CREDENTIAL else None
-    return Source(f"cloud {name}", "access key of clouds.yaml", make, signs=True)
+    return Source(f"cloud {of.name}", "access key of clouds.yaml", make, signs=True)
 
 
 def token(variable: str, environ: Mapping[str, str]) -> Source:
@@ -219,6 +251,8 @@ def keys(named: Keys, environ: Mapping[str, str]) -> Source:
             if not environ.get(variable):
                 raise ConfigError(f"{variable} is missing in the environment, though {other} is there")
             check_secret(variable, environ[variable])
+        if security_token is not None:
+            check_secret(str(named.security_token_env), security_token)
         return AkSk(access_key, environ[named.secret_key_env], security_token, scope=_scope(region) if scoped else None)
 
     scoped = named.form == "credential"

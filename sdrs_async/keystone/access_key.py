@@ -6,11 +6,15 @@ import os
 
 from sdrs_async.auth import AkSk, check_secret
 from sdrs_async.errors import ConfigError
-from sdrs_async.keystone.cloud import read_cloud
-from sdrs_async.keystone.keys import WrittenKeys, signs_in, written_keys
-from sdrs_async.sites import check_endpoint
+from sdrs_async.keystone.cloud import check_url
+from sdrs_async.keystone.keys import NAMES, WrittenKeys, signs_in, written_keys
+from sdrs_async.keystone.settings import Layer, refuse_other_than_text
+from sdrs_async.keystone.sources import CloudSource, as_config_error, as_the_sdk_reads_it
 
-__all__ = ["CloudKey", "FoundKey", "find_key"]
+__all__ = ["CloudKey", "key_alone", "keys_of"]
+
+# The SDK would take braces in a key for places to fill in, and may not know the method.
+_NOT_FOR_THE_SDK = NAMES | {"auth_type", "auth_plugin"}
 
 
 class CloudKey(AkSk):
@@ -20,50 +24,63 @@ class CloudKey(AkSk):
     endpoint_override: str | None = None
     verify: bool | str = True
 
-
-class FoundKey:
-    """The access key of a cloud. `access_key`: to be shown in short only; `alone`: nothing else signs in there."""
-
-    def __init__(self, name: str, keys: WrittenKeys, *, alone: bool) -> None:
-        self.access_key = keys.access_key
-        self.alone = alone
-        self._name = name
-        self._keys = keys
-
-    def make(self, region: str | None, service: str | None = None, *, allow_http: bool = False) -> CloudKey:
+    @classmethod
+    def of(
+        cls,
+        source: CloudSource,
+        keys: WrittenKeys,
+        region: str | None,
+        service: str | None = None,
+        *,
+        allow_http: bool = False,
+    ) -> CloudKey:
         """The credential, in the cloud's region unless one is given; `service`: signs in the older form, for it.
 
         `allow_http`: it may leave this machine unencrypted. Raises `ConfigError`.
         """
-        label, _, found = read_cloud(self._name, region)
-        region = found.get_region_name("sdrs") or None
+        with as_config_error(source.label, source.at):
+            found = as_the_sdk_reads_it(_without_keys(source), region)
+            verify, _ = found.get_requests_verify_args()
+            region, endpoint = found.get_region_name("sdrs") or None, found.get_endpoint("sdrs")
+            iam = found.config["auth"].get("auth_url") or None
         if service is not None and region is None:
             raise ConfigError("--signature credential signs for a region: name it with --region")
-        for name, value in zip(WrittenKeys._fields, self._keys, strict=True):
+        for name, value in zip(WrittenKeys._fields, keys, strict=True):
             if value is not None:
-                check_secret(f"{label}: its {name.replace('_', ' ')}", value)
-        iam, endpoint = found.config["auth"].get("auth_url") or None, found.get_endpoint("sdrs")
+                check_secret(f"{source.label}{source.at}: its {name.replace('_', ' ')}", value)
         if iam is not None and "://" not in iam:  # as the vendor profile of the Swiss cloud has it
             iam = f"https://{iam}"
         for setting, url in (("auth_url", iam), ("sdrs_endpoint_override", endpoint)):
-            _check(f"{label}: {setting}", url, allow_http)
-        key = CloudKey(*self._keys, scope=(region or "", service) if service else None, iam_endpoint=iam)
+            check_url(source, setting, url, allow_http=allow_http)
+        key = cls(*keys, scope=(region or "", service) if service else None, iam_endpoint=iam)
         key.region, key.endpoint_override = region, endpoint
-        verify = found.get_requests_verify_args()[0]
         key.verify = True if verify is None else verify
         return key
 
-
-def _check(place: str, url: str | None, allow_http: bool) -> None:
-    try:
-        if url is not None:
-            check_endpoint(url, allow_http=allow_http)
-    except ConfigError as error:
-        raise ConfigError(f"{place}: {error}") from None
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What the cloud names of files: its certificates."""
+        return (self.verify,) if isinstance(self.verify, str) else ()
 
 
-def find_key(name: str) -> FoundKey | None:
-    """The access key of a cloud of clouds.yaml, `None` if it has none. Sends nothing. Raises `ConfigError`."""
-    label, written, _ = read_cloud(name)
-    keys = written_keys(label, written)
-    return FoundKey(name, keys, alone=not signs_in(written, os.environ)) if keys is not None else None
+def _without_keys(source: CloudSource) -> CloudSource:
+    def without(layer: Layer) -> Layer:
+        items = layer.data.items()
+        return layer._replace(data={k: v for k, v in items if str(k).replace("-", "_") not in _NOT_FOR_THE_SDK})
+
+    return source._replace(layers=tuple(map(without, source.layers)))
+
+
+def keys_of(source: CloudSource) -> WrittenKeys | None:
+    """The access key of a cloud of clouds.yaml, `None` if it has none. Sends nothing.
+
+    Raises `ConfigError` for a half, and with the place for what YAML does not read as text.
+    """
+    with as_config_error(source.label):
+        refuse_other_than_text(source.every_layer, NAMES)
+        return written_keys(source.label, source.settings)
+
+
+def key_alone(source: CloudSource) -> WrittenKeys | None:
+    """The same, where nothing of the cloud signs in to IAM, which goes before a key."""
+    return None if signs_in(source.settings, os.environ) else keys_of(source)

@@ -13,13 +13,14 @@ from keystoneauth1.identity import v3
 from keystoneauth1.loading import Opt
 from keystoneauth1.session import Session
 
-__all__ = ["agency", "options"]
+__all__ = ["KEYS", "agency", "options"]
 
-# The vendor's two clouds call the name of the agency differently.
+KEYS = ("agency_name", "xrole_name")
+"""What Huawei Cloud and Open Telekom Cloud call the name of the agency; `target_agency_key` says it of other clouds."""
 _HUAWEI = (".myhuaweicloud.com", ".myhuaweicloud.eu")
 _TARGET = (
     *("target_agency_name", "target_project_id", "target_project_name", "target_domain_id", "target_domain_name"),
-    "roles",
+    *("target_agency_key", "roles"),
 )
 
 
@@ -37,7 +38,8 @@ def agency(auth: Mapping[str, Any]) -> v3.Auth:
 
 def _role(url: str, auth: Mapping[str, Any]) -> dict[str, Any]:
     is_huawei = (urlsplit(url).hostname or "").endswith(_HUAWEI)
-    role: dict[str, Any] = {"agency_name" if is_huawei else "xrole_name": auth["target_agency_name"]}
+    key = auth.get("target_agency_key", KEYS[0] if is_huawei else KEYS[1])
+    role: dict[str, Any] = {key: auth["target_agency_name"]}
     if "target_domain_id" in auth:
         role["domain_id"] = auth["target_domain_id"]
     else:

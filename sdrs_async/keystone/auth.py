@@ -50,6 +50,7 @@ class KeystoneAuth:
         self._tokens = Tokens(self._ask, clock)
         self.verify: bool | str = cloud.verify
         self.region: str | None = cloud.region
+        self.endpoint_override: str | None = cloud.endpoint
         self.iam_endpoint: str = cloud.auth["auth_url"]
         if self.verify is False:
             log.warning(

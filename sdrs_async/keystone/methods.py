@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from keystoneauth1.identity.base import BaseIdentityPlugin
     from keystoneauth1.loading import BaseLoader, Opt
 
-__all__ = ["GENERIC", "as_list", "needed", "options", "plugin"]
+__all__ = ["GENERIC", "as_list", "names", "needed", "options", "plugin"]
 
 # keystoneauth would find out first which version of the API there is. These clouds have version 3 only, and what it
 # would find out is where to send the password: to any host, and unencrypted. Unlike its own `v3password` these send the
@@ -45,6 +45,11 @@ def options(kind: str, auth_methods: Any = ()) -> list[Opt]:
     return found
 
 
+def names(option: Opt) -> list[str]:
+    """Under which an option may be given, the first of which the plugin takes."""
+    return [option.dest, *(one.name.replace("-", "_") for one in (option, *option.deprecated))]
+
+
 def needed(kind: str, auth: Mapping[str, Any]) -> list[str]:
     """Which options are missing, as far as keystoneauth does not say it. A user's id stands for name and domain."""
     given = auth.keys() | ({"user_domain_id"} if "user_id" in auth else set())
@@ -57,8 +62,10 @@ def plugin(kind: str, auth: Mapping[str, Any]) -> BaseIdentityPlugin:
     from keystoneauth1.identity.base import BaseIdentityPlugin
 
     if kind == "agency":
-        from sdrs_async.keystone.agency import agency
+        from sdrs_async.keystone.agency import KEYS, agency
 
+        if (key := auth.get("target_agency_key", KEYS[0])) not in KEYS:
+            raise ConfigError(f"target_agency_key is {key!r}: it has to be one of {' and '.join(KEYS)}")
         return agency(auth)
     if kind in GENERIC:
         return v3.Password(**auth) if kind == "password" else v3.Token(**auth)

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -29,6 +30,7 @@ _KINDS: dict[type, str] = {
     **{bool: "true or false", int: "a number", float: "a number", date: "a date", datetime: "a date"},
     **{list: "a list", dict: "a mapping"},
 }
+_NO_VALUE = "a value without quotes looks like a date or a number and is none: put it in quotes"
 _LISTS = {"auth_methods", "roles", "region_name"}
 
 Place = tuple[str | int, ...]
@@ -67,7 +69,7 @@ def chosen_file(usual: Iterable[str], variable: str | None = None) -> str | None
 
 
 def read(path: str | None) -> dict[Any, Any]:
-    """What a file holds, nothing without one; it is read once, for it may be a pipe.
+    """What a file holds, nothing without one.
 
     Raises `ConfigError` with the place, which shows nothing of it.
     """
@@ -76,20 +78,43 @@ def read(path: str | None) -> dict[Any, Any]:
     if path is None:
         return {}
     try:
-        data = json.loads(_text(path)) if path.endswith("json") else yaml.safe_load(_text(path))
+        data = json.loads(_text(path)) if path.endswith("json") else _of_yaml(_text(path))
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else getattr(error, "lineno", None)
-        what = "this is not valid YAML or JSON"
-        if type(error) is ValueError:  # of the function that makes a date or a number of it
-            what = "a value without quotes looks like a date or a number and is none: put it in quotes"
+        is_value = getattr(error, "problem", None) == _NO_VALUE
+        what = _NO_VALUE if is_value else "this is not valid YAML or JSON"
         raise ConfigError(f"{path}{f', line {line}' if line else ''}: {what}") from None
     return data if isinstance(data, dict) else {}
 
 
+def _of_yaml(text: str) -> Any:
+    """As `yaml.safe_load`, which does not say where a value stands that it can make nothing of."""
+    import yaml
+
+    loader = yaml.SafeLoader(text)
+    construct = loader.construct_object
+
+    def construct_object(node: Any, deep: bool = False) -> Any:
+        try:
+            return construct(node, deep)
+        except ValueError:
+            raise yaml.MarkedYAMLError(problem=_NO_VALUE, problem_mark=node.start_mark) from None
+
+    loader.construct_object = construct_object
+    return loader.get_single_data()
+
+
 def _text(path: str) -> str:
+    if path.startswith("/dev/fd/"):  # what a shell makes of `<(command)`: it is empty the second time
+        return _text_of_pipe(path, os.stat(path).st_ino)
+    return Path(path).read_text("utf-8")
+
+
+@lru_cache(4)
+def _text_of_pipe(path: str, number: int) -> str:
     return Path(path).read_text("utf-8")
 
 

@@ -1,10 +1,11 @@
 """Takes secrets out of what servers and libraries wrote, in whatever spelling they echo them. Pure, no I/O.
 
 What is promised for each secret: no eight characters that follow each other in it are left in a text, neither as they
-are nor as an escape of JSON, Python or a shell, an entity of HTML, percent-encoding (`+` for a blank too), quotes that
-are doubled, base64 at any alignment (so within `user:secret` too), nor as one of these inside another, up to three deep
-(inside base64: of ASCII). Blanks and what cannot be printed do not count: messages fold them. A text in which more
-kinds of spellings are mixed than anybody mixes is read in a few of all ways only: reading holds the event loop.
+are, in capitals, or in small letters, nor as an escape of JSON, Python or a shell, an entity of HTML, percent-encoding
+(`+` for a blank too), quotes that are doubled, base64 at any alignment (so within `user:secret` too), nor as one of
+these inside another, up to three deep (inside base64: of ASCII). Blanks and what cannot be printed do not count:
+messages fold them. A text in which more kinds of spellings are mixed than anybody mixes is read in a few of all ways
+only: reading holds the event loop.
 
 A secret of less than eight characters is struck as a whole where no letter or digit adjoins it, and wherever base64
 holds it as it is. One of less than four cannot be told from the words around it, and is left.
@@ -21,6 +22,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
+from string import ascii_lowercase, ascii_uppercase
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -37,6 +39,7 @@ _PERCENT = re.compile("%(40|3a|2f)", re.IGNORECASE)  # @ : /
 _SHOWN = 4  # letters of an access key
 _KEY = re.compile(r"\b(?:Access=([^,\s]+)|Credential=([^/,\s]+))")
 _OPENING = re.compile("/(?:  )?/")
+_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)  # of ASCII, so that places stay what they are
 
 # Headers of a credential that are worth nothing to anybody else.
 _HARMLESS = frozenset({"x-sdk-date", "x-project-id", "x-domain-id", "host", "content-type"})
@@ -213,6 +216,7 @@ def _encodings(text: str) -> Iterator[str]:
 
 
 def _pieces(text: str) -> list[str]:
+    text = text.translate(_SMALL)
     return [text[begin : begin + _RUN] for begin in range(len(text) - _RUN + 1)]
 
 

@@ -276,6 +276,18 @@ def test_of_a_request_s_headers_the_credential_is_secret(headers: dict[str, str]
     assert list(secrets_sent(headers)) == secret
 
 
+@pytest.mark.parametrize("spelling", ["plain", "percent, all of it", "JSON escapes", "base64", "base64 of JSON"])
+@pytest.mark.parametrize("case", [str.lower, str.upper, str.swapcase])
+def test_another_case_hides_nothing(case: Callable[[str], str], spelling: str) -> None:
+    """A key is known by its letters and digits: in small letters it is the key all the same."""
+    key = "HPUAQWERTYUIOP234567"
+    secrets = Secrets([hidden_of_key(key), "Zx9/kLmN+opQrStUv\u00dcber"])
+    for secret in (key[4:], "Zx9/kLmN+opQrStUv\u00dcber"):
+        found = secrets.struck(f"the key {SPELLINGS[spelling](case(secret))} is unknown")
+        seen = "\n".join(readings(found)).lower()
+        assert not [at for at in range(9) if secret[at : at + RUN].lower() in seen]
+
+
 @pytest.mark.parametrize("form", ["Access={}", "Credential={}/20240102/eu-de/sdrs/sdk_request", "the key {} is locked"])
 def test_of_an_access_key_four_letters_are_shown(form: str) -> None:
     """Wherever a text holds one, so that its user knows which it is, and nobody else."""

@@ -375,12 +375,19 @@ def test_an_account_that_got_nothing_but_404s_is_suspected() -> None:
     assert _reread(report).exit_code == 1
 
 
+@pytest.mark.parametrize("code", ["404", "NoSuchBucket", "ResourceNotFound", "itemNotFound", "NOT_FOUND", "0"])
+def test_a_code_of_others_speaks_for_no_endpoint(code: str) -> None:
+    """Other services name their 404s too, IAM by the status once more: a wrong host all the same."""
+    report = _run(_bare(error_code=code), _bare("g2"))
+    assert (report.exit_code, len(_suspected(report))) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("other", "code"),
     [
         (_outcome(account="prod", group="g2"), 0),
         (_bare("g2", error_code="SDRS.1013", status_code=400), 0),
-        (_bare("g2", error_code="itemNotFound"), 0),
+        (_bare("g2", error_code="SDRS.2206"), 0),
         (_bare("g2", account="test"), 1),
         (_outcome(Verdict.REJECTED, account="prod", group="g2", status_code=400), 1),
         (_outcome(Verdict.UNREACHABLE, account="prod", group="g2", latency=None), 5),

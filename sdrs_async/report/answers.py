@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sdrs_async.models import Verdict
 from sdrs_async.report.fields import Fields
 from sdrs_async.report.projects import ProjectTally
+from sdrs_async.wire import is_service_code
 
 __all__ = ["Answers", "Suspect", "read_answers"]
 
@@ -52,7 +53,7 @@ class Answers:
         if verdict == Verdict.DELETED:
             sums[_DELETED] += 1
             return
-        is_bare = verdict == Verdict.GONE and status_code == 404 and error_code is None
+        is_bare = verdict == Verdict.GONE and status_code == 404 and not is_service_code(error_code)
         sums[_NOT_FOUND if is_bare else _OTHER] += 1
         kind = status_code, error_code or "", str(verdict)
         self.kinds[kind] = self.kinds.get(kind, 0) + 1

@@ -6,7 +6,7 @@ Sources of the codes: vendor page sdrs_05_1101 (SDRS), the gateway's error table
 from __future__ import annotations
 
 from sdrs_async.models import Verdict
-from sdrs_async.wire import WEB_PAGE
+from sdrs_async.wire import REDIRECT, WEB_PAGE
 
 __all__ = [
     "ACCOUNT_REMEDY",
@@ -94,6 +94,7 @@ ACCOUNT_REMEDY = (
     "token, or the user and password it signs in with; then run again."
 )
 """What to do about an account that was refused as a whole."""
+_FINAL = frozenset({Verdict.REJECTED, Verdict.UNAUTHORIZED, Verdict.FORBIDDEN, Verdict.GONE})
 _MAY_PASS = frozenset({Verdict.THROTTLED, Verdict.TRANSIENT, Verdict.UNREACHABLE, Verdict.CONFLICT})
 
 
@@ -128,7 +129,7 @@ def is_this_the_endpoint(account: str, endpoint: str, count: int) -> tuple[str, 
     """
     whose = f" for account {account}" if account else ""
     answers = "the only answer was a 404" if count == 1 else f"all {count:,} answers were 404s"
-    what = f"{answers} without an error code{whose}, as any wrong host gives: is this the endpoint?"
+    what = f"{answers} without an error code of the service{whose}, as any wrong host gives: is this the endpoint?"
     host = f"{endpoint} is" if endpoint else "the endpoint is"
     owner = f"account {account}" if account else "the account"
     return what, (
@@ -153,7 +154,7 @@ def kind_of(verdict: str, message: str) -> str:
     """What has no error code of its own and is known by its message: `certificate`, `web page`, `proxy`; else empty."""
     if verdict == Verdict.UNREACHABLE and "certificate" in message.lower():
         return _CERTIFICATE
-    if verdict == Verdict.REJECTED and message.startswith(WEB_PAGE):
+    if verdict in _FINAL and message.startswith((WEB_PAGE, REDIRECT)):
         return "web page"
     return "proxy" if verdict == Verdict.REJECTED and message.startswith("the proxy answered 407") else ""
 

@@ -30,6 +30,9 @@ class WrittenKeys(NamedTuple):
     secret_key: str
     security_token: str | None
 
+    def __repr__(self) -> str:
+        return "WrittenKeys(***)"
+
 
 def written_keys(place: str, cloud: object) -> WrittenKeys | None:
     """The access key in a cloud's settings, `None` without; `place` is for messages.

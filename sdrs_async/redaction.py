@@ -1,11 +1,11 @@
 """Takes secrets out of what servers and libraries wrote, in whatever spelling they echo them. Pure, no I/O.
 
 What is promised for each secret: no eight characters that follow each other in it are left in a text, neither as they
-are, in capitals, or in small letters, nor as an escape of JSON, Python or a shell, an entity of HTML, percent-encoding
-(`+` for a blank too), quotes that are doubled, base64 at any alignment (so within `user:secret` too), nor as one of
-these inside another, up to three deep (inside base64: of ASCII). Blanks and what cannot be printed do not count:
-messages fold them. A text in which more kinds of spellings are mixed than anybody mixes is read in a few of all ways
-only: reading holds the event loop.
+are, nor as an escape of JSON, Python or a shell, an entity of HTML, percent-encoding (`+` for a blank too), quotes that
+are doubled, base64 at any alignment (so within `user:secret` too), nor as one of these inside another, up to three deep
+(inside base64: of ASCII). Of one in capitals alone, as access keys are, neither in small letters. Blanks and what
+cannot be printed do not count: messages fold them. A text in which more kinds of spellings are mixed than anybody mixes
+is read in a few of all ways only: reading holds the event loop.
 
 A secret of less than eight characters is struck as a whole where no letter or digit adjoins it, and wherever base64
 holds it as it is. One of less than four cannot be told from the words around it, and is left.
@@ -22,7 +22,6 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from string import ascii_lowercase, ascii_uppercase
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -39,7 +38,6 @@ _PERCENT = re.compile("%(40|3a|2f)", re.IGNORECASE)  # @ : /
 _SHOWN = 4  # letters of an access key
 _KEY = re.compile(r"\b(?:Access=([^,\s]+)|Credential=([^/,\s]+))")
 _OPENING = re.compile("/(?:  )?/")
-_SMALL = str.maketrans(ascii_uppercase, ascii_lowercase)  # of ASCII, so that places stay what they are
 
 # Headers of a credential that are worth nothing to anybody else.
 _HARMLESS = frozenset({"x-sdk-date", "x-project-id", "x-domain-id", "host", "content-type"})
@@ -198,7 +196,7 @@ def _made_ready(secret: str) -> _Ready:
     visible = _visible(secret)
     if len(visible) < _RUN:
         return _Ready(frozenset(), _word(secret), encoded)
-    return _Ready(frozenset(piece for text in {visible, *encoded} for piece in _pieces(text)))
+    return _Ready(frozenset(piece for text in {visible, *encoded} for case in _cases(text) for piece in _pieces(case)))
 
 
 def _word(secret: str) -> re.Pattern[str]:
@@ -209,6 +207,13 @@ def _word(secret: str) -> re.Pattern[str]:
     return re.compile(before + r"\s*".join(map(re.escape, parts)) + after)
 
 
+def _cases(text: str) -> Iterator[str]:
+    """As it is and, of one in capitals alone, as access keys are, in small letters too: it is the same key."""
+    yield text
+    if text.isupper():
+        yield text.lower()
+
+
 def _encodings(text: str) -> Iterator[str]:
     yield text.encode("utf-8", "surrogatepass").decode("latin-1")
     if not text.isascii():
@@ -216,7 +221,6 @@ def _encodings(text: str) -> Iterator[str]:
 
 
 def _pieces(text: str) -> list[str]:
-    text = text.translate(_SMALL)
     return [text[begin : begin + _RUN] for begin in range(len(text) - _RUN + 1)]
 
 

@@ -57,13 +57,13 @@ _BY_GATEWAY_NUMBER: dict[str, str] = {
     "0801": "SDRS is not available in this region: check the region in --endpoint.",
     "0802": "The account may not use this region: check the region in --endpoint, or have the account let in.",
 }
-_CERTIFICATE = "certificate"
+_CERTIFICATE, _PAGE = "certificate", "web page"
 # What the message alone tells. At IAM its own flag stands for that of the endpoint.
 _BY_KIND: dict[str, str] = {
     _CERTIFICATE: "The server's certificate is not trusted: give its CA with --ca-file, or correct the host in "
     "--endpoint.",
-    "web page": "Something else answered than the service, a login page or a proxy perhaps: check --endpoint, "
-    "HTTPS_PROXY and NO_PROXY, and whether this network wants to be signed in to.",
+    _PAGE: "Something else answered than the service, a login page or a proxy perhaps: check --endpoint (of "
+    "a sign-in: auth_url), HTTPS_PROXY and NO_PROXY, and whether this network wants to be signed in to.",
     "proxy": "The proxy wants to be signed in to: give it user and password (HTTPS_PROXY=http://USER:PASSWORD@HOST), "
     "or name the host in NO_PROXY.",
 }
@@ -147,7 +147,7 @@ def _by_cause(verdict: str, error_code: str | None, message: str) -> str | None:
 
 def worth_retrying(verdict: str, message: str = "") -> bool:
     """Whether the same run, some time later, may well succeed (exit code 5)."""
-    return verdict in _MAY_PASS and not is_certificate(verdict, message)
+    return verdict in _MAY_PASS and not kind_of(verdict, message)
 
 
 def kind_of(verdict: str, message: str) -> str:
@@ -155,7 +155,9 @@ def kind_of(verdict: str, message: str) -> str:
     if verdict == Verdict.UNREACHABLE and "certificate" in message.lower():
         return _CERTIFICATE
     if verdict in _FINAL and message.startswith((WEB_PAGE, REDIRECT)):
-        return "web page"
+        return _PAGE
+    if verdict == Verdict.TRANSIENT and f": {WEB_PAGE}" in message:  # of a sign-in, after what signs in, and where
+        return _PAGE
     return "proxy" if verdict == Verdict.REJECTED and message.startswith("the proxy answered 407") else ""
 
 

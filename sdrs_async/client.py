@@ -143,7 +143,10 @@ class Client:
         headers: Mapping[str, str] | None = None
         try:
             with self._deadlines.after(timeout):
-                headers = self._mapping(await self._sign(request, call.project_id))
+                signed = await self._sign(request, call.project_id)
+                if not isinstance(signed, Mapping):
+                    raise self._no_headers(signed)
+                headers = signed
                 response = await self._answer(request.method, url, site, headers)
                 elapsed = time.perf_counter() - started
                 page = await self._read_page(response) if request.method == "GET" else None
@@ -168,11 +171,9 @@ class Client:
             )  # fmt: skip
         return reply
 
-    def _mapping(self, headers: object) -> Mapping[str, str]:
-        if isinstance(headers, Mapping):
-            return headers
-        what = type(headers).__name__
-        raise ConfigError(f"{type(self._auth).__name__}.sign returned {what}, not a mapping of header names to values")
+    def _no_headers(self, signed: object) -> ConfigError:
+        what = type(signed).__name__
+        return ConfigError(f"{type(self._auth).__name__}.sign returned {what}, not a mapping of header names to values")
 
     async def _answer(self, method: str, url: URL, site: Site, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """The answer to one request, with the proxy's credential for the proxy: in plain http beside the request's own,
@@ -294,7 +295,7 @@ class Client:
         with suppress(aiohttp.ClientError, OSError), self._deadlines.after(seconds):
             while len(body) < most and (chunk := await response.content.read(most - len(body))):
                 body += chunk
-            is_whole = True
+            is_whole = len(body) < most
         try:
             return Piece((await unpacked(bytes(body), encoding_of(response), most))[:most], is_whole)
         except Unreadable as error:

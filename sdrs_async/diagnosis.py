@@ -60,8 +60,7 @@ def _said(reply: Reply) -> str:
     text = _plain(reply.message) or str(reply.verdict)
     if status is None or status < 300:
         return text
-    code = reply.error_code if reply.error_code != str(status) else None  # IAM's own is the status once more
-    return f"{status}{f' {code}' if code else ''}: {text}"
+    return f"{status}{f' {reply.error_code}' if reply.error_code else ''}: {text}"
 
 
 # aiohttp puts the reason in brackets, behind host and TLS settings.

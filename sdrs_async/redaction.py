@@ -1,10 +1,11 @@
 """Takes secrets out of what servers and libraries wrote, in whatever spelling they echo them. Pure, no I/O.
 
 What is promised for each secret: no eight characters that follow each other in it are left in a text, neither as they
-are nor as an escape of JSON, Python or a shell, an entity of HTML, percent-encoding (`+` for a blank too), quotes that
+are, nor as an escape of JSON, Python or a shell, an entity of HTML, percent-encoding (`+` for a blank too), quotes that
 are doubled, base64 at any alignment (so within `user:secret` too), nor as one of these inside another, up to three deep
-(inside base64: of ASCII). Blanks and what cannot be printed do not count: messages fold them. A text in which more
-kinds of spellings are mixed than anybody mixes is read in a few of all ways only: reading holds the event loop.
+(inside base64: of ASCII). Of one in capitals alone, as access keys are, neither in small letters. Blanks and what
+cannot be printed do not count: messages fold them. A text in which more kinds of spellings are mixed than anybody mixes
+is read in a few of all ways only: reading holds the event loop.
 
 A secret of less than eight characters is struck as a whole where no letter or digit adjoins it, and wherever base64
 holds it as it is. One of less than four cannot be told from the words around it, and is left.
@@ -195,7 +196,7 @@ def _made_ready(secret: str) -> _Ready:
     visible = _visible(secret)
     if len(visible) < _RUN:
         return _Ready(frozenset(), _word(secret), encoded)
-    return _Ready(frozenset(piece for text in {visible, *encoded} for piece in _pieces(text)))
+    return _Ready(frozenset(piece for text in {visible, *encoded} for case in _cases(text) for piece in _pieces(case)))
 
 
 def _word(secret: str) -> re.Pattern[str]:
@@ -204,6 +205,13 @@ def _word(secret: str) -> re.Pattern[str]:
     before = "(?<![^\\W_])" if parts[0][0].isalnum() else ""
     after = "(?![^\\W_])" if parts[-1][-1].isalnum() else ""
     return re.compile(before + r"\s*".join(map(re.escape, parts)) + after)
+
+
+def _cases(text: str) -> Iterator[str]:
+    """As it is and, of one in capitals alone, as access keys are, in small letters too: it is the same key."""
+    yield text
+    if text.isupper():
+        yield text.lower()
 
 
 def _encodings(text: str) -> Iterator[str]:

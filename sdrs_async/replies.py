@@ -23,6 +23,7 @@ from sdrs_async.wire import (
     parse_error,
     parse_retry_after,
     parse_throttle,
+    redirect,
     web_page,
 )  # fmt: skip
 
@@ -83,8 +84,17 @@ def read_deleted(response: aiohttp.ClientResponse, body: Piece, elapsed: float) 
 def read_reply(response: aiohttp.ClientResponse, body: Piece, elapsed: float) -> Reply:
     """An answer that is not a 2xx, with what could be read of its body."""
     error = parse_error(body.data)
-    message = error.message or body.unread or one_line(response.reason or "")
+    message = _of_another(response, body) or error.message or body.unread or one_line(response.reason or "")
     return _refused(response, response.status, error, message, elapsed)
+
+
+def _of_another(response: aiohttp.ClientResponse, body: Piece) -> str | None:
+    """What to say where it seems that something else than the service has refused. Gateways fail with pages too."""
+    if 300 <= response.status < 400:
+        return redirect(response.headers.get("Location", ""))
+    if response.status == 429 or response.status >= 500:
+        return None
+    return web_page(_type_of(response), body.data, is_whole=body.is_whole)
 
 
 def _type_of(response: aiohttp.ClientResponse) -> str:
@@ -97,7 +107,7 @@ def _refused(response: aiohttp.ClientResponse, status: int, error: ErrorBody, me
     return Reply(
         verdict=classify(status, error.code),
         status_code=response.status,
-        error_code=error.code,
+        error_code=error.code if error.code != str(response.status) else None,  # that is IAM's, and no news
         message=message,
         request_id=request_id(response) or error.request_id,
         retry_after=parse_retry_after(response.headers.get("Retry-After")),

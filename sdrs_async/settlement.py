@@ -190,6 +190,7 @@ class Settlement:
 
     def _hold_sign_ins(self, user: User, reply: Reply, now: float) -> float:
         hold = user.sign_ins
+        hold.refusal = reply
         until = now + hold_after(self._policy, reply, hold.refuse(now), self._rng)
         if until > hold.until:
             events.throttled(f"every sign-in of {user.called}", until - now, reply)
@@ -258,8 +259,12 @@ class Settlement:
             return
         until, since = lane.held(now)
         if until > now and until >= since + last_start(self._policy):
-            message = f"throttled, not sent: nothing more is let in for {until - now:.0f} s, longer than its time"
+            hold = lane.user.sign_ins
+            of_iam = hold.refusal if lane.signed_until <= now and hold.until >= until else None
+            what = "nothing more is let in" if of_iam is None else "IAM lets nobody sign in"
+            message = f"throttled, not sent: {what} for {until - now:.0f} s, longer than its time"
             for job in lane.untried():
+                job.last = of_iam
                 self._settle(job, now, Verdict.THROTTLED, message)
             self.fleet.rest(lane)
 

@@ -59,15 +59,16 @@ class Hold:
     """Sign-ins that wait as a whole after a 429 of IAM.
 
     `until`: the loop's time; `since`: when the first of the 429s came since which no sign-in went well, else `inf`;
-    `refusals`: how many in a row.
+    `refusals`: how many in a row; `refusal`: the last of them.
     """
 
-    __slots__ = ("refusals", "since", "until")
+    __slots__ = ("refusal", "refusals", "since", "until")
 
     def __init__(self) -> None:
         self.until = 0.0
         self.since = math.inf
         self.refusals = 0
+        self.refusal: Reply | None = None
 
     def refuse(self, now: float) -> int:
         """Count a 429 and return how many there were in a row; those that arrive during a hold belong to its cause."""

@@ -15,13 +15,14 @@ from email.utils import parsedate_to_datetime
 from html import unescape
 from typing import Any, Literal, TypeGuard
 from unicodedata import normalize
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Call, Listing, ProjectLevel, Rate, Target, Verdict
 
 __all__ = [
     "PAGE",
+    "REDIRECT",
     "UNSEEN",
     "WEB_PAGE",
     "ErrorBody",
@@ -31,6 +32,7 @@ __all__ = [
     "failure_in",
     "failures_page",
     "groups_page",
+    "is_service_code",
     "json_in",
     "one_line",
     "parse_date",
@@ -39,6 +41,7 @@ __all__ = [
     "parse_throttle",
     "path_of",
     "projects_page",
+    "redirect",
     "visible",
     "web_page",
 ]
@@ -228,9 +231,11 @@ _HEAD = 4096  # characters of a page searched for its title
 _BLANK = " \t\r\n\f\v\0"
 _MARK = "\ufeff"  # of the encoding, at the beginning
 WEB_PAGE = "a web page instead of an answer"
+REDIRECT = "a redirect"
 """How the message of one begins."""
 _PAGE_TYPE = re.compile(r"\s*(?:text/html|application/xhtml\+xml)\b", re.IGNORECASE)
 _SERVICE_CODE = re.compile(r"[A-Za-z]{2,16}\.\d{3,6}")
+_HTTP_ERROR = re.compile(r"[45]\d\d", re.ASCII)
 
 
 def parse_error(body: bytes) -> ErrorBody:
@@ -254,16 +259,21 @@ def json_in(body: bytes) -> object:
         return None
 
 
+def is_service_code(code: str | None) -> bool:
+    """Whether an error code has the form of this vendor's, like `SDRS.1013`: a host of others has none such."""
+    return code is not None and _SERVICE_CODE.fullmatch(code) is not None
+
+
 def failure_in(data: object) -> ErrorBody | None:
     """What the JSON of a 2xx says went wrong: some gateways answer so. `None` as a rule.
 
-    Only what cannot be meant otherwise: a code like `APIG.0301`, or an `error` of its own.
+    Only what cannot be meant otherwise: a code like `APIG.0301`, or like 401, or an `error` of its own.
     """
     if not isinstance(data, dict):
         return None
     error = data.get("error")
     found = _parse_levels(data, error if isinstance(error, str) else "")
-    return found if error or (found.code is not None and _SERVICE_CODE.fullmatch(found.code)) else None
+    return found if error or is_service_code(found.code) or _HTTP_ERROR.fullmatch(found.code or "") else None
 
 
 def web_page(content_type: str, body: bytes, *, is_whole: bool = True) -> str | None:
@@ -281,6 +291,16 @@ def web_page(content_type: str, body: bytes, *, is_whole: bool = True) -> str | 
     shown = title if len(title) <= _MAX_TITLE else f"{title[: _MAX_TITLE - 3]}..."
     named = f" ('{shown}')" if shown else ""
     return f"{WEB_PAGE}{named}: is this the endpoint?"
+
+
+def redirect(location: str) -> str:
+    """What to say of one, without what follows the host: that may be what the other side was sent."""
+    try:
+        parts = urlsplit(location)
+        host = f" to {parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.scheme and parts.netloc else ""
+    except ValueError:
+        host = ""
+    return f"{one_line(f'{REDIRECT}{host}')}, which is not followed: is this the endpoint?"
 
 
 def _text(body: bytes) -> str:

@@ -149,6 +149,7 @@ WEB_PAGES = {
     "by its type": (b"Please sign in", "Content-Type: TEXT/HTML;charset=utf-8"),
     "xhtml": (b"Please sign in", "Content-Type: application/xhtml+xml"),
     "part": (b"<script>location='/login'</script>", PLAIN),
+    "long blanks": (b" " * 65_536 + b"<p>in</p>", HTML),
     "xml": (b'<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>', "Content-Type: application/xml"),
 }
 
@@ -176,6 +177,7 @@ async def test_a_page_for_a_browser_is_no_answer(name: str, status: int, call: s
         (200, b"OK", [PLAIN]),
         (200, b'{"job_id":"a"}', ["Content-Type: application/json"]),
         (200, b'{"code":0,"message":"ok","error":null}', []),
+        (200, b'{"code":200,"message":"ok"}', []),
         (200, b'{"error_code":"","error_msg":""}', []),
         (200, b'{"error_code":"0","error_msg":"<html>"}', []),
         (206, b"[1, 2", []),
@@ -195,6 +197,8 @@ async def test_any_other_2xx_of_a_deletion_is_one(status: int, body: bytes, head
     ("body", "verdict", "code", "message"),
     [
         (b'{"error_code":"APIG.0301","error_msg":"no"}', Verdict.UNAUTHORIZED, "APIG.0301", "no"),
+        (b'{"code":401,"message":"sign in"}', Verdict.REJECTED, "401", "sign in"),
+        (b'{"code":"503","message":"busy","data":null}', Verdict.REJECTED, "503", "busy"),
         (b'{"error_code":"APIGW.0308","error_msg":"slow"}', Verdict.THROTTLED, "APIGW.0308", "slow"),
         (b'{"error":{"code":"SDRS.1013","message":"none"}}', Verdict.GONE, "SDRS.1013", "none"),
         (b'{"error":{"code":"SDRS.0009","message":"no"}}', Verdict.FORBIDDEN, "SDRS.0009", "no"),

@@ -18,6 +18,7 @@ from sdrs_async.auth import StaticToken
 from sdrs_async.client import Client
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Limits, Rate, Reply, Request, RetryPolicy, Target, Verdict
+from sdrs_async.report.remedies import remedy
 from sdrs_async.sites import check_endpoint
 from tests.aioresponses_compat import mocked
 from tests.raw_server import Connection, RawServer, answer, serving
@@ -173,6 +174,45 @@ async def test_a_redirect_is_never_followed(status: int) -> None:
         reply = await client.send(TARGET, LONG)
         assert (reply.verdict, reply.status_code) == (Verdict.REJECTED, status)
         assert len(server.arrivals) == 1
+
+
+@pytest.mark.parametrize(
+    ("location", "said"),
+    [
+        ("https://ann:pw@login.test:8443/in?back=x", "a redirect to https://login.test:8443, which is not followed"),
+        ("//login.test/in", "a redirect, which is not followed"),
+        ("http://[", "a redirect, which is not followed"),
+        ("/in?token=a-token", "a redirect, which is not followed"),
+    ],
+)
+async def test_a_redirect_says_where_to(location: str, said: str) -> None:
+    """A captive portal, or the wrong scheme: the host alone, for what follows may be what was sent."""
+    page = b"<html><title>302 Found</title></html>"
+    async with _answering(answer(302, page, f"Location: {location}", "Content-Type: text/html")) as (_, client):
+        reply = await client.send(TARGET, LONG)
+    assert reply.message == f"{said}: is this the endpoint?"
+    assert "a login page or a proxy" in remedy(reply.verdict, reply.error_code, reply.message)
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(401, True), (403, True), (404, True), (407, True), (429, False), (502, False), (503, False)],
+)
+async def test_a_page_that_refuses_may_be_of_another(status: int, said: bool) -> None:
+    """A proxy or firewall forbids with a page: no role of SDRS mends that. Gateways throttle and fail with pages."""
+    page = b"<html><title>Access denied</title></html>"
+    async with _answering(answer(status, page, "Content-Type: text/html")) as (_, client):
+        reply = await client.send(TARGET, LONG)
+    words = "a web page instead of an answer ('Access denied'): is this the endpoint?"
+    assert reply.message == (words if said else "Access denied")
+    assert ("a login page or a proxy" in remedy(reply.verdict, reply.error_code, reply.message)) is said
+
+
+async def test_a_code_that_repeats_the_status_is_none() -> None:
+    """IAM's errors have one; it says nothing that the status does not."""
+    async with _answering(answer(404, b'{"error":{"code":404,"message":"no","title":"Not Found"}}')) as (_, client):
+        reply = await client.send(TARGET, LONG)
+    assert (reply.verdict, reply.error_code, reply.message) == (Verdict.GONE, None, "no")
 
 
 async def test_cookies_are_not_kept() -> None:

@@ -22,6 +22,8 @@ from sdrs_async.command.flags import CredentialKind, Signature
 from sdrs_async.errors import ConfigError
 from sdrs_async.keystone import KeystoneAuth
 from sdrs_async.keystone.access_key import CloudKey
+from sdrs_async.keystone.keys import written_keys
+from sdrs_async.keystone.settings import Layer
 from tests.test_auth import SIGNED
 from tests.test_cli_connect import FLAGS, KEYS
 
@@ -264,6 +266,14 @@ def test_the_library_says_what_to_use(place: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("OS_CLOUD", "prod")
     with pytest.raises(ConfigError, match="AkSk"):
         KeystoneAuth.from_env()
+
+
+def test_what_was_read_does_not_show_it() -> None:
+    """A traceback with its variables, a debugger, a log: neither key nor token, of neither what holds them."""
+    given = {"ak": "ABCDEFGHIJKLMNOPQRST", "sk": "the-secret", "security_token": "a-token"}
+    shown = repr((written_keys("cloud", given), Layer(given, "clouds.yaml", ("clouds", "prod"))))
+    assert not [value for value in given.values() if value in shown]
+    assert "clouds.yaml" in shown
 
 
 def test_a_fleet_takes_the_key_of_a_cloud(place: Path) -> None:

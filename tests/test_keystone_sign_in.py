@@ -18,6 +18,7 @@ from sdrs_async.auth import SignInFailed
 from sdrs_async.errors import ConfigError
 from sdrs_async.keystone import KeystoneAuth
 from sdrs_async.models import Reply, Verdict
+from sdrs_async.report.remedies import remedy, worth_retrying
 from tests.raw_server import Connection, RawServer, answer, serving
 from tests.test_keystone import SECRET, Clouds, clouds, token
 
@@ -236,7 +237,7 @@ async def test_netrc_is_not_read_for_others_either(
         (refused(500, "internal"), Verdict.TRANSIENT, None, "500 internal"),
         (answer(503, b"<html><title>Sorry</title>", CLOSE, "Retry-After: 9"), Verdict.TRANSIENT, 9, "503 Sorry"),
         (refused(408), Verdict.TRANSIENT, None, "408"),
-        (answer(200, b"<html>Welcome</html>", CLOSE), Verdict.TRANSIENT, None, "not what an identity service says"),
+        (answer(200, b"<html>Welcome</html>", CLOSE), Verdict.TRANSIENT, None, "a web page instead of an answer"),
         (answer(200, b"[]", JSON), Verdict.TRANSIENT, None, "not what an identity service says"),
         (answer(200, b"{}", JSON), Verdict.TRANSIENT, None, "not what an identity service says"),
         (answer(201, b'{"token": {}}', JSON), Verdict.TRANSIENT, None, "not what an identity service says"),
@@ -290,6 +291,15 @@ async def test_some_answers_are_final(clouds: Clouds, reply: bytes, text: str) -
         assert (found.verdict, found.whole_account, found.retryable) == (Verdict.UNAUTHORIZED, False, False)
         assert found.message == f"cloud 'prod': no token for project p1: {text.partition('. Perhaps')[0]}"
         assert len(iam.bodies) == 2
+
+
+async def test_a_login_page_in_place_of_iam_is_said(clouds: Clouds) -> None:
+    """Who signs in to a network first gets on; it is no fault of the service that passes by itself."""
+    async with playing(answer(200, b"<html><title>Wi-Fi</title></html>", CLOSE, "Content-Type: text/html")) as iam:
+        found = await failure(clouds.auth({"auth_url": iam.url}))
+    assert found.message.endswith(": a web page instead of an answer ('Wi-Fi'): is this the endpoint?")
+    assert "login page" in remedy(found.verdict, None, found.message)
+    assert not worth_retrying(found.verdict, found.message)
 
 
 async def test_a_second_factor_that_is_missing_is_named(clouds: Clouds) -> None:

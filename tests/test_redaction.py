@@ -276,6 +276,17 @@ def test_of_a_request_s_headers_the_credential_is_secret(headers: dict[str, str]
     assert list(secrets_sent(headers)) == secret
 
 
+@pytest.mark.parametrize("spelling", ["plain", "percent, all of it", "JSON escapes", "base64", "base64 of JSON"])
+def test_an_access_key_in_small_letters_is_the_same_key(spelling: str) -> None:
+    """It consists of capitals and digits; of other secrets another case is another secret, or a word of a message."""
+    hidden = hidden_of_key("HPUAQWERTYUIOP234567")
+    for case in (hidden, hidden.lower(), hidden.capitalize()):
+        found = Secrets([hidden]).struck(f"the key {SPELLINGS[spelling](case)} is unknown")
+        assert not left(hidden.lower(), found)
+        assert not left(hidden, found)
+    assert Secrets(["MyPassword1"]).struck("the user or the password is wrong").endswith("the password is wrong")
+
+
 @pytest.mark.parametrize("form", ["Access={}", "Credential={}/20240102/eu-de/sdrs/sdk_request", "the key {} is locked"])
 def test_of_an_access_key_four_letters_are_shown(form: str) -> None:
     """Wherever a text holds one, so that its user knows which it is, and nobody else."""

@@ -263,7 +263,7 @@ def test_a_suspected_endpoint_is_named_and_nothing_is_called_clean(width: int) -
     for expected in (
         "3 groups in 1 project: 0 deleted, 3 already gone",
         "404 3 not found: nothing was left to delete, or the wrong endpoint",
-        "3 x gone: all 3 answers were 404s without an error code for account prod, as any wrong host gives: is this",
+        "3 x gone: all 3 answers were 404s without an error code of the service for account prod, as any wrong",
         "Check that https://a? is the SDRS host",
         "Result nothing was cleaned: 1 account got nothing but 404s: is this the endpoint? (exit code 1)",
     ):

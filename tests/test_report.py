@@ -375,12 +375,19 @@ def test_an_account_that_got_nothing_but_404s_is_suspected() -> None:
     assert _reread(report).exit_code == 1
 
 
+@pytest.mark.parametrize("code", ["404", "NoSuchBucket", "ResourceNotFound", "itemNotFound", "NOT_FOUND", "0"])
+def test_a_code_of_others_speaks_for_no_endpoint(code: str) -> None:
+    """Other services name their 404s too, IAM by the status once more: a wrong host all the same."""
+    report = _run(_bare(error_code=code), _bare("g2"))
+    assert (report.exit_code, len(_suspected(report))) == (1, 1)
+
+
 @pytest.mark.parametrize(
     ("other", "code"),
     [
         (_outcome(account="prod", group="g2"), 0),
         (_bare("g2", error_code="SDRS.1013", status_code=400), 0),
-        (_bare("g2", error_code="itemNotFound"), 0),
+        (_bare("g2", error_code="SDRS.2206"), 0),
         (_bare("g2", account="test"), 1),
         (_outcome(Verdict.REJECTED, account="prod", group="g2", status_code=400), 1),
         (_outcome(Verdict.UNREACHABLE, account="prod", group="g2", latency=None), 5),
@@ -423,15 +430,21 @@ def test_the_same_name_at_another_endpoint_is_another_account() -> None:
 
 
 def test_a_report_of_an_older_version_is_read() -> None:
-    """Without the sums nothing is suspected of it, and what it did speaks for the account wherever it was."""
-    document = _run(_bare(), run_id="old", limits=AT_A).to_dict()
-    del document["answers"], document["causes"][:]
-    old = Report.from_dict(document)
+    """Without the sums nothing is suspected of it, and its 404s speak for nobody; what it deleted does."""
+    old, cleaned = _older(_bare()), _older(_bare(), _outcome(account="prod", group="g3"))
     assert (_suspected(old), old.exit_code) == ([], 0)
-    assert _suspected(old.merge(_run(_bare("g2"), run_id="new", limits=AT_A))) == []
-    unlike = old.merge(_run(_bare("g2", account="test"), run_id="new", limits=AT_A))
-    assert len(_suspected(unlike)) == 1
-    assert _reread(unlike).to_dict() == unlike.to_dict()
+    for account in ("prod", "test"):
+        still = old.merge(_run(_bare("g2", account=account), run_id="new", limits=AT_A))
+        assert (len(_suspected(still)), still.exit_code) == (1, 1)
+        assert _reread(still).to_dict() == still.to_dict()
+    cleared = cleaned.merge(_run(_bare("g2"), run_id="new", limits=AT_A))
+    assert (_suspected(cleared), cleared.exit_code, _reread(cleared).exit_code) == ([], 0, 0)
+
+
+def _older(*outcomes: Outcome) -> Report:
+    document = _run(*outcomes, run_id="old", limits=AT_A).to_dict()
+    del document["answers"], document["causes"][:]
+    return Report.from_dict(document)
 
 
 @pytest.mark.parametrize(

@@ -385,13 +385,17 @@ def test_a_pause_is_no_reason_to_lose_a_sign_in() -> None:
 
 
 def test_a_wait_of_iam_that_is_longer_than_the_time_of_a_target_fails_all_that_need_a_sign_in() -> None:
-    """They fail as throttled, at once, those that were never tried too; whoever is signed in goes on."""
-    iam = Iam(lambda project, nth: refused(Verdict.THROTTLED, retry_after=500.0) if project == "p1" else math.inf)
+    """They fail as throttled, at once, those that were never tried too, all by IAM's code; who is signed in goes on."""
+    slow = refused(Verdict.THROTTLED, retry_after=500.0, error_code="IAM.0012")
+    iam = Iam(lambda project, nth: slow if project == "p1" else math.inf)
     settled = settle_all(
         {"a": Party(Service(), fleet(2, 5), Limits(None, 1, None, None, None), iam)}, retry=RetryPolicy(total=60)
     )
     assert settled.verdicts() == {Verdict.THROTTLED: 5, Verdict.DELETED: 5}
     assert settled.seconds < 2
+    failed = [outcome for outcome in settled.outcomes if outcome.verdict is Verdict.THROTTLED]
+    assert {outcome.error_code for outcome in failed} == {"IAM.0012"}
+    assert sum("IAM lets nobody sign in for" in outcome.message for outcome in failed) == 4
 
 
 def test_an_iam_that_throttles_for_ever_keeps_no_target_longer_than_its_total_time() -> None:

@@ -30,6 +30,9 @@ class WrittenKeys(NamedTuple):
     secret_key: str
     security_token: str | None
 
+    def __repr__(self) -> str:
+        return "WrittenKeys(***)"
+
 
 def written_keys(label: str, settings: Mapping[str, Any]) -> WrittenKeys | None:
     """The access key in a cloud's settings, which are texts; `None` without. `label` is for messages.

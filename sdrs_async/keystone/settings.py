@@ -43,6 +43,9 @@ class Layer(NamedTuple):
     file: str | None = None
     place: Place = ()
 
+    def __repr__(self) -> str:
+        return f"Layer({self.file}, {self.place})"
+
     def spelled(self, place: Place) -> str:
         """The place of a value in this layer, in words."""
         if self.file is None:

@@ -12,7 +12,7 @@ from sdrs_async.keystone.token import HEADER, Token
 from sdrs_async.models import Verdict
 from sdrs_async.redaction import Secrets, without_user_info
 from sdrs_async.trust import trusted
-from sdrs_async.wire import classify, one_line, parse_error, parse_retry_after
+from sdrs_async.wire import classify, one_line, parse_error, parse_retry_after, web_page
 
 if TYPE_CHECKING:
     from keystoneauth1.access import AccessInfo
@@ -208,7 +208,8 @@ def _failure(error: Exception, cloud: Cloud, project_id: str, secrets: Secrets) 
         failure.reply.retryable = "certificate verify failed" not in text.lower()
         return failure
     if response is not None:
-        return _no_token(cloud, "what it answers is not what an identity service says")
+        page = web_page(response.headers.get("Content-Type", ""), response.content)
+        return _no_token(cloud, secrets.struck(page or "what it answers is not what an identity service says"))
     return SignInFailed(f"{cloud.label}: {text}", whole_account=not project_id)
 
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from sdrs_async.models import Verdict
 from sdrs_async.report.fields import Fields
 from sdrs_async.report.projects import ProjectTally
+from sdrs_async.wire import is_service_code
 
 __all__ = ["Answers", "Suspect", "read_answers"]
 
@@ -52,7 +53,7 @@ class Answers:
         if verdict == Verdict.DELETED:
             sums[_DELETED] += 1
             return
-        is_bare = verdict == Verdict.GONE and status_code == 404 and error_code is None
+        is_bare = verdict == Verdict.GONE and status_code == 404 and not is_service_code(error_code)
         sums[_NOT_FOUND if is_bare else _OTHER] += 1
         kind = status_code, error_code or "", str(verdict)
         self.kinds[kind] = self.kinds.get(kind, 0) + 1
@@ -99,14 +100,14 @@ class Answers:
 def read_answers(fields: Fields, accounts: Mapping[str, Iterable[ProjectTally]]) -> Answers:
     """Read back `to_dict`, where `fields`, the report, has it. `accounts`: the projects of each.
 
-    Raises `ConfigError` for what is at odds with them. What the others were need not be whole: of reports that were
-    merged, one may not have known it.
+    Raises `ConfigError` for what is at odds with them. Of reports that were merged, one may not have known what the
+    others were, nor whether a 404 had an error code: these speak neither for an endpoint nor against it.
     """
     answers, ends = Answers(), {account: _Ends(projects) for account, projects in accounts.items()}
     if "answers" not in fields:
         for account, end in ends.items():
-            if end.deleted + end.others:
-                answers.sums[account, ""] = [end.deleted, 0, end.others]
+            if end.deleted + end.others > end.untold:
+                answers.sums[account, ""] = [end.deleted, 0, end.others - end.untold]
         return answers
     section = fields.fields("answers")
     _read_rows(section, answers)
@@ -143,6 +144,11 @@ class _Ends:
             self.others += project.targets["gone"] + project.targets["failed"]
             self.codes.update(project.status_codes)
 
+    @property
+    def untold(self) -> int:
+        """How many may be 404s of which an older report does not tell whether they had an error code."""
+        return min(self.gone, self.codes[404])
+
 
 def _add_up(sums: Mapping[tuple[str, str], Sequence[int]], ends: Mapping[str, _Ends]) -> bool:
     by_account = {account: [0, 0, 0] for account in ends}
@@ -153,6 +159,7 @@ def _add_up(sums: Mapping[tuple[str, str], Sequence[int]], ends: Mapping[str, _E
     nothing = _Ends(())
     for account, (deleted, not_found, other) in by_account.items():
         end = ends.get(account, nothing)
-        if (deleted, not_found + other) != (end.deleted, end.others) or not_found > min(end.gone, end.codes[404]):
+        missing = end.others - not_found - other
+        if deleted != end.deleted or not 0 <= missing <= end.untold - not_found:
             return False
     return True

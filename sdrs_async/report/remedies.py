@@ -6,7 +6,7 @@ Sources of the codes: vendor page sdrs_05_1101 (SDRS), the gateway's error table
 from __future__ import annotations
 
 from sdrs_async.models import Verdict
-from sdrs_async.wire import WEB_PAGE
+from sdrs_async.wire import REDIRECT, WEB_PAGE
 
 __all__ = [
     "ACCOUNT_REMEDY",
@@ -57,13 +57,13 @@ _BY_GATEWAY_NUMBER: dict[str, str] = {
     "0801": "SDRS is not available in this region: check the region in --endpoint.",
     "0802": "The account may not use this region: check the region in --endpoint, or have the account let in.",
 }
-_CERTIFICATE = "certificate"
+_CERTIFICATE, _PAGE = "certificate", "web page"
 # What the message alone tells. At IAM its own flag stands for that of the endpoint.
 _BY_KIND: dict[str, str] = {
     _CERTIFICATE: "The server's certificate is not trusted: give its CA with --ca-file, or correct the host in "
     "--endpoint.",
-    "web page": "Something else answered than the service, a login page or a proxy perhaps: check --endpoint, "
-    "HTTPS_PROXY and NO_PROXY, and whether this network wants to be signed in to.",
+    _PAGE: "Something else answered than the service, a login page or a proxy perhaps: check --endpoint (of "
+    "a sign-in: auth_url), HTTPS_PROXY and NO_PROXY, and whether this network wants to be signed in to.",
     "proxy": "The proxy wants to be signed in to: give it user and password (HTTPS_PROXY=http://USER:PASSWORD@HOST), "
     "or name the host in NO_PROXY.",
 }
@@ -94,6 +94,7 @@ ACCOUNT_REMEDY = (
     "token, or the user and password it signs in with; then run again."
 )
 """What to do about an account that was refused as a whole."""
+_FINAL = frozenset({Verdict.REJECTED, Verdict.UNAUTHORIZED, Verdict.FORBIDDEN, Verdict.GONE})
 _MAY_PASS = frozenset({Verdict.THROTTLED, Verdict.TRANSIENT, Verdict.UNREACHABLE, Verdict.CONFLICT})
 
 
@@ -128,7 +129,7 @@ def is_this_the_endpoint(account: str, endpoint: str, count: int) -> tuple[str, 
     """
     whose = f" for account {account}" if account else ""
     answers = "the only answer was a 404" if count == 1 else f"all {count:,} answers were 404s"
-    what = f"{answers} without an error code{whose}, as any wrong host gives: is this the endpoint?"
+    what = f"{answers} without an error code of the service{whose}, as any wrong host gives: is this the endpoint?"
     host = f"{endpoint} is" if endpoint else "the endpoint is"
     owner = f"account {account}" if account else "the account"
     return what, (
@@ -146,15 +147,17 @@ def _by_cause(verdict: str, error_code: str | None, message: str) -> str | None:
 
 def worth_retrying(verdict: str, message: str = "") -> bool:
     """Whether the same run, some time later, may well succeed (exit code 5)."""
-    return verdict in _MAY_PASS and not is_certificate(verdict, message)
+    return verdict in _MAY_PASS and not kind_of(verdict, message)
 
 
 def kind_of(verdict: str, message: str) -> str:
     """What has no error code of its own and is known by its message: `certificate`, `web page`, `proxy`; else empty."""
     if verdict == Verdict.UNREACHABLE and "certificate" in message.lower():
         return _CERTIFICATE
-    if verdict == Verdict.REJECTED and message.startswith(WEB_PAGE):
-        return "web page"
+    if verdict in _FINAL and message.startswith((WEB_PAGE, REDIRECT)):
+        return _PAGE
+    if verdict == Verdict.TRANSIENT and f": {WEB_PAGE}" in message:  # of a sign-in, after what signs in, and where
+        return _PAGE
     return "proxy" if verdict == Verdict.REJECTED and message.startswith("the proxy answered 407") else ""
 
 

@@ -12,6 +12,7 @@ import time
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import cache
 from typing import Any
 
 import pytest
@@ -155,8 +156,7 @@ WEB_PAGES = {
 
 
 @pytest.mark.parametrize("call", ["page", "delete"])
-@pytest.mark.parametrize("status", [200, 203, 206])
-@pytest.mark.parametrize("name", WEB_PAGES)
+@pytest.mark.parametrize(("name", "status"), [*((name, 200) for name in WEB_PAGES), ("doctype", 203), ("doctype", 206)])
 async def test_a_page_for_a_browser_is_no_answer(name: str, status: int, call: str) -> None:
     """A login page or a captive portal has deleted nothing, and lists nothing: rejected, and said what came."""
     body, header = WEB_PAGES[name]
@@ -410,10 +410,12 @@ def _steps(body: bytes) -> tuple[Any, float]:
         longest = max(longest, time.thread_time() - started)
 
 
+@cache
 def _seconds(body: bytes) -> float:
-    """The best of five."""
-    assert isinstance(_steps(body)[0], dict)
-    return min(_steps(body)[1] for _ in range(5))
+    """The best of three."""
+    pages, seconds = zip(*(_steps(body) for _ in range(3)), strict=True)
+    assert all(isinstance(page, dict) for page in pages)
+    return min(seconds)
 
 
 @pytest.mark.parametrize("name", SLOWEST)

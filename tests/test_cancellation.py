@@ -24,12 +24,12 @@ import pytest
 from sdrs_async import Limits, Report, Request, RetryPolicy, Run, Selection, StaticToken, clean, connect, stream
 from sdrs_async.accounts import Account
 
-CANCELS = int(os.environ.get("SDRS_SOAK_CANCELS", "60"))
+CANCELS = int(os.environ.get("SDRS_SOAK_CANCELS", "35"))
 SEED = int(os.environ.get("SDRS_SOAK_SEED", "1"))
 LATEST = 0.25  # seconds for what was on its way into the socket at the moment of the cancellation
 BEAT = 0.02
 GROUPS = [f"decf224d-87fe-403a-8721-{number:012d}" for number in range(300)]
-PROJECTS = [f"{number:032x}" for number in range(40)]
+PROJECTS = [f"{number:032x}" for number in range(6)]
 SCOPE = b'{"error_code":"APIG.0308","error_msg":"The throttling threshold has been reached: policy user over ratelimit,'
 
 

@@ -9,6 +9,7 @@ import pty
 import signal
 import sys
 from asyncio.subprocess import PIPE
+from collections.abc import Callable
 from contextlib import closing, suppress
 from pathlib import Path
 from socket import create_connection, create_server
@@ -21,7 +22,8 @@ from sdrs_async.simulator import Simulator
 from tests.command import Done, finished, process, run, until
 
 ROOT = Path(__file__).resolve().parent.parent
-URL = "echo $HUAWEICLOUD_SDK_IAM_ENDPOINT"
+IAM = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
+URL = f"echo ${IAM}"
 
 
 def is_open(url: str) -> bool:
@@ -56,6 +58,23 @@ async def test_streams_and_flags_are_those_of_the_command() -> None:
     assert await run("simulate", "echo", "--seed", "3", "--", "-h") == Done(0, "--seed 3 -- -h\n", "")
     # Python ignores SIGPIPE, and a command that inherits this would complain here.
     assert await run("simulate", "--", "sh", "-c", "yes | head -n 1") == Done(0, "y\n", "")
+
+
+ASKS = f"import os, urllib.request as http; print(http.urlopen(os.environ[{IAM!r}] + '/simulator/summary').status)"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        pytest.param(lambda: os.close(0), id="no stdin"),
+        pytest.param(lambda: (os.close(0), os.close(2)), id="no stdin, no stderr"),
+        pytest.param(lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN), id="ends of children ignored"),
+    ],
+)
+async def test_the_server_answers_however_the_command_was_started(start: Callable[[], object]) -> None:
+    """Services and jobs are started with streams that are closed, or by who does not care when children end."""
+    async with process("simulate", "--", sys.executable, "-c", ASKS, preexec_fn=start) as command:
+        assert await finished(command) == Done(0, "200\n", "")
 
 
 async def test_the_server_ends_after_the_command() -> None:

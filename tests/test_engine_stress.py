@@ -68,7 +68,7 @@ async def _end(engine: Engine, run: asyncio.Task[None], ending: str, rng: Random
         await asyncio.sleep(rng.choice([0.02, 3, 30]))
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", range(60))
 def test_every_target_settles_once_and_no_limit_is_broken(seed: int) -> None:
     """Random limits, answers and endings: one outcome per target read, windows and caps kept, nothing left behind."""
     rng = Random(seed)
@@ -255,7 +255,7 @@ def _within_limits(party: Party) -> None:
     assert max(service.most_in_flight.values(), default=0) <= (limits.project_concurrency or len(service.calls))
 
 
-@pytest.mark.parametrize("seed", range(120))
+@pytest.mark.parametrize("seed", range(60))
 def test_several_users_settle_all_and_leave_nothing(seed: int) -> None:
     """Sign-ins, keys to prove and lists, at random: books that balance, limits kept, and a session that goes on."""
     stress_users(seed)

@@ -23,7 +23,7 @@ def test_a_hold_is_never_cut_short() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rate", "groups"), [("1/s", 60), ("10/s", 250), ("50/s", 1250), ("500/s", 6000), ("200/5min", 5000), ("3/10s", 60)]
+    ("rate", "groups"), [("1/s", 60), ("10/s", 250), ("50/s", 500), ("500/s", 2500), ("200/5min", 1200), ("3/10s", 60)]
 )
 def test_no_window_holds_more_than_the_rate_and_little_is_wasted(rate: str, groups: int) -> None:
     """In any window the server sees at most the limit, and after the first one at least 0.95 of it is used."""
@@ -77,9 +77,9 @@ def test_the_rates_of_user_and_endpoint_are_shared(limits: Limits) -> None:
     assert {most_in_window(times, 1) for times in service.arrived.values()} == {4}
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30)
 @given(
-    count=st.integers(1, 40),
+    count=st.integers(1, 20),
     per=st.sampled_from([0.5, 1.0, 7.0, 60.0]),
     delays=st.lists(st.floats(0, 2), min_size=1, max_size=20),
     latency=st.floats(0, 0.5),
@@ -248,7 +248,7 @@ def test_a_told_limit_that_is_refused_though_it_was_kept_is_adapted() -> None:
     assert rate.count / rate.per < 10
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40)
 @given(
     rate=st.none() | st.builds(Rate, st.integers(1, 30), st.sampled_from([1.0, 5.0, 60.0])),
     told=st.builds(Rate, st.integers(1, 30), st.sampled_from([0.5, 1.0, 10.0, 60.0])),
@@ -419,17 +419,17 @@ def test_a_text_may_name_any_number_and_any_times() -> None:
 
 
 def test_a_429_after_hours_costs_no_more_than_one_after_minutes() -> None:
-    """A million requests are not gone through one by one to know those of the last minute."""
+    """A hundred thousand requests are not gone through one by one to know those of the last minute."""
     gate = Gate(Rate(1000))
     gate.enter(0.0)
-    for number in range(1, 200_000):
+    for number in range(1, 100_000):
         now = number / 100
         gate.enter(now)
         gate.leave(now)
     counted = []
     sys.setprofile(lambda frame, event, arg: counted.append(event) if event == "call" else None)
     try:
-        refused_at(gate, 2000.0, Rate(3000, 60))
+        refused_at(gate, 1000.0, Rate(3000, 60))
     finally:
         sys.setprofile(None)
     assert len(counted) < 20_000

@@ -94,16 +94,18 @@ async def test_duplicates_are_dropped_and_counted() -> None:
     assert intake.duplicates == 2
 
 
-async def test_duplicates_are_remembered_for_a_window_and_no_longer() -> None:
-    """The memory is bounded: after 65,536 other targets one is taken for new again."""
+async def test_duplicates_are_remembered_for_a_window_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The memory is bounded: after so many other targets one is taken for new again; a shorter window shows it too."""
+    assert DUPLICATE_WINDOW == 65_536
+    monkeypatch.setattr("sdrs_async.reading.DUPLICATE_WINDOW", 500)
 
     def targets(others: int) -> Iterator[tuple[str, str]]:
         yield "p", "g"
         yield from (("p", f"g{number}") for number in range(others))
         yield "p", "g"
 
-    assert (await read(targets(DUPLICATE_WINDOW - 1)))[1].duplicates == 1
-    assert (await read(targets(DUPLICATE_WINDOW)))[1].duplicates == 0
+    assert (await read(targets(499)))[1].duplicates == 1
+    assert (await read(targets(500)))[1].duplicates == 0
 
 
 async def test_a_full_budget_makes_its_reader_wait() -> None:

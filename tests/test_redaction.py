@@ -163,7 +163,7 @@ words = st.lists(st.sampled_from(["no", "token", "was", "wrong:", "(see", "above
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(secret=st.one_of(passwords, tokens), before=words, after=words)
 @example(secret=AWKWARD, before="you sent", after="is wrong")
 @example(secret=TOKEN, before="you sent", after="is wrong")
@@ -177,7 +177,7 @@ def test_no_spelling_of_a_secret_is_left(spelling: str, secret: str, before: str
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(secret=st.one_of(passwords, tokens), cut=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 @example(secret=TOKEN, cut=(0.1, 0.3))
 def test_a_piece_of_a_text_that_was_cut_is_struck(spelling: str, secret: str, cut: tuple[float, float]) -> None:

@@ -44,6 +44,7 @@ def become(simulator: Simulator, port: int, command: Sequence[str]) -> int:
     flush_both()  # or both processes write out what is still to be written
     if _is_the_other():
         os.close(reader)
+        _occupy_streams()
         anyio.run(_serve, simulator, port, process, writer)
         return 0
     os.close(writer)
@@ -99,7 +100,8 @@ def _is_the_other() -> bool:
     """Fork: true in the new process, which is nobody's child and which no signal of the terminal reaches."""
     child = os.fork()
     if child:
-        os.waitpid(child, 0)
+        with suppress(ChildProcessError):  # whoever started it has SIGCHLD ignored: the system forgets children then
+            os.waitpid(child, 0)
         return False
     os.setsid()
     if os.fork():
@@ -145,6 +147,13 @@ def _files(folder: Path, simulator: Simulator) -> dict[str, str]:
     for variable, text in texts.items():
         (folder / variable).write_text(text, "utf-8")
     return {variable: str(folder / variable) for variable in texts}
+
+
+def _occupy_streams() -> None:
+    """Nothing that the server opens gets the number of a stream that was closed: `_leave_streams` would replace it."""
+    while (end := os.open(os.devnull, os.O_RDWR)) < 3:
+        pass
+    os.close(end)
 
 
 def _leave_streams() -> None:

@@ -415,7 +415,7 @@ def _seconds(body: bytes) -> float:
     """The best of three."""
     pages, seconds = zip(*(_steps(body) for _ in range(3)), strict=True)
     assert all(isinstance(page, dict) for page in pages)
-    return min(seconds)
+    return float(min(seconds))
 
 
 @pytest.mark.parametrize("name", SLOWEST)

@@ -17,6 +17,7 @@ import trustme
 from sdrs_async.auth import Auth, SignInFailed
 from sdrs_async.errors import ConfigError
 from sdrs_async.keystone import KeystoneAuth
+from sdrs_async.keystone.cloud import read_cloud
 from sdrs_async.models import Request, Verdict
 from sdrs_async.simulator import Simulator
 
@@ -230,13 +231,17 @@ def test_a_profile_without_a_scheme_is_https(clouds: Clouds) -> None:
 
 
 def test_an_unknown_profile_is_one_line(clouds: Clouds, caplog: pytest.LogCaptureFixture) -> None:
-    """Without an address it is an error, else the cloud does without it; no warning of Python is seen."""
+    """Without an address it is an error, else the cloud does without it; no warning of Python is seen.
+
+    It is said once, however often the cloud is read.
+    """
     with pytest.raises(ConfigError) as caught:
         clouds.auth({"auth_url": None}, profile="otcs")
     at = f"(clouds.prod.profile in {clouds.folder / 'config.yaml'}, line 1)"
     text = f"cloud 'prod': there is no profile 'otcs' {at}, but there is 'otc', and no auth_url is given"
     assert str(caught.value) == text
     assert clouds.auth(profile="telekom").iam_endpoint == COMPLETE["auth_url"]
+    read_cloud("prod")
     assert caplog.messages == [f"cloud 'prod': there is no profile 'telekom' {at}: it goes without"]
 
 

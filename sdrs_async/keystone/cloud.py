@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from difflib import get_close_matches
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from sdrs_async.errors import ConfigError
@@ -214,8 +215,14 @@ def _profile(label: str, layers: tuple[Layer, ...]) -> Layer | None:
         text = f"there is no profile {name!r} ({said}){f', but there is {near[0]!r}' if near else ''}"
         if "auth_url" not in _flat(given):
             raise ConfigError(f"{text}, and no auth_url is given")
-        log.warning("%s: %s: it goes without", label, text)
+        _warn(f"{label}: {text}: it goes without")
     return None
+
+
+@lru_cache
+def _warn(line: str) -> None:
+    """Once: on the way to a credential a cloud is read several times."""
+    log.warning("%s", line)
 
 
 def _flat(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -67,8 +67,12 @@ class SignInFailed(AuthenticationError):
 
 @dataclass(slots=True)
 class SignInCounts:
-    """How often somebody was signed in, failures included, and how many of these were throttled, or refused."""
+    """How often somebody was signed in, failures included, and how many of these were throttled, or refused.
 
+    `account`: what the log calls who signs in.
+    """
+
+    account: str = "the account"
     asked: int = 0
     throttled: int = 0
     refused: int = 0

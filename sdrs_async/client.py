@@ -17,6 +17,7 @@ import aiohttp
 import anyio
 from yarl import URL
 
+from sdrs_async import events
 from sdrs_async.auth import Auth, SignInCounts, SignInFailed, awaitable
 from sdrs_async.bodies import Piece, Unreadable, encoding_of, read_whole, unpacked
 from sdrs_async.connections import Connections
@@ -223,6 +224,9 @@ class Client:
             self.sign_ins.ask()
             if isinstance(result, Reply):
                 self.sign_ins.fail(result.verdict)
+                events.sign_in_failed(project_id, self.sign_ins.account, result)
+            else:
+                events.signed_in(project_id, self.sign_ins.account, result)
         return result
 
     async def _prepared(self, project_id: str, seconds: float) -> float | Reply:
@@ -237,6 +241,8 @@ class Client:
             failed = SignInFailed(
                 f"the sign-in was not answered within {seconds:g} s", verdict=Verdict.UNREACHABLE, timed_out=True
             )
+            if self._counts_itself:  # and did not see this one's end
+                events.sign_in_failed(project_id, self.sign_ins.account, failed.reply)
             return replace(failed.reply, elapsed=seconds)
         except (aiohttp.ClientError, OSError) as error:
             return self._without_secrets(unreachable(error, time.perf_counter() - started, sent=False), {}, self._site)

@@ -24,6 +24,7 @@ from sdrs_async.reading import Intake, Reader, Source
 from sdrs_async.retry import last_start
 from sdrs_async.settlement import Settlement
 from sdrs_async.sign_ins import SignIns
+from sdrs_async.slices import one_by_one
 from sdrs_async.users import User
 from sdrs_async.wire import groups_page
 
@@ -219,7 +220,7 @@ class Engine:
         """Now and then fail those whose time ran out while they waited behind others for a shared limit."""
         while True:
             await anyio.sleep(max(_SHORTEST_SWEEP, self._policy.total / _SWEEPS))
-            self.settlement.sweep(self._loop.time())
+            await one_by_one(lambda lane: self.settlement.sweep(lane, self._loop.time()), self.fleet.lanes())
             self._wake()
 
     async def _watch(self) -> None:

@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from operator import attrgetter
 
-from sdrs_async import scopes
 from sdrs_async.errors import ConfigError
 from sdrs_async.lanes import Job, Lane
-from sdrs_async.models import Learned, Limits, Rate, UsedUp
+from sdrs_async.models import Limits, Rate
+from sdrs_async.scopes import Survey
 from sdrs_async.turns import Turns
 from sdrs_async.users import Endpoint, Key, Send, SignIn, User
 
@@ -244,22 +244,12 @@ class Fleet:
         elif lane in self._hanging:
             self._enter_ring(self._parked.popleft(), now)
 
-    def held(self, now: float) -> tuple[int, float]:
-        """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
-        waits = self.waits(now).values()
-        return sum(count for count, _ in waits), max((seconds for _, seconds in waits), default=0.0)
-
-    def waits(self, now: float) -> dict[str, tuple[int, float]]:
-        """The same by their kind: project, user, endpoint or sign-in."""
-        return scopes.waits(self._endpoints.values(), self.users, self.lanes(), now)
-
-    def used_up(self, now: float) -> list[UsedUp]:
-        """The limits that are used up for seconds while something waits for them, the widest first."""
-        return list(scopes.used_up(self._endpoints.values(), self.users, now))
-
-    def learned(self) -> list[Learned]:
-        """The limits that the server has shown by now."""
-        return list(scopes.learned(self._endpoints.values(), self.users, self.lanes()))
+    def survey(self, now: float) -> Survey:
+        """What keeps the lanes, and what the server has shown, at a look at every one of them."""
+        survey = Survey(self.users)
+        for lane in self.lanes():
+            survey.add(lane, now)
+        return survey
 
     def next_due(self) -> float:
         """When `take` is worth asking again; `inf` if only an event can change its answer."""

@@ -19,6 +19,7 @@ from typing import Any, NamedTuple, Protocol, Self
 
 import anyio
 
+from sdrs_async import events
 from sdrs_async.auth import AkSk, SignInCounts, SignInFailed, check_secret
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Request, Verdict
@@ -148,7 +149,7 @@ class HuaweiAuth:
         self._clock = clock
         self._room = room()
         self._held: _Held | None = None
-        self.sign_ins = SignInCounts()
+        self.sign_ins = SignInCounts("the vendor's SDK")
         self._renew_at = -math.inf
         self._renewal = SharedWork(self._renew)
         self.secrets = Secrets()
@@ -187,8 +188,12 @@ class HuaweiAuth:
 
     async def _renew(self) -> None:
         self.sign_ins.ask()
-        failure = self._failure_of(await self._sign_in())
-        if failure is not None:
+        result = await self._sign_in()
+        if isinstance(result, _Held):
+            events.signed_in("", self.sign_ins.account, result.expires_at - self._clock())
+        else:
+            events.sign_in_failed("", self.sign_ins.account, result.reply)
+        if (failure := self._failure_of(result)) is not None:
             self.sign_ins.fail(failure.reply.verdict)
             raise failure
 

@@ -192,10 +192,6 @@ class Lane:
         """Whether `next_job` has one to give."""
         return bool(self.ready or self.later)
 
-    def has_waiting_by(self, until: float) -> bool:
-        """Whether anything waits that might start before then, were it not for the scopes."""
-        return bool(self.ready or (self.later and self.later[0][0] < until))
-
     def waiting(self) -> int:
         """How many there are of them."""
         return len(self.ready) + len(self.later)

@@ -16,6 +16,8 @@ from sdrs_async.listing import Project
 from sdrs_async.models import Learned, Listing, Outcome, ProjectLevel, Reply, Target, UsedUp
 from sdrs_async.reading import Reader
 from sdrs_async.report import Report
+from sdrs_async.scopes import Survey
+from sdrs_async.slices import one_by_one
 from sdrs_async.users import User
 
 __all__ = ["Finding", "Run", "Running", "carry_report"]
@@ -91,19 +93,29 @@ class Running(Generic[T]):
         return self._engine.ask(user, page)
 
     def held(self) -> tuple[int, float]:
-        """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
-        return self._engine.fleet.held(self._loop.time())
+        """How many scopes wait because of a 429, and the seconds until the last of them goes on.
+
+        Looks at every project, as `learned` does: `survey` does not keep the loop for that.
+        """
+        waits = self.waits().values()
+        return sum(count for count, _ in waits), max((seconds for _, seconds in waits), default=0.0)
 
     def waits(self) -> dict[str, tuple[int, float]]:
         """The same by the kind of scope: project, user, endpoint or sign-in."""
-        return self._engine.fleet.waits(self._loop.time())
+        now = self._loop.time()
+        return self._engine.fleet.survey(now).waits(now)
 
     def used_up(self) -> list[UsedUp]:
-        """The limits that let nothing start for seconds, without a 429, while something waits: the widest first.
+        """The limits that let nothing start for seconds, without a 429, while something waits: the widest first."""
+        now = self._loop.time()
+        return self._engine.fleet.survey(now).used_up(now)
 
-        Looks at every project: for a display, not for every request.
-        """
-        return self._engine.fleet.used_up(self._loop.time())
+    async def survey(self) -> Survey:
+        """What keeps the run, and what the server has shown, by a look at each project that takes its time."""
+        fleet = self._engine.fleet
+        survey = Survey(fleet.users)
+        await one_by_one(lambda lane: survey.add(lane, self._loop.time()), fleet.lanes())
+        return survey
 
     def is_reading(self) -> bool:
         """Whether more targets may come than are known by now."""
@@ -116,7 +128,7 @@ class Running(Generic[T]):
 
     def learned(self) -> list[Learned]:
         """The limits that the server has shown by now."""
-        return self._engine.fleet.learned()
+        return self._engine.fleet.survey(self._loop.time()).learned()
 
     def open(self) -> None:
         """Begin, before `drive`. Raises `ConfigError` beside another run of the session."""

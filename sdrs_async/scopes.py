@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -10,10 +11,11 @@ from sdrs_async.models import Learned, Rate, Reply, UsedUp
 from sdrs_async.pacing import Gate
 from sdrs_async.users import Endpoint, User
 
-__all__ = ["behind", "learned", "refused", "used_up", "waits"]
+__all__ = ["Survey", "behind", "refused"]
 
 # Seconds: shorter waits are the even pace of a window, and no standstill.
 _STANDSTILL = 4.0
+_WIDEST = ("endpoint", "user", "project")
 
 
 def refused(lane: Lane, reply: Reply, now: float, sent_at: float) -> tuple[Gate, str]:
@@ -39,68 +41,82 @@ def behind(gate: Gate, lane: Lane) -> list[Lane]:
     return [other for user in lane.user.endpoint.users for other in user.lanes.values()]
 
 
-def waits(
-    endpoints: Iterable[Endpoint], users: Iterable[User], lanes: Iterable[Lane], now: float
-) -> dict[str, tuple[int, float]]:
-    """How many scopes of each kind a 429 holds at present, and the seconds until the last of them goes on."""
-    found: dict[str, tuple[int, float]] = {}
-    for kind, until in _holds(endpoints, users, lanes):
-        if until > now:
-            count, seconds = found.get(kind, (0, 0.0))
-            found[kind] = count + 1, max(seconds, until - now)
-    return found
+class Survey:
+    """What keeps a fleet's projects from going on, and what the server has shown; of those that were `add`ed."""
+
+    def __init__(self, users: Iterable[User]) -> None:
+        self._users = list(users)
+        self._held = (0, 0.0)
+        self._alike: dict[tuple[str, Rate, str], tuple[int, float]] = {}
+        self._learned: Counter[tuple[str, Rate, bool]] = Counter()
+        # By whom the lanes are that have something to start, and from when on; where they have to sign in before.
+        self._wanted: dict[User | Endpoint, float] = {}
+        self._unsigned: set[User] = set()
+
+    def add(self, lane: Lane, now: float) -> None:
+        """Look at one, once. `now`: it may go on from one to the next."""
+        gate, user = lane.gate, lane.user
+        if (known := gate.learned) is not None:
+            self._learned[user.name, *known] += 1
+        if not lane.has_waiting():
+            return
+        start = now if lane.ready else lane.next_retry()
+        for one in (user, user.endpoint):
+            self._wanted[one] = min(start, self._wanted.get(one, math.inf))
+        if lane.signed_until <= now:
+            self._unsigned.add(user)
+        if gate.held_until > now:
+            self._held = self._held[0] + 1, max(self._held[1], gate.held_until)
+        if (limit := _standstill(gate, start, now)) is not None:
+            rate, origin, until = limit
+            count, longest = self._alike.get((user.name, rate, origin), (0, 0.0))
+            self._alike[user.name, rate, origin] = count + 1, max(longest, until)
+
+    def waits(self, now: float) -> dict[str, tuple[int, float]]:
+        """Of each kind, how many scopes a 429 holds while something waits, and the seconds until the last goes on."""
+        found: dict[str, tuple[int, float]] = {}
+        for kind, number, until in self._holds():
+            if until > now:
+                count, seconds = found.get(kind, (0, 0.0))
+                found[kind] = count + number, max(seconds, until - now)
+        return found
+
+    def _holds(self) -> Iterator[tuple[str, int, float]]:
+        for one in self._wanted:
+            yield "user" if isinstance(one, User) else "endpoint", 1, one.gate.held_until
+        for user in self._unsigned:
+            yield "sign-in", 1, user.sign_ins.until
+        yield "project", *self._held
+
+    def used_up(self, now: float) -> list[UsedUp]:
+        """The limits that are used up for seconds, without a 429, while something waits for them: the widest first.
+
+        Alike projects of an account come once.
+        """
+        found = [
+            UsedUp("user" if isinstance(one, User) else "endpoint", one.name, rate, origin, until - now)
+            for one, start in self._wanted.items()
+            if (limit := _standstill(one.gate, start, now)) is not None
+            for rate, origin, until in [limit]
+        ]
+        for (name, rate, origin), (count, until) in self._alike.items():
+            if until > now:
+                found.append(UsedUp("project", name, rate, origin, until - now, count))
+        return sorted(found, key=lambda one: _WIDEST.index(one.scope))
+
+    def learned(self) -> list[Learned]:
+        """The limits that the server has shown; one that several projects of an account have comes once for them."""
+        endpoints = dict.fromkeys(user.endpoint for user in self._users)
+        scopes = [("endpoint", one.name, one.gate) for one in endpoints]
+        scopes += [("user", one.name, one.gate) for one in self._users]
+        shared = [Learned(kind, name, *known) for kind, name, gate in scopes if (known := gate.learned) is not None]
+        return shared + [Learned("project", *one, count) for one, count in self._learned.items()]
 
 
-def used_up(endpoints: Iterable[Endpoint], users: Iterable[User], now: float) -> Iterator[UsedUp]:
-    """The limits that are used up for seconds, the widest first; alike projects of an account come once."""
-    alike: dict[tuple[str, Rate, str], tuple[int, float]] = {}
-    for endpoint in endpoints:
-        every = (lane for user in endpoint.users for lane in user.lanes.values())
-        if (limit := _standstill(endpoint.gate, every, now)) is not None:
-            yield UsedUp("endpoint", endpoint.name, *limit)
-    for user in users:
-        if (limit := _standstill(user.gate, user.lanes.values(), now)) is not None:
-            yield UsedUp("user", user.name, *limit)
-        for lane in user.lanes.values():
-            if (limit := _standstill(lane.gate, (lane,), now)) is not None:
-                rate, origin, seconds = limit
-                count, longest = alike.get((user.name, rate, origin), (0, 0.0))
-                alike[user.name, rate, origin] = count + 1, max(longest, seconds)
-    for (name, rate, origin), (count, seconds) in alike.items():
-        yield UsedUp("project", name, rate, origin, seconds, count)
-
-
-def _standstill(gate: Gate, lanes: Iterable[Lane], now: float) -> tuple[Rate, str, float] | None:
-    """The limit of a gate that is used up while any of its lanes wants more, whose it is, and the seconds left."""
+def _standstill(gate: Gate, start: float, now: float) -> tuple[Rate, str, float] | None:
+    """The limit of a gate that keeps what is to `start` then for seconds, whose it is, and until when."""
     limit = gate.used_up(now)
-    if limit is None or limit[1] - limit[0] < _STANDSTILL:
+    if limit is None:
         return None
-    _, until, rate, origin = limit
-    for lane in lanes:
-        if lane.has_waiting_by(until):
-            return rate, origin, until - now
-    return None
-
-
-def learned(endpoints: Iterable[Endpoint], users: Iterable[User], lanes: Iterable[Lane]) -> Iterator[Learned]:
-    """The limits that the server has shown; one that several projects of an account have comes once for them."""
-    for endpoint in endpoints:
-        if endpoint.gate.learned is not None:
-            yield Learned("endpoint", endpoint.name, *endpoint.gate.learned)
-    for user in users:
-        if user.gate.learned is not None:
-            yield Learned("user", user.name, *user.gate.learned)
-    projects = Counter((lane.user.name, *limit) for lane in lanes if (limit := lane.gate.learned) is not None)
-    for (name, rate, told), count in projects.items():
-        yield Learned("project", name, rate, told, count)
-
-
-def _holds(endpoints: Iterable[Endpoint], users: Iterable[User], lanes: Iterable[Lane]) -> Iterator[tuple[str, float]]:
-    """Each scope by its kind, and until when a 429 holds it: the loop's time, which may be past."""
-    for endpoint in endpoints:
-        yield "endpoint", endpoint.gate.held_until
-    for user in users:
-        yield "user", user.gate.held_until
-        yield "sign-in", user.sign_ins.until
-    for lane in lanes:
-        yield "project", lane.gate.held_until
+    since, until, rate, origin = limit
+    return (rate, origin, until) if until - since >= _STANDSTILL and start < until else None

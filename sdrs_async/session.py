@@ -103,6 +103,7 @@ class Session:
             weight=account.weight,
         )  # fmt: skip
         user.counts = client.sign_ins
+        user.counts.account = user.called
         return user
 
     def _bounds(self, concurrency: int | None) -> Scopes:

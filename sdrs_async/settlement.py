@@ -120,12 +120,11 @@ class Settlement:
         if lane.has_retries() and (due := lane.earliest(now)) > now + _LOOK_AHEAD:
             self._fail_overdue(lane, due, now)
 
-    def sweep(self, now: float) -> None:
+    def sweep(self, lane: Lane, now: float) -> None:
         """Fail all that wait and whose time has run out, or will have by the time that the server lets them go on."""
-        for lane in self.fleet.lanes():
-            if lane.has_waiting():
-                self._fail_overdue(lane, now, now)
-                self._fail_held(lane, now)
+        if lane.has_waiting():
+            self._fail_overdue(lane, now, now)
+            self._fail_held(lane, now)
 
     def interrupt(self, jobs: Iterable[Job], now: float) -> None:
         """The run ends before these jobs are settled."""

@@ -8,9 +8,8 @@ from typing import Any
 
 import anyio
 
-from sdrs_async import events
 from sdrs_async.lanes import Lane
-from sdrs_async.models import Reply, Verdict
+from sdrs_async.models import Reply
 from sdrs_async.settlement import Settlement
 from sdrs_async.users import User
 
@@ -80,9 +79,5 @@ class SignIns:
             lane.signed_at, lane.signed_until = now, now + max(result, _LEAST)
             lane.user.has_token = True
             lane.user.sign_ins.accept()
-            events.signed_in(lane.project_id, lane.user.called, result)
-            return
-        if result.verdict is not Verdict.THROTTLED:  # that is logged with the wait that it brings
-            events.sign_in_failed(lane.project_id, lane.user.called, result)
-        if lane.has_waiting():
+        elif lane.has_waiting():
             self._settlement.sign_in_failed(lane, result, now)

@@ -27,6 +27,7 @@ __all__ = [
     "Service",
     "engine_of",
     "fleet",
+    "held",
     "most_in_window",
     "page",
     "refused",
@@ -254,6 +255,13 @@ class Party:
             name, endpoint, self.service.send, self.limits,
             sign_in=sign_in, one_key=self.one_key, identity=self.identity, weight=self.weight,
         )  # fmt: skip
+
+
+def held(engine: Engine) -> tuple[int, float]:
+    """How many scopes wait because of a 429, and the seconds until the last of them goes on."""
+    now = asyncio.get_running_loop().time()
+    waits = engine.fleet.survey(now).waits(now).values()
+    return sum(count for count, _ in waits), max((seconds for _, seconds in waits), default=0.0)
 
 
 def settle_all(

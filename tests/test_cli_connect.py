@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 from collections.abc import AsyncIterator, Mapping
@@ -312,8 +313,14 @@ async def resolved(environ: Mapping[str, str], projects: tuple[str, ...] = (), *
     return account
 
 
-async def test_the_catalog_names_the_endpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the account's own token names is used; without it that of a project, given or the first that is listed."""
+async def test_the_catalog_names_the_endpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What the account's own token names is used; without it that of a project, given or the first that is listed.
+
+    Each sign-in is in the log, as one of this account.
+    """
+    caplog.set_level(logging.INFO, "sdrs_async")
     async with cloud(tmp_path, monkeypatch, auth={"project_name": "eu-de"}) as simulator:
         found = await resolved({}, os_cloud="prod")
         assert (found.name, found.endpoint, found.region) == ("cloud prod", simulator.url, "eu-de")
@@ -322,6 +329,11 @@ async def test_the_catalog_names_the_endpoint(tmp_path: Path, monkeypatch: pytes
         project = simulator.targets[-1][0]
         assert (await resolved({}, (project,), os_cloud="prod")).endpoint == simulator.url
         assert [entry.project_id for entry in simulator.log] == [None, project]
+        told = [record.getMessage() for record in caplog.records if "signed in: " in record.getMessage()]
+        assert [line.partition(", good")[0] for line in told[1:]] == [
+            "signed in: cloud prod",
+            f"signed in: project {project} of cloud prod",
+        ]
         simulator.log.clear()
         assert (await resolved({}, os_cloud="prod")).endpoint == simulator.url
         routes = [entry.route for entry in simulator.log]

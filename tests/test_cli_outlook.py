@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import signal
-import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
 from typer.testing import CliRunner
 
@@ -28,30 +28,36 @@ from tests.command import report, run, until
 from tests.test_cli_discovery import finding
 from tests.test_cli_fleet import Clouds
 from tests.test_cli_signals import on_terminal, without_yes
+from tests.virtual_time import run_virtual
 
 FREE = Limits(None, None, None, None, None)
 
 
 class Limited:
-    """A run that says what a test tells it to."""
+    """What a look at a run shows, and the run: as a test says."""
 
     def __init__(self) -> None:
         self.limits: list[Learned] = []
         self.by_kind: dict[str, tuple[int, float]] = {}
         self.full: list[UsedUp] = []
-        self.asked = 0
+        self.asked, self.takes = 0, 0.0
 
-    def waits(self) -> dict[str, tuple[int, float]]:
+    async def survey(self) -> Limited:
+        """A look, for as long as it takes."""
+        self.asked += 1
+        await anyio.sleep(self.takes)
+        return self
+
+    def waits(self, now: float) -> dict[str, tuple[int, float]]:
         """Who waits, by kind."""
         return self.by_kind
 
-    def used_up(self) -> list[UsedUp]:
+    def used_up(self, now: float) -> list[UsedUp]:
         """What is used up."""
         return self.full
 
     def learned(self) -> list[Learned]:
         """What is known by now."""
-        self.asked += 1
         return self.limits
 
 
@@ -225,7 +231,7 @@ def test_who_waits_is_named_with_its_limit(
     """Of several kinds the one that waits longest, with the lowest limit that was learned of that kind."""
     limited = Limited()
     limited.by_kind, limited.limits = by_kind, learned
-    assert waiting(limited) == expected
+    assert waiting(limited, 0.0) == expected
 
 
 @pytest.mark.parametrize(
@@ -244,23 +250,18 @@ def test_the_words_for_who_waits(held: Waiting, words: str) -> None:
     assert str(held) == words
 
 
-def test_a_look_that_takes_long_is_not_repeated_at_every_redraw() -> None:
-    """With a hundred thousand projects it takes a while: between, the wait is counted down, until it is over."""
+@pytest.mark.parametrize(("takes", "looks"), [(0.001, 101), (1.0, 2)])
+def test_a_look_that_takes_long_is_not_repeated_at_every_redraw(takes: float, looks: int) -> None:
+    """With a hundred thousand projects it takes a while: it costs a share of the time, however many there are."""
     limited = Limited()
+    limited.takes = takes
 
-    def slow() -> dict[str, tuple[int, float]]:
-        limited.asked += 1
-        time.sleep(0.01)
-        return {"user": (1, 10.0)}
+    async def follow() -> None:
+        with anyio.move_on_after(20.2):
+            await Watch(limited).follow()
 
-    limited.waits = slow  # type: ignore[method-assign]  # a test double
-    watch = Watch(limited)
-    assert [watch.waiting(at).seconds for at in (0.0, 0.1, 0.2, 0.4)] == [10.0, 9.9, 9.8, 9.6]
-    assert limited.asked == 2  # `waits`, and `learned` for the limit of the one that waits
-    assert watch.waiting(100.0).seconds == 10.0
-    assert limited.asked == 4
-    limited.waits = dict  # type: ignore[method-assign]  # as above
-    assert watch.waiting(105.0) == Waiting()
+    run_virtual(follow())
+    assert limited.asked == looks
 
 
 @pytest.mark.parametrize(
@@ -298,20 +299,19 @@ def test_a_limit_that_is_used_up_is_named(
 ) -> None:
     """The widest, as the user has set it, by a flag or in a file, or whence it is known; of several accounts whose."""
     limited = Limited()
-    assert spent(limited, in_file.__contains__) is None
+    assert spent(limited, 0.0, in_file.__contains__) is None
     limited.full = full
-    assert str(spent(limited, in_file.__contains__, several=several)) == words
+    assert str(spent(limited, 0.0, in_file.__contains__, several=several)) == words
 
 
-def test_the_wait_for_a_limit_is_counted_down() -> None:
-    """One look tells of both, who waits after a 429 and without one; what is over is not shown any more."""
+async def test_one_look_tells_of_both() -> None:
+    """Who waits after a 429 and without one, as of now; nothing is told before the first look."""
     limited = Limited()
     limited.full = [UsedUp("user", "a", Rate(300, 30), "configured", 20.0)]
     watch = Watch(limited)
+    assert (watch.waiting(0.0), watch.spent(0.0)) == (Waiting(), None)
+    await watch.look()
     assert (watch.waiting(0.0), watch.spent(0.0)) == (Waiting(), Spent(20.0, "--user-rate 300/30s"))
-    watch._next = 100.0
-    assert watch.spent(5.0) == Spent(15.0, "--user-rate 300/30s")
-    assert watch.spent(20.0) is None
 
 
 async def test_a_run_that_waits_for_its_own_limit_says_so(tmp_path: Path) -> None:
@@ -345,15 +345,15 @@ class Clock:
     """An outlook of a run whose targets are settled in order, and the time that it is asked at."""
 
     def __init__(self, spooled: Spool, **limits: Any) -> None:
-        self.done: Counter[str] = Counter()
-        floors = Floors([_account(**limits)], None, spooled)
         self.limited = Limited()
-        self.outlook = Outlook(floors, lambda _, project_id: self.done[project_id], now=1000.0)
+        self.outlook = Outlook(Floors([_account(**limits)], None, spooled), now=1000.0)
 
     def left(self, at: float, settled: Mapping[str, int] | None = None) -> float:
         """Seconds that are left, so many seconds after the start, when so much of each project is settled."""
-        self.done.update(settled or {})
-        return round(self.outlook.seconds(1000.0 + at, 0.02, self.limited, waiting(self.limited)), 2)
+        for project_id in Counter(settled or {}).elements():
+            self.outlook.settle("prod", project_id)
+        held = waiting(self.limited, 0.0)
+        return round(self.outlook.seconds(1000.0 + at, 0.02, frozenset(self.limited.limits), held), 2)
 
 
 def test_a_window_that_is_used_up_does_not_look_idle(spooled: Spool) -> None:
@@ -402,11 +402,10 @@ def test_of_several_accounts_one_that_waits_may_not_be_the_last() -> None:
         for account in ("a", "b"):
             spool.add([(account, Target("p", f"g{number}")) for number in range(101)])
         spool.seal()
-        done: Counter[tuple[str, str]] = Counter()
         floors = Floors([_account("a", user_rate="10/s"), _account("b")], None, spool)
         for kind, seconds in (("user", 60.02), ("endpoint", 10.02), ("project", 10.02)):
-            outlook = Outlook(floors, lambda *project: done[project], now=0.0)
-            assert round(outlook.seconds(0.0, 0.02, Limited(), Waiting(1, 50.0, kind)), 2) == seconds
+            outlook = Outlook(floors, now=0.0)
+            assert round(outlook.seconds(0.0, 0.02, frozenset(), Waiting(1, 50.0, kind)), 2) == seconds
 
 
 def test_what_one_account_has_done_is_not_done_by_its_twin() -> None:
@@ -414,32 +413,35 @@ def test_what_one_account_has_done_is_not_done_by_its_twin() -> None:
     with Spool() as spool:
         spool.add([(account, Target("p", f"g{number}")) for account in ("a", "b") for number in range(101)])
         spool.seal()
-        done = Counter({("a", "p"): 100})
         floors = Floors([_account("a", user_rate="10/s"), _account("b", user_rate="5/s")], None, spool)
-        outlook = Outlook(floors, lambda *project: done[project], now=0.0)
-        assert round(outlook.seconds(20.0, 0.02, Limited(), Waiting()), 2) == 20.02
-        done["b", "p"] = 96
-        assert round(outlook.seconds(30.0, 0.02, Limited(), Waiting()), 2) == 0.02
+        outlook = Outlook(floors, now=0.0)
+        for account, done, at, left in (("a", 100, 20.0, 20.02), ("b", 96, 30.0, 0.02)):
+            for _ in range(done):
+                outlook.settle(account, "p")
+            assert round(outlook.seconds(at, 0.02, frozenset(), Waiting()), 2) == left
 
 
 def test_it_is_worked_out_once_per_second(spooled: Spool) -> None:
     """A display is drawn more often; between, the time just goes on."""
     clock = Clock(spooled, user_rate="200/5min")
     assert [clock.left(seconds) for seconds in (50.0, 50.5, 50.9, 51.0)] == [1200.02, 1199.52, 1199.12, 1200.02]
-    clock = Clock(spooled, user_rate="200/5min")
-    for tick in range(100):
-        clock.left(tick / 10)
-    assert clock.limited.asked == 10
+    assert _looks(Clock(spooled, user_rate="200/5min")) == 10
 
 
 def test_with_many_projects_it_is_worked_out_once_in_five_seconds() -> None:
     """The work is that of the projects; a hundred thousand of them must not show in the load."""
     with Spool() as spool:
         spool.fill(("prod", Target(f"p{project}", "g")) for project in range(10_001))
-        clock = Clock(spool, user_rate="1/s")
-        for tick in range(100):
-            clock.left(tick / 10)
-        assert clock.limited.asked == 2
+        assert _looks(Clock(spool, user_rate="1/s")) == 2
+
+
+def _looks(clock: Clock) -> int:
+    """How often it is worked out, if it is asked ten times a second, for ten seconds."""
+    seen = []
+    for tick in range(100):
+        clock.left(tick / 10)
+        seen.append(clock.outlook._seen_at)
+    return len(set(seen))
 
 
 async def test_the_live_lines_know_the_limit_that_a_429_told(tmp_path: Path) -> None:

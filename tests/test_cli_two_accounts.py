@@ -471,5 +471,5 @@ async def test_the_display_counts_a_group_of_two_accounts_once() -> None:
         cleanup = Cleanup(Connection([], RetryPolicy()), {}, Outputs())
         async with connect(both) as session, session.stream(dict.fromkeys(both, Selection())) as run:
             assert len([outcome async for outcome in run]) == 8
-            shown = cleanup._snapshot(run, Watch(run), None, None)
+            shown = cleanup._snapshot(run, Watch(run), None)
         assert (shown.total, shown.settled) == (8, 8)

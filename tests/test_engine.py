@@ -11,7 +11,7 @@ from sdrs_async.engine import Engine
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Call, Limits, Outcome, Rate, Reply, RetryPolicy, Target, Verdict
 from sdrs_async.reading import sources
-from tests.engine_runs import DELETED, Service, engine_of, fleet, most_in_window, settle
+from tests.engine_runs import DELETED, Service, engine_of, fleet, held, most_in_window, settle
 from tests.virtual_time import run_virtual
 
 FREE = Limits(None, None, None, None, None)
@@ -210,9 +210,9 @@ def test_a_hold_is_shown() -> None:
 
     async def look(engine: Engine) -> None:
         await anyio.sleep(1)
-        seen.append(engine.fleet.held(anyio.current_time()))
+        seen.append(held(engine))
         await anyio.sleep(20)
-        seen.append(engine.fleet.held(anyio.current_time()))
+        seen.append(held(engine))
         await anyio.sleep_forever()
 
     service = Service(answer=lambda t, n: throttled(retry_after=10.0) if n == 1 else DELETED, latency=0.5)

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from sdrs_async.events import failed
+from sdrs_async.events import failed, sign_in_failed, signed_in
 from sdrs_async.models import Outcome, ProjectLevel, Rate, Reply, Target, Verdict
 from sdrs_async.simulator import Fault, Simulator
 from tests.command import arguments, run
-from tests.engine_runs import DELETED, FREE, Iam, Party, Service, fleet, refused, settle, settle_all
+from tests.engine_runs import DELETED, FREE, Service, fleet, refused, settle
 
 FORBIDDEN = Reply(Verdict.FORBIDDEN, 403, "SDRS.0013", "no permission", "req-1")
 FULL = Reply(Verdict.THROTTLED, 429, "APIGW.0308", "slow down", "req-2", scope="user", told=Rate(5, 10.0))
@@ -53,20 +53,16 @@ def test_each_failure_is_a_record(caplog: pytest.LogCaptureFixture) -> None:
     assert line == f"stopped: project p1 of user, {left} left: not sent: 5 answers of this project were all forbidden"
 
 
-def test_each_sign_in_is_a_record(caplog: pytest.LogCaptureFixture) -> None:
-    """That it went well and for how long, or why it did not; of the same project once until it is renewed."""
-    replies: dict[str, float | Reply] = {
-        "p0": 3600.0,
-        "p1": math.inf,
-        "p2": refused(Verdict.FORBIDDEN, "no role in p2"),
-    }
-    settle_all({"prod": Party(Service(), fleet(3, 4), iam=Iam(lambda project, nth: replies[project]))})
-    assert sorted(line for line, _ in said(caplog, "signed_in")) == [
-        "signed in: project p0 of prod, good for 3,600 s",
-        "signed in: project p1 of prod, good for as long as it is used",
+def test_a_sign_in_in_words(caplog: pytest.LogCaptureFixture) -> None:
+    """That it went well and for how long, or why it did not; without a project it is the account itself."""
+    signed_in("p0", "prod", 3600.04)
+    signed_in("", "prod", math.inf)
+    sign_in_failed("p2", "prod", refused(Verdict.FORBIDDEN, "no role in p2"))
+    assert [(line, record["seconds"]) for line, record in said(caplog, "signed_in")] == [
+        ("signed in: project p0 of prod, good for 3,600 s", 3600.04),
+        ("signed in: prod, good for as long as it is used", None),
     ]
-    assert sorted(record["seconds"] or 0 for _, record in said(caplog, "signed_in")) == [0, 3600]
-    line, record = said(caplog, "sign_in_failed")[0]
+    [(line, record)] = said(caplog, "sign_in_failed")
     assert line == "sign-in failed: project p2 of prod: forbidden: no role in p2"
     assert facts(record, "account", "project_id", "verdict") == ["prod", "p2", "forbidden"]
 

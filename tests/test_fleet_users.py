@@ -136,7 +136,7 @@ def test_a_limit_that_nobody_names_is_the_users_when_new_projects_are_refused() 
     refused = len(service.calls) - 600
     assert refused <= 64 + 20, "those that were on the wire at first, and a few while the rate was found"
     assert settled.seconds <= 1.5 * 600 / 20
-    [learned] = settled.engine.fleet.learned()
+    [learned] = settled.engine.fleet.survey(0.0).learned()
     assert (learned.scope, learned.told) == ("user", False)
 
 
@@ -145,7 +145,7 @@ def test_one_project_whose_first_request_is_refused_holds_only_itself() -> None:
     services = {"a": Service(lambda t, n: Reply(Verdict.THROTTLED, 429) if t.project_id == "a0" and n < 4 else DELETED)}
     targets = {f"a{number}": [f"g{group}" for group in range(100)] for number in range(3)}
     settled = settle_all({"a": Party(services["a"], targets, Limits("50/s", 8, None, None))})
-    assert {learned.scope for learned in settled.engine.fleet.learned()} <= {"project"}
+    assert {learned.scope for learned in settled.engine.fleet.survey(0.0).learned()} <= {"project"}
     assert max(services["a"].arrived["a1"]) < 2.5
 
 

@@ -14,7 +14,7 @@ import pytest
 # of its modules that its own door shows.
 ROWS = (
     {"alarm", "bodies", "errors", "heads", "keystone.agency", "keystone.token", "pages", "signing", "spellings"}
-    | {"threads"}
+    | {"slices", "threads"}
     | {"laboratory", "laboratory.policies", "laboratory.virtual_time"},
     {"arguments", "connections", "environment", "proxies", "redaction", "trust"}
     | {"keystone.keys", "keystone.methods", "keystone.settings"},

@@ -34,7 +34,7 @@ from tests.virtual_time import run_virtual
             Snapshot(1, waiting=Waiting(1, 0.01)),
             1.0,
             0.0,
-            "0 clean, 0 failed; 0.0/s; 0:01 elapsed; waiting 1 s (1 project throttled)",
+            "0 clean, 0 failed; 0.0/s; 0:01 elapsed; 0:01 left; waiting 1 s (1 project throttled)",
         ),
         (
             Snapshot(1000, clean=200, least=600.4, waiting=Waiting(1, 290.0, "user", "200/5min")),
@@ -52,7 +52,19 @@ from tests.virtual_time import run_virtual
             Snapshot(10, clean=2, spent=Spent(19.2, "--user-rate 300/30s")),
             9.0,
             0.0,
-            "2 clean, 0 failed; 0.0/s; 0:09 elapsed; waits 20 s: --user-rate 300/30s",
+            "2 clean, 0 failed; 0.0/s; 0:09 elapsed; 0:20 left; waits 20 s: --user-rate 300/30s",
+        ),
+        (
+            Snapshot(150, clean=93, spent=Spent(28.7, "--user-rate 100/30s")),
+            2.0,
+            45.7,
+            "93 clean, 0 failed; 45.7/s; 0:02 elapsed; 0:29 left; waits 29 s: --user-rate 100/30s",
+        ),
+        (
+            Snapshot(150, clean=93, waiting=Waiting(1, 50.0, "user")),
+            2.0,
+            45.7,
+            "93 clean, 0 failed; 45.7/s; 0:02 elapsed; 0:50 left; waiting 50 s (user throttled)",
         ),
         (
             Found(2, 10, Waiting(1, 2), Spent(9, "--project-rate 5/30s", 1)),
@@ -64,7 +76,7 @@ from tests.virtual_time import run_virtual
     ],
 )
 def test_a_moment_in_words(snapshot: Snapshot | Found, elapsed: float, rate: float, expected: str) -> None:
-    """Counts, rate, time so far, the time left by pace or limits, whichever is more, and who waits after a 429."""
+    """Counts, rate, time so far, the time left by pace, limits or waits, whichever is most, and who waits."""
     assert describe(snapshot, elapsed, rate) == expected
 
 

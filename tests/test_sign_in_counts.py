@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 
@@ -46,12 +47,27 @@ async def _cleaned(
         return report
 
 
+@pytest.fixture(autouse=True)
+def _at_info(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "sdrs_async")
+
+
+def _logged(caplog: pytest.LogCaptureFixture, account: str = "the account") -> dict[str, int]:
+    """How many sign-ins the log tells of, by how they ended; all of this account."""
+    events = ("signed_in", "sign_in_failed")
+    records = [vars(record) for record in caplog.records if getattr(record, "event", "") in events]
+    assert {record["account"] for record in records} == {account}
+    return Counter(record["event"] for record in records)
+
+
 def _statuses(sim: Simulator) -> Counter[int | None]:
     return Counter(entry.status for entry in sim.log if entry.route == "create_token")
 
 
-async def test_throttled_sign_ins_are_counted_as_iam_saw_them(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several projects wait for the account's sign-in: its one 429 is one, as that of each project is."""
+async def test_throttled_sign_ins_are_counted_as_iam_saw_them(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Several projects wait for the account's sign-in: its one 429 is one, as each project's is; in the log too."""
     faults = [Fault("status", status=429, route="create_token", times=1)]
     async with Simulator(projects=5, groups=2, faults=faults) as sim:
         report = await _cleaned(sim, monkeypatch)
@@ -59,15 +75,32 @@ async def test_throttled_sign_ins_are_counted_as_iam_saw_them(monkeypatch: pytes
     assert report.targets["done"] == 10
     assert (seen[429], seen.total()) == (6, 12)
     assert _sign_ins(report) == (12, 6, 0)
+    assert _logged(caplog) == {"signed_in": 6, "sign_in_failed": 6}
 
 
-async def test_refused_sign_ins_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_refused_sign_ins_are_counted(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     """A wrong password is asked once, and told."""
     async with Simulator(projects=3, groups=1) as sim:
         report = await _cleaned(sim, monkeypatch, OS_PASSWORD="another")
         seen = _statuses(sim)
     assert (seen, _sign_ins(report)) == (Counter({401: 1}), (1, 0, 1))
     assert report.exit_code == 3
+    assert _logged(caplog) == {"sign_in_failed": 1}
+    assert "another" not in caplog.text
+
+
+async def test_tokens_that_are_good_still_are_no_sign_in(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A second run with the same credential goes on with the tokens of the first: the log tells of none."""
+    async with Simulator(projects=1, groups=2) as sim:
+        for name, value in sim.environment.items():
+            monkeypatch.setenv(name, value)
+        auth = KeystoneAuth.from_env()
+        for expected in ((2, 0, 0), (0, 0, 0)):
+            report = await clean(_by_project(sim.targets), endpoint=sim.url, auth=auth, limits=FREE)
+            assert _sign_ins(report) == expected
+    assert _logged(caplog) == {"signed_in": 2}
 
 
 async def test_a_target_that_fails_at_a_throttled_sign_in_names_the_code(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,13 +136,14 @@ class Own:
         return True
 
 
-async def test_without_counts_of_its_own_each_prepare_is_one() -> None:
+async def test_without_counts_of_its_own_each_prepare_is_one(caplog: pytest.LogCaptureFixture) -> None:
     """Any credential that signs in is counted."""
     async with Simulator(projects=3, groups=1) as sim:
         auth = Own(sim.environment["OS_TOKEN"])
         report = await clean(sim.targets, endpoint=sim.url, auth=auth, limits=FREE, retry=QUICK)
     assert _sign_ins(report) == (auth.calls, 1, 0)
     assert auth.calls == 4
+    assert _logged(caplog) == {"signed_in": 3, "sign_in_failed": 1}
 
 
 def test_each_is_in_one_report_only() -> None:

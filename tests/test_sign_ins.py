@@ -20,6 +20,7 @@ from tests.engine_runs import (
     Service,
     engine_of,
     fleet,
+    held,
     most_in_window,
     refused,
     settle_all,
@@ -254,7 +255,7 @@ def test_a_wait_of_iam_is_shown() -> None:
 
     async def look(engine: Engine) -> None:
         await anyio.sleep(5)
-        seen.append(engine.fleet.held(anyio.current_time()))
+        seen.append(held(engine))
 
     settle_all({"a": Party(Service(), fleet(1, 1), FREE, iam)}, during=look)
     [(scopes, seconds)] = seen

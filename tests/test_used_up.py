@@ -7,12 +7,20 @@ import pytest
 
 from sdrs_async.engine import Engine
 from sdrs_async.models import Limits, Rate, Reply, UsedUp, Verdict
+from sdrs_async.report import Report
+from sdrs_async.run import Run
+from sdrs_async.slices import one_by_one
 from tests.engine_runs import DELETED, Party, Service, fleet, settle, settle_all
 
 
 def rounded(limits: list[UsedUp]) -> list[UsedUp]:
     """With whole seconds."""
     return [UsedUp(one.scope, one.account, one.rate, one.origin, round(one.seconds), one.projects) for one in limits]
+
+
+def _used_up(engine: Engine) -> list[UsedUp]:
+    now = anyio.current_time()
+    return engine.fleet.survey(now).used_up(now)
 
 
 class Looks:
@@ -27,7 +35,7 @@ class Looks:
         began = anyio.current_time()
         for at in self.at:
             await anyio.sleep_until(began + at)
-            self.seen.append(rounded(engine.fleet.used_up(anyio.current_time())))
+            self.seen.append(rounded(_used_up(engine)))
 
 
 def test_a_window_that_is_used_up_is_told_until_it_opens() -> None:
@@ -84,3 +92,48 @@ def test_a_limit_that_was_told_says_so() -> None:
     service = Service(lambda target, nth: refusal if target.server_group_id == "g10" and nth == 1 else DELETED)
     settle(service, fleet(1, 40), Limits(None, 4, None, None), during=looks.look)
     assert [(one.scope, one.rate, one.origin) for one in looks.seen[0]] == [("user", Rate(10, 20), "told")]
+
+
+def test_a_hold_that_nothing_waits_for_is_not_told() -> None:
+    """An hour is longer than a target has: it has failed, and the projects that go on wait for nobody."""
+    refusal = Reply(Verdict.THROTTLED, 429, "APIGW.0308", "slow down", retry_after=3600.0, scope="project")
+    service = Service(lambda target, nth: refusal if target.project_id == "held" else DELETED)
+    seen = []
+
+    async def look(engine: Engine) -> None:
+        await anyio.sleep(5)
+        now = anyio.current_time()
+        seen.append(engine.fleet.survey(now).waits(now))
+
+    settled = settle(service, [("held", "g"), *fleet(1, 20)], Limits("1/s", None, None, None), during=look)
+    assert settled.verdicts() == {Verdict.DELETED: 20, Verdict.THROTTLED: 1}
+    assert seen == [{}]
+
+
+def test_a_look_at_many_projects_lets_the_loop_go_on() -> None:
+    """A hundred thousand take a second of work: everything else must not stand still for it."""
+    ticks: list[int] = []
+
+    async def look(engine: Engine) -> None:
+        await anyio.sleep(1)
+        run = Run(engine, Report())
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(tick)
+            await run.survey()
+            tasks.cancel_scope.cancel()
+
+    async def tick() -> None:
+        while True:
+            ticks.append(1)
+            await anyio.sleep(0.001)
+
+    settle(Service(), fleet(1000, 1), Limits(None, None, "100/s", None), during=look)
+    assert len(ticks) > 10
+
+
+async def test_what_is_done_one_by_one_stops_with_its_task() -> None:
+    """It may take minutes, and a run ends before."""
+    done: list[int] = []
+    with anyio.move_on_after(0.01):
+        await one_by_one(done.append, range(10**6))
+    assert 100 <= len(done) < 10**6

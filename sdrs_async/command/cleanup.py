@@ -62,6 +62,7 @@ class Cleanup:
         self._seen: Counter[tuple[str, str, bool]] = Counter()
         self._levels = 0
         self._run: Run | None = None
+        self._outlook: Outlook | None = None
         self._ending = Ending(fleet_file=connection.fleet_file, quiet=quiet)
 
     async def run(self) -> Ending:
@@ -170,7 +171,8 @@ class Cleanup:
         report: Report | None = None,
     ) -> None:
         """Delete and write the files. `spooled`: all there is, if that is known; `report`: the one to go on with."""
-        outlook = None if spooled is None else self._outlook(self._floors(spooled, ready, report))
+        if spooled is not None:
+            self._outlook = Outlook(self._floors(spooled, ready, report), anyio.current_time())
         self._records.begin(_endpoints(ready, spooled))
         try:
             async with anyio.create_task_group() as tasks:
@@ -178,7 +180,8 @@ class Cleanup:
                     async with session.stream(targets, report=report) as run:
                         self._run, self._ending.report = run, run.report
                         note_lost(run.report, ready.lost)
-                        self._display.progress(tasks, partial(self._snapshot, run, self._watch(run), spooled, outlook))
+                        watch = Watch(run, self._connection.is_in_file, several=len(self._connection.pending) > 1)
+                        self._display.progress(tasks, partial(self._snapshot, run, watch, spooled), watch)
                         with stopping(run, self._interrupts, self._records.wait_no_more):
                             async for outcome in run:
                                 await self._take(outcome, run)
@@ -198,16 +201,7 @@ class Cleanup:
         learned = () if report is None else report.learned
         return Floors(ready.accounts, self._connection.concurrency, spooled, learned)
 
-    def _outlook(self, floors: Floors) -> Outlook:
-        return Outlook(floors, self._settled, anyio.current_time())
-
-    def _watch(self, run: Run) -> Watch:
-        return Watch(run, self._connection.is_in_file, several=len(self._connection.pending) > 1)
-
-    def _settled(self, account: str, project_id: str) -> int:
-        return self._seen[account, project_id, False] + self._seen[account, project_id, True]
-
-    def _snapshot(self, run: Run, watch: Watch, spooled: Spool | None, outlook: Outlook | None) -> Snapshot:
+    def _snapshot(self, run: Run, watch: Watch, spooled: Spool | None) -> Snapshot:
         targets, now, levels = run.report.targets, anyio.current_time(), self._levels
         held = watch.waiting(now)
         clean = targets["done"] + targets["gone"]
@@ -215,7 +209,8 @@ class Cleanup:
         found = run.report.discovery.groups + levels - run.duplicates
         total = found if spooled is None else spooled.count + spooled.levels
         noun = "targets" if levels or (spooled is not None and spooled.levels) else "groups"
-        least = 0.0 if outlook is None else outlook.seconds(now, run.report.median_latency, run, held)
+        latency, outlook = run.report.median_latency, self._outlook
+        least = 0.0 if outlook is None else outlook.seconds(now, latency, watch.learned, held)
         failed, skipped = targets["failed"], targets["skipped"]
         growing = spooled is None and run.is_reading()
         return Snapshot(total, clean, failed, skipped, held, noun, growing, least, watch.spent(now))
@@ -224,6 +219,8 @@ class Cleanup:
         of_project = isinstance(outcome.target, ProjectLevel)
         self._seen[outcome.account, outcome.target.project_id, of_project] += 1
         self._levels += of_project
+        if self._outlook is not None:
+            self._outlook.settle(outcome.account, outcome.target.project_id)
         for mishap in await self._records.take(outcome):
             self._stop(mishap, run)
 

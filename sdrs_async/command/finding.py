@@ -51,11 +51,12 @@ class Display:
         if not self.quiet:
             say(line)
 
-    def progress(self, tasks: anyio.abc.TaskGroup, read: Callable[[], Snapshot | Found]) -> None:
-        """Show it until the tasks are cancelled."""
-        console = Screen(stderr=True)
+    def progress(self, tasks: anyio.abc.TaskGroup, read: Callable[[], Snapshot | Found], watch: Watch) -> None:
+        """Show it until the tasks are cancelled; `watch`: what of it takes long to look at."""
         if self.quiet:
             return
+        console = Screen(stderr=True)
+        tasks.start_soon(watch.follow)
         if self.bar and sys.stderr.isatty() and console.is_interactive:
             tasks.start_soon(show_bar, read, console)
         else:
@@ -166,7 +167,7 @@ async def find(
                 now = anyio.current_time()
                 return Found(found.projects, found.groups, watch.waiting(now), watch.spent(now))
 
-            display.progress(tasks, read)
+            display.progress(tasks, read, watch)
             with stopping(finding, interrupts):
                 await _store(finding, spooled)
             tasks.cancel_scope.cancel()

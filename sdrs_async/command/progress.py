@@ -88,7 +88,9 @@ class Snapshot:
         left = self.total - self.settled
         # The last ten seconds say nothing of a window that is used up for minutes, nor of one that has just opened.
         by_rate = left / rate if rate and (steady or not self.least) else 0.0
-        seconds = round(max(by_rate, self.least))
+        # What waits for a limit is not done before that lets it through.
+        wait = max(self.waiting.seconds, 0.0 if self.spent is None else self.spent.seconds)
+        seconds = max(round(max(by_rate, self.least)), math.ceil(wait))
         if left and (rate or seconds) and not self.growing:
             parts.append(f"{_clock(seconds)} left")
         return parts

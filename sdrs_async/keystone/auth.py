@@ -10,6 +10,7 @@ from typing import Self
 
 import anyio
 
+from sdrs_async import events
 from sdrs_async.auth import SignInCounts, SignInFailed
 from sdrs_async.keystone.cloud import Cloud
 from sdrs_async.keystone.sign_in import SignIn
@@ -46,7 +47,7 @@ class KeystoneAuth:
         self._timeout = sign_in_timeout
         self._sign_in = sign_in or SignIn(cloud, sign_in_timeout)
         self._room = room()
-        self.sign_ins = SignInCounts()
+        self.sign_ins = SignInCounts(cloud.label)
         self._tokens = Tokens(self._ask, clock)
         self.verify: bool | str = cloud.verify
         self.region: str | None = cloud.region
@@ -139,10 +140,13 @@ class KeystoneAuth:
     async def _ask(self, project_id: str, base: Token | None) -> Token:
         self.sign_ins.ask()
         try:
-            return await self._signed_in(project_id, base)
+            token = await self._signed_in(project_id, base)
         except SignInFailed as error:
             self.sign_ins.fail(error.reply.verdict)
+            events.sign_in_failed(project_id, self.sign_ins.account, error.reply)
             raise
+        events.signed_in(project_id, self.sign_ins.account, token.life)
+        return token
 
     async def _signed_in(self, project_id: str, base: Token | None) -> Token:
         try:

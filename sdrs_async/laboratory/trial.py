@@ -117,7 +117,7 @@ def run_trial(
             tasks.start_soon(_stop, engine, gateway, seconds, most)
             await engine.run(readers)
             tasks.cancel_scope.cancel()
-        books.learned = tuple(fleet.learned())
+        books.learned = tuple(fleet.survey(asyncio.get_running_loop().time()).learned())
         return asyncio.get_running_loop().time()
 
     ended = run_virtual(main(), limit=math.inf)

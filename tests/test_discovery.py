@@ -285,6 +285,19 @@ async def test_a_list_that_stays_in_doubt_is_never_clean(quirk: str, message: st
     assert report.exit_code == 1
 
 
+async def test_no_list_is_ended_by_what_another_has_shown() -> None:
+    """One project's count is that of its list; the other's first page is short and counts itself: a cache before it."""
+    async with Simulator(projects=2, groups=5, failed_tasks=1) as sim:
+        other = sim.targets[5][0]
+        short = {"server_groups": [{"id": group} for project, group in sim.targets[5:7]], "count": 2}
+        fault = Fault("status", route="list_groups", only=other, status=200, body=short, times=1)
+        sim._faults = type(sim._faults)([fault], 0, "", "")
+        one = account(sim)
+        async with connect(one) as session, session.lists() as lists:
+            for project, _ in sim.targets[::5]:
+                assert len([group async for group in lists.groups(one, project)]) == 5
+
+
 @pytest.mark.parametrize(("more", "count"), [([], 250), (["shrinks"], 200), (["ignores-offset"], 100)])
 async def test_failed_tasks_are_all_listed_or_the_list_is_incomplete(more: list[str], count: int) -> None:
     """A hundred at a time, each page with its own count, of a list that may change meanwhile or never go on."""

@@ -20,6 +20,7 @@ from sdrs_async import (
     Verdict,
     clean,
     connect,
+    discovery,
 )
 from sdrs_async.errors import ListingError
 from sdrs_async.models import ProjectLevel
@@ -246,37 +247,45 @@ async def test_a_project_that_cannot_be_listed_keeps_no_other(fault: dict[str, A
         ["small-pages", "page-count"],
     ],
 )  # fmt: skip
-async def test_servers_that_page_badly_are_complete_all_the_same(quirks: list[str]) -> None:
+async def test_servers_that_page_badly_are_complete_all_the_same(
+    quirks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A count of nothing or of the page alone, repeats and small pages lose no group, and end."""
-    async with Simulator(projects=1, groups=1100, failed_tasks=1, quirks=quirks) as sim:
+    if "small-pages" not in quirks:
+        monkeypatch.setattr(discovery, "_IN_HAND", 100)  # pages of 100
+    async with Simulator(projects=1, groups=250, failed_tasks=1, quirks=quirks) as sim:
         report = await cleaned(sim)
         assert sim.remaining == 0
-    assert report.to_dict()["discovery"] == {"projects": 1, "groups": 1100, "left_out": [], "failed": []}
-    assert (report.targets["done"], report.targets["duplicates"]) == (1100, 0)
+    assert report.to_dict()["discovery"] == {"projects": 1, "groups": 250, "left_out": [], "failed": []}
+    assert (report.targets["done"], report.targets["duplicates"]) == (250, 0)
 
 
-async def test_a_server_that_ignores_the_offset_is_reported_as_incomplete() -> None:
+async def test_a_server_that_ignores_the_offset_is_reported_as_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was seen is cleaned, each project costs two readings of two pages, and the exit code is 1."""
-    async with Simulator(projects=2, groups=1100, failed_tasks=1, quirks=["ignores-offset"]) as sim:
+    monkeypatch.setattr(discovery, "_IN_HAND", 100)  # pages of 100
+    async with Simulator(projects=2, groups=201, failed_tasks=1, quirks=["ignores-offset"]) as sim:
         report = await cleaned(sim)
         assert Counter(entry.route for entry in sim.log)["list_groups"] == 8
         assert sim.remaining == 2 * 101
     assert {row["verdict"] for row in failed(report)} == {"incomplete"}
     assert len(failed(report)) == 2
-    assert report.targets["done"] == 2 * 999
+    assert report.targets["done"] == 2 * 100
     assert report.exit_code == 1
 
 
 @pytest.mark.parametrize(
     ("quirk", "message"),
     [
-        ("wrong-count", "the list of server_groups ends after 1,100 of 1,000,000, which is its count, and so it does"),
+        ("wrong-count", "the list of server_groups ends after 200 of 1,000,000, which is its count, and so it does"),
         ("shrinks", "the list of server_groups changes while it is read, and so it does when it is read once more"),
     ],
 )
-async def test_a_list_that_stays_in_doubt_is_never_clean(quirk: str, message: str) -> None:
+async def test_a_list_that_stays_in_doubt_is_never_clean(
+    quirk: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fewer groups than the count, or pages that do not join: what was seen is cleaned, and the exit code is 1."""
-    async with Simulator(projects=1, groups=1100, failed_tasks=1, quirks=[quirk]) as sim:
+    monkeypatch.setattr(discovery, "_IN_HAND", 100)  # pages of 100
+    async with Simulator(projects=1, groups=200, failed_tasks=1, quirks=[quirk]) as sim:
         report = await cleaned(sim)
         assert sim.remaining == 0
     [row] = failed(report)

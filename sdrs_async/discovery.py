@@ -18,7 +18,6 @@ from sdrs_async.arguments import check, check_types, is_text
 from sdrs_async.errors import ListingError
 from sdrs_async.listing import Ask, Project, group_ids, projects
 from sdrs_async.models import ProjectLevel, Reply, Verdict
-from sdrs_async.pages import Counts
 from sdrs_async.reading import Budget, Intake, Source, share
 from sdrs_async.report import Report, Unlisted
 from sdrs_async.users import User
@@ -91,7 +90,6 @@ class Discovery:
         ask: Ask,
         report: Report,
         read_ahead: int,
-        counts: Counts,
     ) -> None:
         self.account = account
         self.found: list[Project] = []
@@ -102,7 +100,6 @@ class Discovery:
         self._report = report
         self._read_ahead = read_ahead
         self._page = PAGE
-        self._counts = counts
 
     async def read(self, intake: Intake) -> None:
         """Give the groups of each project to the intake as their pages come."""
@@ -175,7 +172,7 @@ class Discovery:
     async def _targets(self, project: Project) -> AsyncIterator[str | ProjectLevel]:
         if self._selection.project_level:
             yield ProjectLevel(project.id)
-        async with aclosing(group_ids(self._ask, project.id, self._page, self._counts)) as found:
+        async with aclosing(group_ids(self._ask, project.id, self._page)) as found:
             async for group_id in found:
                 self._report.add_listed(1)
                 yield group_id

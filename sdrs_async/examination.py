@@ -22,7 +22,6 @@ from sdrs_async.lookups import Lookups
 from sdrs_async.models import Listing, Reply, Verdict
 from sdrs_async.paced import PacedClient
 from sdrs_async.pacing import Gate
-from sdrs_async.pages import Counts
 from sdrs_async.session import single_error
 from sdrs_async.shared_credentials import SharedCredential, SharedCredentials
 from sdrs_async.sites import Site
@@ -256,9 +255,7 @@ class _Examination:
     async def _count_groups(self, project_id: str) -> Found:
         try:
             async with self._asking() as ask:
-                # Nothing is deleted for it, so that the manual's word is enough, and one read.
-                counts = Counts(are_totals=True)
-                count = len([group async for group in listing.groups(ask, project_id, counts)])
+                count = len([group async for group in listing.groups(ask, project_id, by_count=True)])
         except ListingError as error:
             if self._one_key:
                 self._note_refusal(error.reply)

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from sdrs_async.errors import ConfigError, ListingError
 from sdrs_async.models import Listing, Reply, Verdict
-from sdrs_async.pages import CHANGED, Counts, Page, Reading, Row, Seen, Step
+from sdrs_async.pages import Page, Reading, Row
 from sdrs_async.wire import PAGE, check_id, failures_page, groups_page, one_line, projects_page, visible
 
 __all__ = ["Ask", "FailedTask", "Group", "Project", "failed_tasks", "group_ids", "groups", "projects"]
@@ -35,6 +35,7 @@ _MOST_PAGES = 1_000
 # Refused items of a list that its error names.
 _REASONS = 3
 _AS_IT_CAME = frozenset({"id", "name", "job_id", "resource_id", "resource_name"})
+_DIGITS = re.compile(r"[0-9]{1,18}")
 _NEXT_QUERY = re.compile(r"[^?#]*\?([\w.~%&=+:;,@/?!$'()*-]+)", re.ASCII)
 
 
@@ -170,37 +171,33 @@ def _unclear(**flags: object) -> str | None:
     return next(unclear, None)
 
 
-async def groups(ask: Ask, project_id: str, counts: Counts | None = None) -> AsyncGenerator[Group, None]:
+async def groups(ask: Ask, project_id: str, *, by_count: bool = False) -> AsyncGenerator[Group, None]:
     """All protection groups of a project (sdrs_05_0402). Raises `ListingError`.
 
-    `counts`: what is known of the lists of groups at this endpoint, shared by all that read there.
+    `by_count`: take the server's count for the end, which spares a request, but is not to be deleted by.
     """
-    wanted = _List("server_groups", Group.__slots__, counts or Counts())
+    wanted = _List("server_groups", Group.__slots__, by_count=by_count)
     async with aclosing(_rows(ask, partial(groups_page, project_id), wanted)) as rows:
         async for row in rows:
             yield Group(*row)
 
 
-async def group_ids(
-    ask: Ask, project_id: str, limit: int = PAGE, counts: Counts | None = None
-) -> AsyncGenerator[str, None]:
+async def group_ids(ask: Ask, project_id: str, limit: int = PAGE) -> AsyncGenerator[str, None]:
     """The ids of all protection groups of a project, so many to a page; otherwise as `groups`."""
-    wanted = _List("server_groups", ("id",), counts or Counts(), limit)
+    wanted = _List("server_groups", ("id",), limit)
     async with aclosing(_rows(ask, partial(groups_page, project_id), wanted)) as rows:
         async for (group_id,) in rows:
             yield group_id
 
 
-async def failed_tasks(
-    ask: Ask, project_id: str, server_group_id: str | None, counts: Counts | None = None
-) -> AsyncGenerator[FailedTask, None]:
+async def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -> AsyncGenerator[FailedTask, None]:
     """All failed tasks inside a group, or without one those of the project's level. Raises `ListingError`.
 
     The list is read to its end before the first one is handed out: the service pages by offset, so that a deletion in
-    between would hide others (sdrs_05_0901). `counts`: what is known of the lists of failed tasks at this endpoint.
+    between would hide others (sdrs_05_0901).
     """
     page_at = partial(failures_page, project_id, server_group_id)
-    wanted = _List("failure_jobs", FailedTask.__slots__, counts or Counts())
+    wanted = _List("failure_jobs", FailedTask.__slots__)
     found: list[Row] = []
     error: ListingError | None = None
     try:
@@ -223,112 +220,59 @@ class _List(NamedTuple):
 
     key: str
     names: Sequence[str]
-    counts: Counts
     limit: int = PAGE
-
-    @property
-    def counts_all(self) -> bool:
-        """Whether the manual says that its count is that of the whole list; of failed tasks it leaves that open."""
-        return self.key == "server_groups"
+    by_count: bool = False
 
 
 async def _rows(ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List) -> AsyncGenerator[Row, None]:
     """The items of all pages, each once.
 
-    Where the list may not be whole, it is read once more: what it has then that was not seen before comes too, and what
-    is still in doubt is an error.
+    Where the list may not be whole (`pages`), it is read once more: what it has then that was not seen before comes
+    too, and what is still in doubt is an error.
     """
-    refused, total = _Refused(), 0
-    known: Seen | None = None
-    for again in (False, True):
-        reading, news = Reading(wanted.limit, wanted.counts), 0
-        async with aclosing(_pages(ask, page_at, wanted, reading)) as pages:
+    refused, reading = _Refused(), Reading(wanted.limit, by_count=wanted.by_count)
+    following: Reading | None = reading
+    while following is not None:
+        reading = following
+        async with aclosing(_pages(ask, page_at, wanted, reading, refused)) as pages:
             async for came in pages:
-                reply, fresh = came if known is None else (came[0], known.unseen(came[1]))
-                news += fresh.size
-                refused.add(fresh.refused)
-                for row in fresh.rows:
+                reply, page = came
+                for row in page.rows:
                     yield row
-        known, total = known or reading.seen, total + news
-        doubt = _doubt(reading, wanted, again=again, news=news)
-        if doubt is None and not reading.is_loose:
-            break
-        if not again:
-            why = doubt or "comes one by one"
-            log.info("project %s: the list of %s %s: it is read once more", page_at(0, 1).project_id, wanted.key, why)
-    if doubt is not None or refused.count:
-        raise _error_of(reply, wanted.key, total, doubt, refused)
-
-
-def _doubt(reading: Reading, wanted: _List, *, again: bool, news: int) -> str | None:
-    """Why the list may not be whole after this reading, the second if `again`, which brought so many new items."""
-    if again and reading.is_one_page and wanted.counts_all:
-        return None  # the offset is ignored, and the count says that the only page is all
-    if again and reading.is_loose and news:
-        return CHANGED
-    return reading.doubt
+        following = reading.again()
+        if following is not None:
+            project_id, why = page_at(0, 1).project_id, reading.doubt
+            log.info("project %s: the list of %s %s: it is read once more", project_id, wanted.key, why)
+    if reading.doubt is not None or refused.count:
+        raise _error_of(reply, wanted.key, reading.known.count, reading.doubt, refused)
 
 
 async def _pages(
-    ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List, reading: Reading
+    ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List, reading: Reading, refused: _Refused
 ) -> AsyncGenerator[tuple[Reply, Page], None]:
     """What is new on each page of one reading, with its reply. The next page is asked for before it is handed out."""
-    counts = wanted.counts
 
-    def following(*, learns: bool = False) -> _Coming:
-        return _Coming(ask(page_at(reading.offset, wanted.limit)), wanted, reading, learns=learns)
+    def next_page() -> asyncio.Future[Reply]:
+        coming = ask(page_at(reading.offset, reading.limit))
+        coming.add_done_callback(partial(_arrived, wanted))
+        return coming
 
-    coming: _Coming | None = following()
+    coming: asyncio.Future[Reply] | None = next_page()
     while coming is not None:
-        reply, page = await coming.page()
-        step, fresh = reading.take(page)
-        del page
-        learns = step is Step.END_BY_COUNT and counts.claim()
-        more = step is Step.MORE or learns or (step is Step.END_BY_COUNT and counts.are_totals is False)
-        coming = following(learns=learns) if more else None
-        yield reply, fresh
-        if step is Step.END_BY_COUNT and not more and not await counts.settled():
-            coming = following(learns=counts.are_totals is None)
-
-
-class _Coming:
-    """A page that was asked for. What it shows is learned when it arrives: who asked may not come for it in a while.
-
-    `learns`: others wait for what it shows.
-    """
-
-    def __init__(self, future: asyncio.Future[Reply], wanted: _List, reading: Reading, *, learns: bool) -> None:
-        self._future = future
-        self._wanted = wanted
-        self._reading = reading
-        self._learns = learns
-        self._has_arrived = False
-        future.add_done_callback(self._arrive)
-
-    async def page(self) -> tuple[Reply, Page]:
-        """The reply, without its data, and the page in it. Raises `ListingError` where it has none."""
-        reply = await self._future
-        self._arrive(self._future)  # one that was there at once has told nobody
+        reply = await coming
+        _cut_down(reply, wanted)  # one that was there at once
         if not isinstance(reply.data, Page):
-            raise _no_list(reply, self._wanted.key)
-        return replace(reply, data=None), reply.data
+            raise _no_list(reply, wanted.key, refused)
+        fresh, reply = reading.take(reply.data), replace(reply, data=None)
+        refused.add(fresh.refused)
+        coming = None if reading.is_over else next_page()
+        yield reply, fresh
 
-    def _arrive(self, future: asyncio.Future[Reply]) -> None:
-        if self._has_arrived:
-            return
-        self._has_arrived = True
-        counts, evidence = self._wanted.counts, None
-        if not future.cancelled():
-            reply = future.result()
-            _cut_down(reply, self._wanted)
-            page = reply.data if isinstance(reply.data, Page) else None
-            # Where it failed, nobody shall wait for the next one to fail.
-            evidence = self._reading.evidence(page) if page is not None else False if self._learns else None
-            counts.widest = max(counts.widest, 0 if page is None else page.size)
-        if self._learns:
-            counts.learn(evidence)
-        else:
-            counts.note(evidence)
+
+def _arrived(wanted: _List, coming: asyncio.Future[Reply]) -> None:
+    """Who asked for it may not come for it in a while."""
+    if not coming.cancelled():
+        _cut_down(coming.result(), wanted)
 
 
 class _Refused:
@@ -349,24 +293,30 @@ def _cut_down(reply: Reply, wanted: _List) -> None:
     items = _items(reply, wanted.key)
     if items is None:
         return
-    rows: list[Row] = []
-    refused: list[str] = []
-    last: str | None = None
+    rows: dict[str, Row] = {}
+    refused: dict[str, None] = {}
+    keys: list[str] = []
     for item in items:
         if (reason := _refusal(wanted.names[0], item)) is None:
-            rows.append(tuple(_text(item, name) for name in wanted.names))
-            last = rows[-1][0]
+            row = tuple(_text(item, name) for name in wanted.names)
+            rows.setdefault(row[0], row)
+            keys.append(row[0])
         else:
-            refused.append(reason)
-            last = reason
-    count = reply.data.get("count")
-    is_number = isinstance(count, int) and not isinstance(count, bool)
-    reply.data = Page(rows, refused, last, count if is_number else None)
+            refused[reason] = None
+            keys.append(reason)
+    first, last = (keys[0], keys[-1]) if keys else (None, None)
+    reply.data = Page(list(rows.values()), list(refused), first, last, len(keys), _number(reply.data.get("count")))
+
+
+def _number(count: object) -> int:
+    if isinstance(count, str) and _DIGITS.fullmatch(count):
+        return int(count)
+    return count if isinstance(count, int) and not isinstance(count, bool) else 0
 
 
 def _items(reply: Reply, key: str) -> list[dict[str, Any]] | None:
     """The items of an answer; `None` where it is no such list."""
-    items = reply.data.get(key) if reply.verdict is Verdict.READ else None
+    items = reply.data.get(key) if reply.verdict is Verdict.READ and isinstance(reply.data, dict) else None
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         return None
     return items
@@ -388,10 +338,12 @@ def _text(item: Mapping[str, Any], name: str) -> str:
     return value if name in _AS_IT_CAME else one_line(value)
 
 
-def _no_list(reply: Reply, key: str) -> ListingError:
-    if reply.verdict is not Verdict.READ:
-        return ListingError(reply.message or str(reply.verdict), reply)
-    return _error(reply, Verdict.REJECTED, f"the answer is no list of {key}")
+def _no_list(reply: Reply, key: str, refused: _Refused | None = None) -> ListingError:
+    is_list = reply.verdict is Verdict.READ
+    message = f"the answer is no list of {key}" if is_list else reply.message or str(reply.verdict)
+    if refused is not None and refused.count:
+        message = f"{message}; and {_unusable(key, refused)}"
+    return _error(reply, Verdict.REJECTED if is_list else reply.verdict, message)
 
 
 def _error_of(reply: Reply, key: str, count: int, doubt: str | None, refused: _Refused) -> ListingError:

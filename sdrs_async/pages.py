@@ -1,166 +1,147 @@
-"""Whether a list that comes in pages has been read to its end. Pure decisions, but for who waits for whom.
+"""When a list that comes in pages has ended. Pure decisions.
 
-The service pages by offset, in an order that nobody knows, and what `count` counts is written for the groups only; a
-server may have smaller pages than it was asked for. So a page is asked for from the last item that is known: where it
-does not bring that one, the list has changed, and others may have moved past unseen. The end is an item that nothing
-follows, or, where counts are known to be those of whole lists, one that is the last by its count.
+The service pages by offset, in an order that nobody knows. A server may have smaller pages than it was asked for, and
+`count` may be the page's own, so that neither a short page nor a count that is reached is an end. Hence each page is
+asked for from the last item that is known:
+
+- it begins with that item, and all else on it is new: the pages join, and nothing has moved past unseen;
+- it has that item alone: the list has ended there, unless a `count` told of more;
+- it is anything else: the list is in doubt, and is read once more. What a second reading does not clear up is an error.
+
+A first page that is empty and counts none is all of a list. A single item has nothing to join: an empty page after it
+is the end where both pages count one, else it is read twice. Nothing is carried over from one list to another.
 """
 
 from __future__ import annotations
 
-import asyncio
 from array import array
 from bisect import bisect_left
-from enum import Enum, auto
 from typing import NamedTuple
 
-__all__ = ["CHANGED", "Counts", "Page", "Reading", "Row", "Seen", "Step"]
+__all__ = ["Page", "Reading", "Row", "Seen"]
 
 Row = tuple[str, ...]
 _CHUNK = 1000
 
-CHANGED = "changes while it is read"
-"""Why a list is in doubt whose pages do not join."""
+_CHANGED = "changes while it is read"
 _REPEATS = "repeats itself: the service does not page as it should"
+_SINGLY = "comes one by one"
+_OVERLAPS = "has items on more than one page"
 
 
 class Page(NamedTuple):
-    """What is kept of a page: its items, by their ids, and why others were refused, which is what those are known by.
+    """What is kept of a page: its items, each once, by their ids, and why others were refused, which those go by.
 
-    `last`: what the last of all is known by, `None` of an empty page; `total`: the answer's `count`, `None` where
-    that is no whole number.
+    `first` and `last`: what these go by, `None` of an empty page; `size`: items as they came; `total`: the answer's
+    `count`, 0 where that is no number.
     """
 
     rows: list[Row]
     refused: list[str]
+    first: str | None
     last: str | None
-    total: int | None
+    size: int
+    total: int
 
     @property
-    def size(self) -> int:
-        """How many items the server counted."""
+    def different(self) -> int:
+        """How many items it has, each counted once."""
         return len(self.rows) + len(self.refused)
 
     def holds(self, key: str | None) -> bool:
-        """Whether one of its items is known by this."""
+        """Whether one of its items goes by this."""
         return any(row[0] == key for row in self.rows) or key in self.refused
 
 
-class Step(Enum):
-    """What comes after a page: more, or nothing, or nothing if counts are totals."""
-
-    MORE = auto()
-    END = auto()
-    END_BY_COUNT = auto()
-
-
-class Counts:
-    """What one kind of list at one endpoint has shown: whether `count` is that of the whole list; its largest page.
-
-    One list finds out, with one request, for all the others; those which depend on it wait for that answer. Who wants
-    no such request says at once that they `are_totals`, which the manual says of groups.
-    """
-
-    __slots__ = ("_news", "are_totals", "widest")
-
-    def __init__(self, *, are_totals: bool | None = None) -> None:
-        self.are_totals = are_totals
-        self.widest = 0
-        self._news: asyncio.Event | None = None
-
-    def claim(self) -> bool:
-        """Whether it falls to the caller to find out: by one more page, of which it tells `learn`."""
-        if self.are_totals is not None or self._news is not None:
-            return False
-        self._news = asyncio.Event()
-        return True
-
-    def learn(self, evidence: bool | None) -> None:
-        """What the page of who claimed it has shown."""
-        self.note(evidence)
-        if self._news is not None:
-            self._news.set()
-            self._news = None
-
-    def note(self, evidence: bool | None) -> None:
-        """What any page has shown; one that contradicts goes before all that agree."""
-        if evidence is not None and self.are_totals is not False:
-            self.are_totals = evidence
-
-    async def settled(self) -> bool:
-        """Whether they are totals, as soon as that is known; `False` also where the caller has claimed to find out."""
-        while self.are_totals is None and not self.claim():
-            if self._news is not None:
-                await self._news.wait()
-        return bool(self.are_totals)
-
-
 class Reading:
-    """One reading of a list, from its start to its end. `doubt`: why it may not be all of it, from its end on.
+    """A reading of a list, from its start to its end, by pages of at most `limit` items as far as the server cares.
 
-    `seen`: what came in it; `is_one_page`: in doubt because the only page came again, and all the same its count says
-    that this is all. `limit`: items of a page, as they are asked for.
+    `before`: what came in a first one; `by_count`: a short page that completes the count is the end all the same, for
+    whoever deletes nothing by it. `is_over`: no page follows; `doubt`: why it may not be all of the list, from its end
+    on.
     """
 
-    def __init__(self, limit: int, counts: Counts) -> None:
+    def __init__(self, limit: int, before: Seen | None = None, *, by_count: bool = False) -> None:
+        self.limit = limit
+        self.is_over = False
         self.doubt: str | None = None
-        self.is_one_page = False
-        self._limit = limit
-        self._counts = counts
-        self.seen = Seen()
+        self._before = before
+        self._by_count = by_count
+        self._seen = Seen()
+        self._brought_news = False
         self._received = 0
         self._widest = 0
         self._last: str | None = None
-        self._count: int | None = None
+        self._joins = True
+        self._is_one_page = False
+        self._count = 0
+        self._is_whole_count = False
+
+    @property
+    def known(self) -> Seen:
+        """All that came of the list so far."""
+        return self._before or self._seen
 
     @property
     def offset(self) -> int:
         """Where the next page begins: with the last item that is known, unless pages are of one item each."""
         return self._received - (self._widest > 1)
 
-    @property
-    def is_loose(self) -> bool:
-        """Whether its pages are of one item each: then they do not join, and a change shows only in another reading."""
-        is_all = self._counts.widest > 1 or (self._counts.are_totals and self._count == 1)
-        return self._widest == 1 and not (self._received == 1 and is_all)
+    def take(self, page: Page) -> Page:
+        """The page at `offset` has come: what of it was not known before."""
+        fresh = self._seen.unseen(page)
+        self._count = max(self._count, page.total)
+        self._is_whole_count |= page.total > page.size or page.size > self.limit
+        begins_with_last = page.first == self._last and fresh.different == page.different - 1
+        self._joins &= begins_with_last or not self._received
+        if fresh.different and (page.holds(self._last) or self.offset == self._received):
+            self._received, self._last = self.offset + page.size, page.last
+            self._widest = max(self._widest, page.size)
+            self.is_over = self._by_count and page.size < self.limit and page.total == self._received
+        else:
+            self.is_over, self.doubt = True, self._doubt(page, fresh)
+        if self._before is None:
+            return fresh
+        new = self._before.unseen(fresh)
+        self._brought_news |= new.different > 0
+        if self._is_cleared_up(self._before.count):
+            self.doubt = None
+        return new
 
-    def evidence(self, page: Page) -> bool | None:
-        """What a page at `offset`, not taken yet, tells of counts: only a later page sets apart its own and the list's.
+    def again(self) -> Reading | None:
+        """The second reading, where this was the first, and leaves a doubt."""
+        if self.doubt is None or self._before is not None:
+            return None
+        # By a smaller page a server that ignores only the offset is told from one that always gives all.
+        return Reading(max(1, self._received - 1) if self._is_one_page else self.limit, self._seen)
 
-        `None`: nothing.
+    def _doubt(self, page: Page, fresh: Page) -> str | None:
+        """Why the list may not end with this page, which brought nothing new, or not the last item that is known."""
+        if page.size and not fresh.different and (page.size >= self._widest or page.last != self._last):
+            self._is_one_page = page.size == self._received
+            return _REPEATS
+        if page.size and not page.holds(self._last):
+            return _CHANGED
+        if self._count > self._received:
+            return f"ends after {self._received:,} of {self._count:,}, which is its count"
+        if self._widest == 1:
+            return None if self._received == self._count == page.total == 1 else _SINGLY
+        if self._joins:
+            return None
+        return _OVERLAPS if page.size else _CHANGED
+
+    def _is_cleared_up(self, known: int) -> bool:
+        """Whether a second reading of a list that repeats items leaves no doubt: it brings nothing new.
+
+        Unless they came one by one, its count is to be that of what is known, and the list's, not a page's: a page had
+        fewer items than that, or more than it was asked for, as where a server always gives all.
         """
-        if not self._received:
-            return None
-        reach = self.offset + page.size
-        if page.size == 0 if self._widest == 1 else (page.size == 1 and page.last == self._last):
-            return page.total == reach
-        return False if page.total == page.size != reach else None
-
-    def take(self, page: Page) -> tuple[Step, Page]:
-        """The page at `offset` has come: what is to follow, and what of it did not come before in this reading."""
-        fresh = self.seen.unseen(page)
-        return self._step(page, fresh.size), fresh
-
-    def _step(self, page: Page, news: int) -> Step:
-        joins = self.offset < self._received
-        if joins and not page.holds(self._last):
-            return self._end((None if page.size else self._missing(page)) or CHANGED)
-        if not news:
-            is_end = page.size == 0 or (joins and page.last == self._last and page.size < self._widest)
-            self.is_one_page = not is_end and page.total == page.size == self._received < self._limit
-            return self._end(self._missing(page) if is_end else _REPEATS)
-        self._received, self._last, self._count = self.offset + page.size, page.last, page.total
-        self._widest = max(self._widest, page.size)
-        return Step.END_BY_COUNT if page.size < self._limit and page.total == self._received else Step.MORE
-
-    def _missing(self, page: Page) -> str | None:
-        if page.total is None or page.total <= self._received:
-            return None
-        return f"ends after {self._received:,} of {page.total:,}, which is its count"
-
-    def _end(self, doubt: str | None) -> Step:
-        self.doubt = doubt
-        return Step.END
+        if self._brought_news:
+            return False
+        if self.doubt == _SINGLY:
+            return True
+        is_all = self._count == known and (self._is_whole_count or known == 1)
+        return is_all and (self.doubt == _REPEATS or (self.doubt == _OVERLAPS and self._seen.count == known))
 
 
 class Seen:

@@ -6,7 +6,6 @@ The only module that knows all the parts: it puts clients, fleet, engine and rep
 from __future__ import annotations
 
 import asyncio
-from collections import defaultdict
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -27,7 +26,6 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.fleet import Fleet
 from sdrs_async.listing import Ask, FailedTask, Group, Project
 from sdrs_async.models import Limits, Outcome, ProjectLevel, RetryPolicy, Target
-from sdrs_async.pages import Counts
 from sdrs_async.reading import READ_AHEAD, Intake, Reader, Targets, sources
 from sdrs_async.report import Report, Scopes
 from sdrs_async.run import Finding, Run, Running, carry_report
@@ -89,7 +87,6 @@ class Session:
         self._scopes = self._bounds(concurrency)
         pairs = zip(accounts, self._clients, strict=True)
         self._users = {account.name: self._user(account, client) for account, client in pairs}
-        self._counts = ListCounts()
         self._stack = AsyncExitStack()
         self._entered = False
 
@@ -197,7 +194,7 @@ class Session:
         report = self._report()
         run = Run(Engine(self._fleet, report.add, self._retry), report)
         async with driving(run, [_Open()]):
-            yield Lists(run, self._user_of, self._counts)
+            yield Lists(run, self._user_of)
 
     # ---- putting a run together
 
@@ -232,18 +229,9 @@ class Session:
             raise ConfigError(f"{user.called}: projects are listed by IAM: give its endpoint, or the projects' ids")
         discovery = Discovery(
             account, user, targets, ask=partial(run.ask, user), report=run.report, read_ahead=self._read_ahead,
-            counts=self._counts.groups[user.endpoint.name],
         )  # fmt: skip
         run.projects[account.name], run.left_out[account.name] = discovery.found, discovery.left_out
         return [discovery]
-
-
-class ListCounts:
-    """What is known of the counts of groups and of failed tasks, by the endpoint."""
-
-    def __init__(self) -> None:
-        self.groups: defaultdict[str, Counts] = defaultdict(Counts)
-        self.failed_tasks: defaultdict[str, Counts] = defaultdict(Counts)
 
 
 class _Open:
@@ -259,10 +247,9 @@ class Lists:
     Each raises `ListingError` where the list cannot be read, or not to its end. Comes from `Session.lists()`.
     """
 
-    def __init__(self, run: Run, user_of: Callable[[Account], User], counts: ListCounts) -> None:
+    def __init__(self, run: Run, user_of: Callable[[Account], User]) -> None:
         self._run = run
         self._user_of = user_of
-        self._counts = counts
 
     def projects(self, account: Account) -> AsyncGenerator[Project]:
         """The projects that an account may use, those included that have no SDRS."""
@@ -270,19 +257,13 @@ class Lists:
 
     def groups(self, account: Account, project_id: str) -> AsyncGenerator[Group]:
         """The protection groups of a project."""
-        ask = self._ask(account)
-        return listing.groups(ask, project_id, self._counts.groups[self._endpoint(account)])
+        return listing.groups(self._ask(account), project_id)
 
     def failed_tasks(
         self, account: Account, project_id: str, server_group_id: str | None = None
     ) -> AsyncGenerator[FailedTask]:
         """The failed tasks inside a group; without one those of the project's own level."""
-        ask = self._ask(account)
-        counts = self._counts.failed_tasks[self._endpoint(account)]
-        return listing.failed_tasks(ask, project_id, server_group_id, counts)
-
-    def _endpoint(self, account: Account) -> str:
-        return self._user_of(account).endpoint.name
+        return listing.failed_tasks(self._ask(account), project_id, server_group_id)
 
     def _ask(self, account: Account) -> Ask:
         check(isinstance(account, Account), "account", "an Account of this session", account, secret=True)

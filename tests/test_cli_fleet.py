@@ -111,6 +111,26 @@ async def test_a_plan_of_a_fleet(clouds: Clouds) -> None:
     assert {entry.method for entry in [*clouds.first.log, *clouds.second.log]} == {"GET"}
 
 
+async def test_a_name_of_two_projects_in_one_account_stops_no_other(clouds: Clouds) -> None:
+    """Nothing is sent for either of them, both ids are named with the account, the other account is cleaned: exit 1."""
+    ids = list(dict(clouds.second.targets))
+    fault = Fault(
+        "status",
+        route="list_own_projects",
+        status=200,
+        body={"projects": [{"id": one, "name": "eu-de"} for one in ids]},
+    )
+    clouds.second._faults = type(clouds.second._faults)([fault], 0, "", "")
+    file = clouds.file(second='projects = ["eu-de"]')
+    done = await clouds.run("clean", file, "--yes", "--json", str(clouds.folder / "report.json"))
+    assert done.code == 1
+    assert (clouds.first.remaining, [entry.method for entry in clouds.second.log]) == (0, ["GET"])
+    (row,) = report(clouds.folder)["discovery"]["failed"]
+    assert (row["account"], row["project_id"], row["verdict"]) == ("second", "eu-de", "rejected")
+    assert row["message"].startswith(f"2 projects have this name, {ids[0]} and {ids[1]}: ")
+    assert "project eu-de of account second" in " ".join(done.stdout.split())
+
+
 async def test_the_question_of_a_fleet(clouds: Clouds) -> None:
     """Before a fleet is cleaned, the question shows what each account has."""
     args = ["clean", "--fleet", clouds.file(), "--project-level"]

@@ -20,6 +20,7 @@ from sdrs_async import (
     Verdict,
     clean,
     connect,
+    discovery,
 )
 from sdrs_async.errors import ListingError
 from sdrs_async.models import ProjectLevel
@@ -92,18 +93,18 @@ async def test_regions_of_projects_that_are_left_out_are_few() -> None:
 async def test_everything_of_the_account_is_found_and_cleaned() -> None:
     """All projects that have the service, all their groups, each with one request; decoys cost none.
 
-    One more page shows that the counts here are those of whole lists.
+    Each list that has any is read to an item that nothing follows.
     """
     async with Simulator(projects=12, groups=30, decoys=True) as sim:
         report = await cleaned(sim, region="eu-de")
         assert sim.remaining == 0
         assert Counter(entry.route for entry in sim.log) == {
-            "list_own_projects": 1, "list_groups": 12 + 1, "delete_group_failures": 360
+            "list_own_projects": 1, "list_groups": 2 * 12, "delete_group_failures": 360
         }  # fmt: skip
     shown = report.to_dict()
     assert shown["discovery"] == {"projects": 12, "groups": 360, "left_out": DECOYS, "failed": []}
     assert report.targets["done"] == 360
-    assert (shown["requests"]["sent"], shown["requests"]["reads"]) == (360, 14)
+    assert (shown["requests"]["sent"], shown["requests"]["reads"]) == (360, 1 + 2 * 12)
     assert report.exit_code == 0
 
 
@@ -246,37 +247,45 @@ async def test_a_project_that_cannot_be_listed_keeps_no_other(fault: dict[str, A
         ["small-pages", "page-count"],
     ],
 )  # fmt: skip
-async def test_servers_that_page_badly_are_complete_all_the_same(quirks: list[str]) -> None:
+async def test_servers_that_page_badly_are_complete_all_the_same(
+    quirks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A count of nothing or of the page alone, repeats and small pages lose no group, and end."""
-    async with Simulator(projects=1, groups=1100, failed_tasks=1, quirks=quirks) as sim:
+    if "small-pages" not in quirks:
+        monkeypatch.setattr(discovery, "_IN_HAND", 100)  # pages of 100
+    async with Simulator(projects=1, groups=250, failed_tasks=1, quirks=quirks) as sim:
         report = await cleaned(sim)
         assert sim.remaining == 0
-    assert report.to_dict()["discovery"] == {"projects": 1, "groups": 1100, "left_out": [], "failed": []}
-    assert (report.targets["done"], report.targets["duplicates"]) == (1100, 0)
+    assert report.to_dict()["discovery"] == {"projects": 1, "groups": 250, "left_out": [], "failed": []}
+    assert (report.targets["done"], report.targets["duplicates"]) == (250, 0)
 
 
-async def test_a_server_that_ignores_the_offset_is_reported_as_incomplete() -> None:
+async def test_a_server_that_ignores_the_offset_is_reported_as_incomplete(monkeypatch: pytest.MonkeyPatch) -> None:
     """What was seen is cleaned, each project costs two readings of two pages, and the exit code is 1."""
-    async with Simulator(projects=2, groups=1100, failed_tasks=1, quirks=["ignores-offset"]) as sim:
+    monkeypatch.setattr(discovery, "_IN_HAND", 100)  # pages of 100
+    async with Simulator(projects=2, groups=201, failed_tasks=1, quirks=["ignores-offset"]) as sim:
         report = await cleaned(sim)
         assert Counter(entry.route for entry in sim.log)["list_groups"] == 8
         assert sim.remaining == 2 * 101
     assert {row["verdict"] for row in failed(report)} == {"incomplete"}
     assert len(failed(report)) == 2
-    assert report.targets["done"] == 2 * 999
+    assert report.targets["done"] == 2 * 100
     assert report.exit_code == 1
 
 
 @pytest.mark.parametrize(
     ("quirk", "message"),
     [
-        ("wrong-count", "the list of server_groups ends after 1,100 of 1,000,000, which is its count, and so it does"),
+        ("wrong-count", "the list of server_groups ends after 200 of 1,000,000, which is its count, and so it does"),
         ("shrinks", "the list of server_groups changes while it is read, and so it does when it is read once more"),
     ],
 )
-async def test_a_list_that_stays_in_doubt_is_never_clean(quirk: str, message: str) -> None:
+async def test_a_list_that_stays_in_doubt_is_never_clean(
+    quirk: str, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Fewer groups than the count, or pages that do not join: what was seen is cleaned, and the exit code is 1."""
-    async with Simulator(projects=1, groups=1100, failed_tasks=1, quirks=[quirk]) as sim:
+    monkeypatch.setattr(discovery, "_IN_HAND", 100)  # pages of 100
+    async with Simulator(projects=1, groups=200, failed_tasks=1, quirks=[quirk]) as sim:
         report = await cleaned(sim)
         assert sim.remaining == 0
     [row] = failed(report)
@@ -285,16 +294,17 @@ async def test_a_list_that_stays_in_doubt_is_never_clean(quirk: str, message: st
     assert report.exit_code == 1
 
 
-async def test_what_a_session_has_learned_of_counts_holds_for_all_its_lists() -> None:
-    """Counts of groups are totals here, which one list finds out; those of failed tasks are the page's own."""
-    async with Simulator(projects=2, groups=3, failed_tasks=2) as sim:
+async def test_no_list_is_ended_by_what_another_has_shown() -> None:
+    """One project's count is that of its list; the other's first page is short and counts itself: a cache before it."""
+    async with Simulator(projects=2, groups=5, failed_tasks=1) as sim:
+        other = sim.targets[5][0]
+        short = {"server_groups": [{"id": group} for project, group in sim.targets[5:7]], "count": 2}
+        fault = Fault("status", route="list_groups", only=other, status=200, body=short, times=1)
+        sim._faults = type(sim._faults)([fault], 0, "", "")
         one = account(sim)
         async with connect(one) as session, session.lists() as lists:
-            for project, group in sim.targets[::3]:
-                assert len([found async for found in lists.groups(one, project)]) == 3
-                assert len([found async for found in lists.failed_tasks(one, project, group)]) == 2
-        routes = Counter(entry.route for entry in sim.log)
-        assert (routes["list_groups"], routes["list_failures"]) == (2 + 1, 2 + 2)
+            for project, _ in sim.targets[::5]:
+                assert len([group async for group in lists.groups(one, project)]) == 5
 
 
 @pytest.mark.parametrize(("more", "count"), [([], 250), (["shrinks"], 200), (["ignores-offset"], 100)])
@@ -370,7 +380,7 @@ async def test_finding_deletes_nothing_and_its_report_goes_on() -> None:
     assert len(targets) == len(outcomes) == len(set(targets)) == 48
     shown = run.report.to_dict()
     assert shown["discovery"] == {"projects": 3, "groups": 45, "left_out": [], "failed": []}
-    assert (shown["requests"]["reads"], shown["requests"]["sent"]) == (5, 48)
+    assert (shown["requests"]["reads"], shown["requests"]["sent"]) == (1 + 2 * 3, 48)
     assert run.report.exit_code == 0
 
 

@@ -67,7 +67,7 @@ ASKS = f"import os, urllib.request as http; print(http.urlopen(os.environ[{IAM!r
     "start",
     [
         pytest.param(lambda: os.close(0), id="no stdin"),
-        pytest.param(lambda: [*map(os.close, (0, 2))], id="no stdin, no stderr"),
+        pytest.param(lambda: any(map(os.close, (0, 2))), id="no stdin, no stderr"),
         pytest.param(lambda: signal.signal(signal.SIGCHLD, signal.SIG_IGN), id="ends of children ignored"),
     ],
 )

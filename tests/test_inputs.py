@@ -142,7 +142,35 @@ def secrets(home: Path) -> tuple[Path, list[str]]:
     return path, clouds(home)[1]
 
 
-KINDS = [targets, fleet, fleet_ca, fleet_profile, ca_file, credentials, clouds, secrets]
+def key_cloud(home: Path) -> tuple[Path, list[str]]:
+    """The file of a cloud that has an access key, and nothing else to sign in with."""
+    keys = CLOUDS.replace(
+        "username: u, user_domain_name: d, password: p, project_id: p", "ak: AK0123456789, sk: secret"
+    )
+    (home / "clouds.yaml").write_text(f"{keys}    region_name: eu-de\n", "utf-8")
+    return home / "clouds.yaml", ["--os-cloud", "prod", *SEARCHED]
+
+
+def authorities_of_a_key_cloud(home: Path) -> tuple[Path, list[str]]:
+    """Certificates that such a cloud names."""
+    path, args = key_cloud(home)
+    trustme.CA().cert_pem.write_to_path(str(home / "in"))
+    path.write_text(f"{path.read_text('utf-8')}    cacert: in\n", "utf-8")
+    return home / "in", args
+
+
+KINDS = [
+    key_cloud,
+    authorities_of_a_key_cloud,
+    targets,
+    fleet,
+    fleet_ca,
+    fleet_profile,
+    ca_file,
+    credentials,
+    clouds,
+    secrets,
+]
 KINDS += [authorities_of_a_cloud, certificate_of_a_cloud, key_of_a_cloud, files_of_a_fleets_cloud]
 
 

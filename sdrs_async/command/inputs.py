@@ -10,6 +10,7 @@ from sdrs_async.command.outputs import Named
 from sdrs_async.command.selecting import Wanted
 from sdrs_async.fleet_file import HuaweiProfile, load_fleet
 from sdrs_async.keystone import KeystoneAuth
+from sdrs_async.keystone.access_key import CloudKey
 
 __all__ = ["inputs"]
 
@@ -20,6 +21,7 @@ _VARIABLES = (
     *("HUAWEICLOUD_SDK_ID_TOKEN_FILE", "HUAWEICLOUD_OIDC_TOKEN_FILE", "HC_CONTAINER_AUTHORIZATION_TOKEN_FILE"),
     *("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 )
+_OF_CLOUDS = (KeystoneAuth, CloudKey)
 
 
 def inputs(selected: Wanted, connection: Connection, environ: Mapping[str, str]) -> Iterator[Named]:
@@ -30,7 +32,7 @@ def inputs(selected: Wanted, connection: Connection, environ: Mapping[str, str])
     for account in connection.pending:
         if account.ca_file:
             yield ("ca_file" if connection.fleet_file else "--ca-file"), account.ca_file
-        if isinstance(account.auth, KeystoneAuth):
+        if isinstance(account.auth, _OF_CLOUDS):
             yield from (("a certificate or key of the cloud", path) for path in account.auth.files)
     if selected.fleet is not None:
         for one in load_fleet(selected.fleet).accounts:
@@ -43,7 +45,7 @@ def _usual(connection: Connection, environ: Mapping[str, str]) -> Iterator[Named
     """What is looked for where nothing names it."""
     if home := environ.get("HOME") or environ.get("USERPROFILE"):
         yield "the credentials file", str(Path(home, ".huaweicloud", "credentials"))
-    if any(isinstance(account.auth, KeystoneAuth) for account in connection.pending):
+    if any(isinstance(account.auth, _OF_CLOUDS) for account in connection.pending):
         from openstack.config import loader
 
         for path in (*loader.CONFIG_FILES, *loader.SECURE_FILES, *loader.VENDOR_FILES):

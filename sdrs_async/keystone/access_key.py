@@ -20,6 +20,11 @@ class CloudKey(AkSk):
     endpoint_override: str | None = None
     verify: bool | str = True
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files of certificates that it is used with."""
+        return (self.verify,) if isinstance(self.verify, str) else ()
+
 
 class FoundKey:
     """The access key of a cloud. `access_key`: to be shown in short only; `alone`: nothing else signs in there."""

@@ -84,6 +84,8 @@ def read_reply(response: aiohttp.ClientResponse, body: Piece, elapsed: float) ->
     """An answer that is not a 2xx, with what could be read of its body."""
     error = parse_error(body.data)
     message = error.message or body.unread or one_line(response.reason or "")
+    if response.status == 407:  # of a proxy, for plain http here, as below for a tunnel
+        message = f"the proxy answered 407 {message}".rstrip()
     return _refused(response, response.status, error, message, elapsed)
 
 

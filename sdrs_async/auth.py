@@ -44,8 +44,8 @@ class SignInFailed(AuthenticationError):
     """No credential could be had. `reply`: what that means for the request that needed it.
 
     `verdict`: `UNAUTHORIZED` is final, for the project or, with `whole_account`, for all of them; `THROTTLED`,
-    `TRANSIENT` and `UNREACHABLE` are worth another try. `retry_after`: seconds that the server asked for; `error_code`:
-    its own, `IAM.0012` for instance.
+    `TRANSIENT` and `UNREACHABLE` are worth another try, unless `retryable` is false. `retry_after`: seconds that the
+    server asked for; `error_code`: its own, `IAM.0012` for instance.
     """
 
     def __init__(
@@ -57,11 +57,13 @@ class SignInFailed(AuthenticationError):
         retry_after: float | None = None,
         timed_out: bool = False,
         error_code: str | None = None,
+        retryable: bool = True,
     ) -> None:
         super().__init__(message)
         self.reply = Reply(
             verdict, error_code=error_code, message=message, retry_after=retry_after, scope="sign-in",
-            timed_out=timed_out, sent=False, retryable=verdict is not Verdict.UNAUTHORIZED, whole_account=whole_account,
+            timed_out=timed_out, sent=False, whole_account=whole_account,
+            retryable=retryable and verdict is not Verdict.UNAUTHORIZED,
         )  # fmt: skip
 
 

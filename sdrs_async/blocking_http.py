@@ -13,15 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
-from urllib.request import getproxies
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
 from yarl import URL
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.proxies import Proxy, proxy_of, with_scheme
+from sdrs_async.proxies import Proxy, proxy_of, proxy_settings, with_scheme
 from sdrs_async.redaction import user_info_of
 from sdrs_async.threads import errand_of_this_thread
 from sdrs_async.trust import Trust
@@ -39,6 +38,7 @@ _MOST = 1 << 20
 _CHUNK = 1 << 16
 _MOST_LOGGED = 8 * 1024  # characters of one record, which may be an answer with its catalog
 _signing_in = threading.local()
+_Setting = TypeVar("_Setting")
 
 
 class AnswerRefused(requests.RequestException):
@@ -49,7 +49,7 @@ class AnswerRefused(requests.RequestException):
 
 
 class SettingRefused(requests.RequestException):
-    """A proxy or a file of certificates that cannot be used. Its text names the setting."""
+    """A proxy or a file of certificates that cannot be used, or a proxy's 407. Its text names the setting."""
 
 
 def guard(session: requests.Session, trust: Trust, cert: str | tuple[str, str] | None = None) -> None:
@@ -69,7 +69,7 @@ def guard(session: requests.Session, trust: Trust, cert: str | tuple[str, str] |
 
 def proxy_secrets() -> list[str]:
     """What is secret of the proxies in the environment: the libraries' errors name their proxy."""
-    return [secret for proxy in getproxies().values() for secret in user_info_of(with_scheme(proxy))]
+    return [secret for proxy in proxy_settings().values() for secret in user_info_of(with_scheme(proxy))]
 
 
 # ---- logs -----------------------------------------------------------------------------------------------------------
@@ -113,8 +113,8 @@ class _Guarded(HTTPAdapter):
         _guard_connections(self.poolmanager)
 
     def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
-        if proxy.startswith("https:"):
-            kwargs["proxy_ssl_context"] = self._tls()
+        if proxy.startswith("https:"):  # which is no IAM, so that it is shown no client certificate
+            kwargs["proxy_ssl_context"] = _or_refused(self._trust.blocking_context)
         manager = super().proxy_manager_for(proxy, **kwargs)
         _guard_connections(manager)
         return manager
@@ -129,12 +129,8 @@ class _Guarded(HTTPAdapter):
     def _tls(self) -> ssl.SSLContext:
         # Made when it is needed, in the thread that needs it: reading a store takes a tenth of a second.
         if self._context is None:
-            try:
-                self._context = self._trust.blocking_context(self._cert)
-            except ConfigError as error:
-                raise SettingRefused(str(error)) from None
-            if version("urllib3").startswith("1."):  # which keeps an address to itself, and compares it by itself
-                self._context.check_hostname = False
+            compares = version("urllib3").startswith("1.")  # and keeps an address to itself
+            self._context = _or_refused(lambda: self._trust.blocking_context(self._cert, names=not compares))
         return self._context
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
@@ -145,7 +141,17 @@ class _Guarded(HTTPAdapter):
         if errand := errand_of_this_thread():
             errand.go_on()
         request.headers["Accept-Encoding"] = "identity"
-        response = super().send(request, **{**kwargs, "verify": True, "cert": None, "proxies": _proxies(request)})
+        proxy = _or_refused(lambda: proxy_of(str(request.url)))
+        proxies = {scheme: str(proxy.url) for scheme in ("http", "https")} if proxy is not None else {}
+        try:
+            response = super().send(request, **{**kwargs, "verify": True, "cert": None, "proxies": proxies})
+        except requests.exceptions.ProxyError as error:
+            if proxy is None or "Tunnel connection failed: 407" not in str(error):
+                raise
+            raise _lets_nobody_in(proxy) from None
+        if proxy is not None and response.status_code == 407:
+            response.close()
+            raise _lets_nobody_in(proxy)
         try:
             # Set as requests itself sets it; there is no public way to give a response the body that was read of it.
             response._content = _body(response)
@@ -160,12 +166,15 @@ class _Guarded(HTTPAdapter):
         return response
 
 
-def _proxies(request: PreparedRequest) -> dict[str, str]:
+def _or_refused(setting: Callable[[], _Setting]) -> _Setting:
     try:
-        proxy = proxy_of(str(request.url))
+        return setting()
     except ConfigError as error:
         raise SettingRefused(str(error)) from None
-    return {scheme: str(proxy.url) for scheme in ("http", "https")} if proxy is not None else {}
+
+
+def _lets_nobody_in(proxy: Proxy) -> SettingRefused:
+    return SettingRefused(f"the proxy answered 407: {proxy.variable} lacks its user and password, or has wrong ones")
 
 
 def _body(response: Response) -> bytes:
@@ -234,5 +243,6 @@ def _guarded_pool(pool: Any) -> Any:
     """The same class of a pool, those of other kinds of proxies too, with connections of the kind above."""
     if issubclass(pool.ConnectionCls, _ErrandConnection):
         return pool
+    # By their own names, which errors show.
     connection = type(pool.ConnectionCls.__name__, (_ErrandConnection, pool.ConnectionCls), {})
     return type(pool.__name__, (pool,), {"ConnectionCls": connection})

@@ -26,7 +26,7 @@ from sdrs_async.models import Request, Verdict
 from sdrs_async.redaction import Secrets, hidden_of_key, without_user_info
 from sdrs_async.shared_work import SharedWork
 from sdrs_async.threads import in_daemon_thread, room
-from sdrs_async.trust import Trust, trusted
+from sdrs_async.trust import Trust, is_bad_certificate, trusted
 from sdrs_async.wire import classify, one_line
 
 __all__ = ["HuaweiAuth", "VendorCredentials", "from_file"]
@@ -347,4 +347,7 @@ def _meaning(error: Any) -> tuple[str, Verdict]:
 
 def _sign_in_failed(text: str, verdict: Verdict, code: str | None = None) -> SignInFailed:
     message = one_line(f"the vendor's SDK got no keys: {text}")
-    return SignInFailed(message, verdict=verdict, whole_account=verdict is Verdict.UNAUTHORIZED, error_code=code)
+    final = verdict is Verdict.UNAUTHORIZED
+    return SignInFailed(
+        message, verdict=verdict, whole_account=final, error_code=code, retryable=not is_bad_certificate(text)
+    )

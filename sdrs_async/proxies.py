@@ -19,11 +19,12 @@ from yarl import URL
 
 from sdrs_async.errors import ConfigError
 
-__all__ = ["USUAL_PORTS", "Proxy", "chosen", "is_loopback", "proxy_of", "with_scheme"]
+__all__ = ["USUAL_PORTS", "Proxy", "chosen", "is_loopback", "proxy_of", "proxy_settings", "with_scheme"]
 
 USUAL_PORTS = {"http": 80, "https": 443}
 _LIKE = "http://proxy.example.com:3128"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
+_HOST = re.compile(r"[\w.-]+|[\da-f:.]+(?:%\w+)?", re.IGNORECASE | re.ASCII)
 
 
 class Proxy(NamedTuple):
@@ -60,8 +61,22 @@ def proxy_of(url: str) -> Proxy | None:
     """
     if not getproxies_environment() and proxy_bypass(urlsplit(url).netloc):  # settings of macOS and Windows
         return None
-    kind = chosen(url, settings := getproxies())
-    return _parsed(settings[kind], kind) if kind is not None else None
+    kind = chosen(url, settings := proxy_settings())
+    return _parsed(settings[kind], _variable(kind) or f"{kind}_proxy".upper()) if kind is not None else None
+
+
+def proxy_settings() -> dict[str, str]:
+    """What the variables say, by scheme, `all` and `no`; without any, the settings of macOS and Windows."""
+    named = {kind: _variable(kind) for kind in ("http", "https", "all", "no")}
+    return {kind: os.environ[name] for kind, name in named.items() if name is not None} or getproxies()
+
+
+def _variable(kind: str) -> str | None:
+    """The variable that counts. urllib's reading lets an empty one in small letters hide the one in large."""
+    small = f"{kind}_proxy"
+    # Of a CGI script HTTP_PROXY is what a browser sent as `Proxy:`.
+    spellings = [small] if kind == "http" and "REQUEST_METHOD" in os.environ else [small, small.upper()]
+    return next((name for name in spellings if os.environ.get(name, "").strip()), None)
 
 
 def chosen(url: str, settings: Mapping[str, str]) -> str | None:
@@ -108,25 +123,24 @@ def with_scheme(value: str) -> str:
     return text if _SCHEME.match(text) else f"http://{text}"
 
 
-def _parsed(value: str, kind: str) -> Proxy:
-    variable, text = _variable(kind), with_scheme(value)
+def _parsed(value: str, variable: str) -> Proxy:
+    text = with_scheme(value)
     if text.lower().startswith("socks"):
         raise ConfigError(
             f"{variable} names a SOCKS proxy, and only HTTP proxies can be used: name one like {_LIKE}, or the host in "
             "NO_PROXY if it needs no proxy"
         )
     try:
+        text.encode()  # else a byte that is no UTF-8 would go out of the password without a word
         url = URL(text)
-        # A password with a bare / or # in it would be cut there, and its first half taken for a host or port.
-        usable = url.scheme in ("http", "https") and url.host and "@" not in f"{url.path_qs}{url.fragment}"
+        # What follows the port is a bare / or # of a password, whose first half would be taken for a host, or a slip.
+        rest = url.raw_path_qs.removeprefix("/") + url.raw_fragment
+        usable = url.scheme in USUAL_PORTS and _HOST.fullmatch(url.raw_host or "") and not rest
     except ValueError:
         usable = None
     if not usable:  # not shown: a password may be in it
-        raise ConfigError(f"{variable} is not the URL of a proxy, like {_LIKE}")
+        raise ConfigError(
+            f"{variable} is not the URL of a proxy, like {_LIKE} (in a user or password, percent-encode what is no "
+            "letter or digit)"
+        )
     return Proxy(url, variable)
-
-
-def _variable(kind: str) -> str:
-    """The variable as it is spelled where it counts: of both spellings urllib takes the small one."""
-    name = f"{kind}_proxy"
-    return name if os.environ.get(name) else name.upper()

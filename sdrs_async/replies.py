@@ -85,6 +85,8 @@ def read_reply(response: aiohttp.ClientResponse, body: Piece, elapsed: float) ->
     """An answer that is not a 2xx, with what could be read of its body."""
     error = parse_error(body.data)
     message = _of_another(response, body) or error.message or body.unread or one_line(response.reason or "")
+    if response.status == 407:  # of a proxy, for plain http here, as below for a tunnel
+        message = f"the proxy answered 407 {message}".rstrip()
     return _refused(response, response.status, error, message, elapsed)
 
 
@@ -92,7 +94,7 @@ def _of_another(response: aiohttp.ClientResponse, body: Piece) -> str | None:
     """What to say where it seems that something else than the service has refused. Gateways fail with pages too."""
     if 300 <= response.status < 400:
         return redirect(response.headers.get("Location", ""))
-    if response.status == 429 or response.status >= 500:
+    if response.status in (407, 429) or response.status >= 500:
         return None
     return web_page(_type_of(response), body.data, is_whole=body.is_whole)
 

@@ -15,7 +15,7 @@ from functools import lru_cache
 
 from sdrs_async.errors import ConfigError
 
-__all__ = ["Trust", "check_client_certificate", "trusted"]
+__all__ = ["Trust", "check_client_certificate", "is_bad_certificate", "trusted"]
 
 # Those of OpenStack's clients, of requests, and of curl, which requests reads too.
 _VARIABLES = ("OS_CACERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
@@ -50,14 +50,16 @@ class Trust:
         """What to connect with, shared by all that trust the same: not to be changed. Raises `ConfigError`."""
         return _shared(self, _stamp(self.file))
 
-    def blocking_context(self, cert: str | tuple[str, str] | None = None) -> ssl.SSLContext:
+    def blocking_context(self, cert: str | tuple[str, str] | None = None, *, names: bool = True) -> ssl.SSLContext:
         """The same for urllib3, whose threads share it; `cert`: a client certificate, with the file of its key or with
-        the key inside.
+        the key inside; not `names`: that a certificate is for the host, is checked elsewhere.
         """
-        if cert is None:
-            return _shared_by_threads(self, _stamp(self.file))
-        context = _for_threads(self)
-        _load_client_certificate(context, cert)
+        if cert is None and names:
+            return _shared(self, _stamp(self.file), by_threads=True)
+        context = _made(self, by_threads=True)
+        context.check_hostname = context.check_hostname and names
+        if cert is not None:
+            _load_client_certificate(context, cert)
         return context
 
 
@@ -93,6 +95,11 @@ def trusted(
     )  # fmt: skip
 
 
+def is_bad_certificate(text: str) -> bool:
+    """Whether this error of a library tells of a certificate that is not trusted, which no other try mends."""
+    return "certificate verify failed" in text.lower()
+
+
 def check_client_certificate(cert: str | tuple[str, str]) -> None:
     """Raise `ConfigError` unless there are a certificate in this file, and its key there or in the second one."""
     _load_client_certificate(_unchecked(), cert)
@@ -111,20 +118,18 @@ def _stamp(path: str | None) -> object:
 
 
 @lru_cache(_KEPT)
-def _shared(trust: Trust, stamp: object) -> ssl.SSLContext:
-    return _loaded(trust)
+def _shared(trust: Trust, stamp: object, *, by_threads: bool = False) -> ssl.SSLContext:
+    return _made(trust, by_threads=by_threads)
 
 
-@lru_cache(_KEPT)
-def _shared_by_threads(trust: Trust, stamp: object) -> ssl.SSLContext:
-    return _for_threads(trust)
-
-
-def _for_threads(trust: Trust) -> ssl.SSLContext:
+def _made(trust: Trust, *, by_threads: bool) -> ssl.SSLContext:
     context = _loaded(trust) if trust.checked else _unchecked()
-    context.set_alpn_protocols(["http/1.1"])
-    # urllib3 says so again for each connection, and OpenSSL reads it meanwhile in other threads, which nothing guards.
-    context.set_alpn_protocols = lambda alpn_protocols: None  # type: ignore[method-assign]
+    # Whoever is named is trusted, an authority below another or a server itself too; from 3.13 on it is Python's way.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if by_threads:
+        context.set_alpn_protocols(["http/1.1"])
+        # urllib3 says so again for each connection, while OpenSSL reads it in other threads, which nothing guards.
+        context.set_alpn_protocols = lambda alpn_protocols: None  # type: ignore[method-assign]
     return context
 
 
@@ -136,37 +141,33 @@ def _unchecked() -> ssl.SSLContext:
 
 
 def _loaded(trust: Trust) -> ssl.SSLContext:
-    if not trust.setting:
+    if trust.path is not None and os.path.isdir(trust.path):
+        if not _holds_certificates(trust.path):
+            raise _unusable(trust, trust.path, "no file in this folder has a name as `openssl rehash` gives it")
+        return _of(trust, None, trust.path)
+    if trust.setting == _STORE_FOLDER and not any(map(os.path.isdir, _folders(trust))):
+        raise _unusable(trust, trust.folder, "there is no such folder")
+    if trust.setting in ("", _STORE_FOLDER):
         return _store(trust)
-    if trust.setting == _STORE_FOLDER:
-        if not any(map(os.path.isdir, (trust.folder or "").split(os.pathsep))):
-            raise _unusable(trust, trust.folder, "there is no such folder")
-        return _store(trust)
-    if trust.file is not None and os.path.isdir(trust.file):
-        if not _holds_certificates(trust.file):
-            raise _unusable(trust, trust.file, "no file in this folder has a name as `openssl rehash` gives it")
-        return ssl.create_default_context(capath=trust.file)
-    context = _of_file(trust)
-    if trust.setting == _STORE_FILE and trust.folder:
-        context.load_verify_locations(capath=trust.folder)
-    return context
+    return _of(trust, trust.file, trust.folder)
 
 
-def _of_file(trust: Trust) -> ssl.SSLContext:
+def _of(trust: Trust, file: str | None, folder: str | None) -> ssl.SSLContext:
     try:
-        context = ssl.create_default_context(cafile=trust.file)
+        context = ssl.create_default_context(cafile=file, capath=folder or None)
+        if file is None or context.cert_store_stats()["x509"]:
+            return context
+        reason = "it holds no certificate"
     except ssl.SSLError:
-        raise _unusable(trust, trust.file, "it holds no certificate in PEM form") from None
+        reason = "it holds no certificate in PEM form, or one that is damaged"
     except (OSError, ValueError) as error:
-        raise _unusable(trust, trust.file, getattr(error, "strerror", None) or str(error)) from None
-    if not context.cert_store_stats()["x509"]:
-        raise _unusable(trust, trust.file, "it holds no certificate")
-    return context
+        reason = getattr(error, "strerror", None) or str(error)
+    raise _unusable(trust, file, reason)
 
 
 def _unusable(trust: Trust, path: str | None, reason: str) -> ConfigError:
     kind = "folder" if trust.setting == _STORE_FOLDER else "file"
-    return ConfigError(f"the CA {kind} {path!r} cannot be used, which {trust.setting} names: {reason}")
+    return ConfigError(f"the CA {kind} {path!r} cannot be used, which {trust.setting or 'the system'} names: {reason}")
 
 
 def _store(trust: Trust) -> ssl.SSLContext:
@@ -174,9 +175,13 @@ def _store(trust: Trust) -> ssl.SSLContext:
     if os.name == "nt":  # whose store has neither file nor folder
         return ssl.create_default_context()
     file = trust.file if trust.file and os.path.isfile(trust.file) and os.path.getsize(trust.file) else None
-    if file is None and not any(map(_holds_certificates, (trust.folder or "").split(os.pathsep))):
+    if file is None and not any(map(_holds_certificates, _folders(trust))):
         file = _certifi()
-    return ssl.create_default_context(cafile=file, capath=trust.folder or None)
+    return _of(trust, file, trust.folder)
+
+
+def _folders(trust: Trust) -> list[str]:
+    return (trust.folder or "").split(os.pathsep)
 
 
 def _holds_certificates(folder: str) -> bool:

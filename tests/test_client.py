@@ -196,7 +196,7 @@ async def test_a_redirect_says_where_to(location: str, said: str) -> None:
 
 @pytest.mark.parametrize(
     ("status", "said"),
-    [(401, True), (403, True), (404, True), (407, True), (429, False), (502, False), (503, False)],
+    [(401, True), (403, True), (404, True), (429, False), (502, False), (503, False)],
 )
 async def test_a_page_that_refuses_may_be_of_another(status: int, said: bool) -> None:
     """A proxy or firewall forbids with a page: no role of SDRS mends that. Gateways throttle and fail with pages."""

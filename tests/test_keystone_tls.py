@@ -81,7 +81,7 @@ async def test_a_ca_file_that_is_none_is_a_configuration_error(clouds: Clouds, t
         auth = clouds.auth(options, cacert=str(path))
         path.unlink()
         found = await failure(auth)
-        assert (found.verdict, str(path) in found.message) == (Verdict.UNREACHABLE, True)
+        assert (found.verdict, str(path) in found.message) == (Verdict.UNAUTHORIZED, True)
 
 
 CLIENTS = trustme.CA()

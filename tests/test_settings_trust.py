@@ -21,7 +21,7 @@ import pytest
 import trustme
 from cryptography import x509
 
-from sdrs_async import trust
+from sdrs_async import blocking_http, trust
 from sdrs_async.accounts import Account
 from sdrs_async.auth import SignInFailed
 from sdrs_async.client import Client
@@ -135,6 +135,7 @@ class Setting:
         reply = await self.reply(half, url, iam)
         if reply.verdict is Verdict.UNREACHABLE:
             assert "certificate verify failed" in reply.message.lower()
+            assert not reply.retryable
             return False
         assert reply.verdict in (Verdict.READ, Verdict.DELETED), reply
         return True
@@ -235,7 +236,6 @@ def system(setting: Setting, whose: str) -> None:
 def of_certifi(setting: Setting, whose: str) -> None:
     """What certifi brings, which nobody changes in a process that runs."""
     trust._shared.cache_clear()
-    trust._shared_by_threads.cache_clear()
     setting.patch.setattr(certifi, "where", lambda: str(setting.folder / f"{whose}.pem"))
 
 
@@ -355,6 +355,53 @@ def test_a_file_that_cannot_be_used_is_named_before_anything_is_sent(name: str, 
         setting.account(half, "https://sdrs.test", "https://iam.test")
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("damaged", "no certificate in PEM form, or one that is damaged"), ("folder", "Is a directory")],
+)
+def test_of_a_file_all_is_read_or_nothing(name: str, reason: str, setting: Setting) -> None:
+    """A certificate that is damaged behind a good one; SSL_CERT_FILE is no folder."""
+    path = setting.folder / f"{name}.pem"
+    if name == "folder":
+        hashed(OURS, path)
+    else:
+        path.write_bytes(OURS.cert_pem.bytes() + OTHERS.cert_pem.bytes()[:200])
+    variable("SSL_CERT_FILE")(setting, name)
+    with pytest.raises(ConfigError, match=rf"which SSL_CERT_FILE names: .*{reason}"):
+        setting.account(OPENSTACK, "https://sdrs.test", "https://iam.test")
+
+
+@pytest.mark.parametrize("half", HALVES)
+async def test_an_authority_below_another_is_trusted_without_that_one(half: str, setting: Setting) -> None:
+    """As curl and Python 3.13 do it: a company hands out the authority that issues its certificates, and no more."""
+    below = OURS.create_child_ca()
+    below.cert_pem.write_to_path(setting.folder / "below.pem")
+    flag(setting, "below")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    below.issue_cert("127.0.0.1").configure_cert(context)
+    async with serving(serve, context) as server, serving(serve) as iam:
+        assert await setting.reaches(half, f"https://127.0.0.1:{server.port}", iam.url)
+
+
+@pytest.mark.parametrize("half", [OPENSTACK, HUAWEI])
+@pytest.mark.parametrize("what", ["file", "proxy"])
+async def test_a_setting_that_goes_wrong_after_the_checks_is_final(what: str, half: str, setting: Setting) -> None:
+    """Whoever signs in: no other try mends it, and its text names it."""
+    flag(setting, "ours")
+    account = setting.account(half, "https://sdrs.test", "https://iam.test")
+    if what == "file":
+        (setting.folder / "ours.pem").unlink()
+    else:
+        setting.patch.setenv("HTTPS_PROXY", "socks5://127.0.0.1:9")
+    auth: Any = account.auth
+    with pytest.raises(SignInFailed) as caught:
+        await auth.prepare("")
+    assert (caught.value.reply.verdict, caught.value.reply.retryable) == (Verdict.UNAUTHORIZED, False)
+    word = "ours.pem' cannot be used" if what == "file" else "HTTPS_PROXY names a SOCKS proxy"
+    assert word in str(caught.value)
+    assert "Unexpected exception" not in str(caught.value)
+
+
 def test_an_empty_setting_is_none(setting: Setting) -> None:
     """Also of OpenSSL's variables, by which OpenSSL itself would do without its file."""
     for name in ("OS_CACERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"):
@@ -472,6 +519,50 @@ async def over_tls(setting: Setting, half: str) -> str:
         setting, half, lambda proxy: {"HTTPS_PROXY": f"https://127.0.0.1:{proxy.port}"}, tls=tls_of("127.0.0.1")
     )
     return "yes"
+
+
+async def test_a_proxy_is_shown_no_client_certificate(setting: Setting) -> None:
+    """It is for IAM alone, on the same way."""
+    shown: list[bool] = []
+
+    async def deny(connection: Connection, head: bytes) -> bytes:
+        shown.append(bool(connection.writer.get_extra_info("peercert")))
+        return answer(403)
+
+    flag(setting, "ours")
+    setting.cloud |= files_of(OURS, setting.folder)
+    async with serving(deny, tls_of("127.0.0.1")) as proxy:
+        setting.environ["HTTPS_PROXY"] = f"https://127.0.0.1:{proxy.port}"
+        await setting.reply(OPENSTACK, "https://sdrs.test", "https://iam.test")
+    assert shown == [False]
+
+
+def test_a_proxys_name_is_checked_where_urllib3_compares_that_of_the_server_itself(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """urllib3 1 does so for servers alone: else the proxy's password goes to whoever has a certificate of any host."""
+    monkeypatch.setattr(blocking_http, "version", lambda name: "1.26.20")
+    adapter = blocking_http._Guarded(trust.trusted(setting.folder / "ours.pem"), None)
+    assert not adapter._tls().check_hostname
+    assert adapter.proxy_manager_for("https://proxy.test").proxy_config.ssl_context.check_hostname
+
+
+@pytest.mark.parametrize("half", HALVES)
+async def test_a_proxy_that_wants_to_be_signed_in_to_is_asked_once(half: str, setting: Setting) -> None:
+    """Its 407 is named, final, and no word of the service or of IAM; in a tunnel and in plain http alike."""
+
+    async def deny(connection: Connection, head: bytes) -> bytes:
+        return answer(407, b"Sign in", CLOSE)
+
+    async with serving(deny) as proxy, serving(serve) as iam:
+        setting.environ["ALL_PROXY"] = proxy.url
+        for scheme in ("http", "https"):
+            reply = await setting.reply(half, f"{scheme}://sdrs.test", iam.url)
+            at_sign_in = half in (OPENSTACK, HUAWEI)
+            assert reply.verdict is (Verdict.UNAUTHORIZED if at_sign_in else Verdict.REJECTED)
+            assert "the proxy answered 407" in reply.message
+            assert not at_sign_in or "ALL_PROXY lacks its user and password" in reply.message
+    assert len(proxy.arrivals) == 2
 
 
 async def no_proxy(setting: Setting, half: str) -> str:
@@ -630,6 +721,29 @@ def test_no_proxy_lists_hosts_domains_networks_and_ports(listed: str, url: str, 
 def test_a_schemes_own_proxy_comes_first(settings: Mapping[str, str], kind: str | None) -> None:
     """Then that for all; blanks alone are none."""
     assert chosen("https://sdrs.test", settings) == kind
+
+
+@pytest.mark.parametrize("small", ["", " "])
+def test_an_empty_variable_hides_none_in_the_other_letters(small: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As one of a compose file that passes on what nobody has set."""
+    monkeypatch.setenv("https_proxy", small)
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.test:3128")
+    assert str(proxy_of("https://sdrs.test")) == "Proxy(http://proxy.test:3128, HTTPS_PROXY)"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "http:/geheim:3128", "http//geheim:3128", '"http://geheim:3128"', "http=geheim:3128", "http://p:3128/geheim",
+        "http://p:3128?geheim", "http://p:3128#geheim", "u:geheim/w@p", "u:geheim#w@p", "u:geheim\udce4@p", "::1:3128",
+    ],
+)  # fmt: skip
+def test_what_is_no_proxys_url_is_refused_and_not_shown(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A slip that makes `http` the host, what a password is cut off at, a byte that would go out of it unseen."""
+    monkeypatch.setenv("HTTPS_PROXY", value)
+    with pytest.raises(ConfigError, match="HTTPS_PROXY is not the URL of a proxy, like") as caught:
+        proxy_of("https://sdrs.test")
+    assert "geheim" not in str(caught.value)
 
 
 async def test_a_cgi_script_takes_no_proxy_from_a_header(setting: Setting) -> None:

@@ -11,7 +11,7 @@ from sdrs_async.keystone.methods import plugin
 from sdrs_async.keystone.token import HEADER, Token
 from sdrs_async.models import Verdict
 from sdrs_async.redaction import Secrets, without_user_info
-from sdrs_async.trust import trusted
+from sdrs_async.trust import is_bad_certificate, trusted
 from sdrs_async.wire import classify, one_line, parse_error, parse_retry_after, web_page
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def _no_token(cloud: Cloud, reason: str) -> SignInFailed:
 def _failure(error: Exception, cloud: Cloud, project_id: str, secrets: Secrets) -> SignInFailed:
     from keystoneauth1 import exceptions
 
-    from sdrs_async.blocking_http import AnswerRefused
+    from sdrs_async.blocking_http import AnswerRefused, SettingRefused
 
     if isinstance(error, exceptions.MissingAuthMethods):
         methods = ", or ".join("+".join(methods) for methods in error.required_auth_methods)
@@ -197,16 +197,15 @@ def _failure(error: Exception, cloud: Cloud, project_id: str, secrets: Secrets) 
     response: Response | None = getattr(error, "response", None)
     if response is not None and response.status_code >= 300:
         return _refusal(response, cloud, project_id, secrets)
-    text = secrets.struck(one_line(without_user_info(str(error))))
-    if isinstance(error, exceptions.ConnectionError):
-        failure = SignInFailed(
+    of_setting = isinstance(refused, SettingRefused)
+    text = secrets.struck(one_line(without_user_info(str(refused if of_setting else error))))
+    if isinstance(error, exceptions.ConnectionError) and not of_setting:
+        return SignInFailed(
             f"{cloud.label}: {text}",
             verdict=Verdict.UNREACHABLE,
             timed_out=isinstance(error, exceptions.ConnectTimeout),
+            retryable=not is_bad_certificate(text),
         )
-        # No other try mends a certificate.
-        failure.reply.retryable = "certificate verify failed" not in text.lower()
-        return failure
     if response is not None:
         page = web_page(response.headers.get("Content-Type", ""), response.content)
         return _no_token(cloud, secrets.struck(page or "what it answers is not what an identity service says"))

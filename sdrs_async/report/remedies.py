@@ -60,8 +60,8 @@ _BY_GATEWAY_NUMBER: dict[str, str] = {
 _CERTIFICATE, _PAGE = "certificate", "web page"
 # What the message alone tells. At IAM its own flag stands for that of the endpoint.
 _BY_KIND: dict[str, str] = {
-    _CERTIFICATE: "The server's certificate is not trusted: give its CA with --ca-file, or correct the host in "
-    "--endpoint.",
+    _CERTIFICATE: "The server's certificate is not trusted: give its CA with --ca-file (fleet file: ca_file; "
+    "clouds.yaml: cacert; OS_CACERT, SSL_CERT_FILE), or correct the host in --endpoint.",
     _PAGE: "Something else answered than the service, a login page or a proxy perhaps: check --endpoint (of "
     "a sign-in: auth_url), HTTPS_PROXY and NO_PROXY, and whether this network wants to be signed in to.",
     "proxy": "The proxy wants to be signed in to: give it user and password (HTTPS_PROXY=http://USER:PASSWORD@HOST), "

@@ -511,7 +511,7 @@ VARIABLES = st.from_regex(r"[A-Z][A-Z0-9_]{0,9}", fullmatch=True)
 REGIONS = st.from_regex(r"[a-z]{2}-[a-z]{1,5}-[0-9]", fullmatch=True)
 URLS = st.from_regex(r"https://sdrs\.[a-z]{1,8}\.example(/v3)?", fullmatch=True)
 RATES = st.none() | st.builds(Rate, st.integers(1, 999), st.floats(0.001, 3600))
-CAPS = st.none() | st.integers(1, 10**9)
+CAPS = st.none() | st.integers(1, 10**9 - 1)
 FORMS: st.SearchStrategy[Any] = st.sampled_from(["access", "credential"])
 CREDENTIALS: st.SearchStrategy[Credential] = st.one_of(
     st.builds(OsCloud, LINES),

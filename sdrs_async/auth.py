@@ -79,6 +79,10 @@ class SignInCounts:
     throttled: int = 0
     refused: int = 0
 
+    def belong_to(self, account: str) -> None:
+        """They are those of this account."""
+        self.account = account
+
     def ask(self) -> None:
         """Count one that begins."""
         self.asked += 1

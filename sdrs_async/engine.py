@@ -109,8 +109,7 @@ class Engine:
     def open(self) -> None:
         """Take the fleet, as `run` does. Raises `ConfigError` beside another run, whose targets it would take too."""
         if not self._opened:
-            self.fleet.open(stopped=self._stopped)
-            self.fleet.give_up = self.give_up
+            self.fleet.open(stopped=self._stopped, give_up=self.give_up)
             self._opened = True
 
     async def run(self, readers: Iterable[Reader]) -> None:

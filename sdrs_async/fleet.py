@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from heapq import heappop, heappush
 from operator import attrgetter
 
+from sdrs_async.auth import SignInCounts
 from sdrs_async.errors import ConfigError
 from sdrs_async.lanes import Job, Lane
 from sdrs_async.models import Limits, Rate
@@ -67,15 +68,16 @@ class Fleet:
         one_key: bool = False,
         identity: object = None,
         weight: int = 1,
+        counts: SignInCounts | None = None,
     ) -> User:
         """Add a user. Those of one endpoint share its gate, at the rate that the first of them names.
 
         `one_key`: the gateway locks its key after a few refusals, and with it those of the same `identity`. `weight`:
-        how many turns each of its projects has for one of another's.
+        how many turns each of its projects has for one of another's. `counts`: where its sign-ins are counted.
         """
         place = self._endpoints.setdefault(endpoint, Endpoint(endpoint, Rate.parse(limits.endpoint_rate), self.cap))
         key = self._keys.setdefault(name if identity is None else identity, Key()) if one_key else None
-        user = User(name, send, limits, place, sign_in=sign_in, key=key, weight=weight)
+        user = User(name, send, limits, place, sign_in=sign_in, key=key, weight=weight, counts=counts)
         self.users.append(user)
         return user
 
@@ -187,11 +189,11 @@ class Fleet:
             self._activate(lane)
         self._place(lane, now)
 
-    def open(self, *, stopped: bool) -> None:
+    def open(self, *, stopped: bool, give_up: Callable[[Exception], None] | None = None) -> None:
         """A run begins, and was perhaps stopped before. Raises `ConfigError` while another is under way."""
         if self.busy:
             raise ConfigError("a session does one run at a time: let the other one end first")
-        self.busy, self.closed = True, stopped
+        self.busy, self.closed, self.give_up = True, stopped, give_up
 
     def end(self, now: float) -> None:
         """A run has ended, and with it the sign-ins that lanes waited for; nothing starts until the next one."""

@@ -92,16 +92,13 @@ class Session:
 
     def _user(self, account: Account, client: Client) -> User:
         limits = replace(account.limits, endpoint_rate=self._scopes.endpoint_rate(account.name))
-        user = self._fleet.user(
+        return self._fleet.user(
             account.name, client.endpoint, client.send, limits,
             sign_in=client.sign_in if client.signs_in else None,
             one_key=getattr(account.auth, "one_key", False),
             identity=getattr(account.auth, "identity", id(account.auth)),
-            weight=account.weight,
+            weight=account.weight, counts=client.sign_ins,
         )  # fmt: skip
-        user.counts = client.sign_ins
-        user.counts.account = user.called
-        return user
 
     def _bounds(self, concurrency: int | None) -> Scopes:
         """What bounds the time of a run."""

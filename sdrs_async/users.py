@@ -145,11 +145,14 @@ class User:
         sign_in: SignIn | None = None,
         key: Key | None = None,
         weight: int = 1,
+        counts: SignInCounts | None = None,
     ) -> None:
         self.name = name
         self.send = send
         self.sign_in = sign_in
-        self.counts: SignInCounts | None = None
+        self.counts = counts
+        if counts is not None:
+            counts.belong_to(self.called)
         self.limits = limits
         self.endpoint = endpoint
         endpoint.users.append(self)

@@ -48,7 +48,7 @@ bench: $(VENV)/.dev-stamp ## Measure overhead, signing, pacing, scopes, memory, 
 
 soak: $(VENV)/.dev-stamp ## Cancel 300 runs at random moments (SDRS_SOAK_CANCELS=..., SDRS_SOAK_SEED=... to repeat one)
 	SDRS_SOAK_SEED=$(SDRS_SOAK_SEED) SDRS_SOAK_CANCELS=$(SDRS_SOAK_CANCELS) \
-	    $(BIN)/python -m pytest --timeout 1800 -rA tests/test_cancellation.py $(PYTEST_ARGS)
+	    $(BIN)/python -m pytest --timeout 1800 -rA tests/test_session_cancellation.py $(PYTEST_ARGS)
 
 format: $(VENV)/.dev-stamp ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from sdrs_async import Limits, Target
-from sdrs_async.fleet import Fleet
-from sdrs_async.lanes import Job
+from sdrs_async.engine.lanes import Job
+from sdrs_async.engine.queue import Fleet
+from sdrs_async.engine.users import User
 from sdrs_async.models import Call, Reply
-from sdrs_async.users import User
 
 __all__ = ["LATENCY", "HandClock", "give_back", "one_user", "project", "queue", "target"]
 

@@ -19,10 +19,10 @@ from collections.abc import Iterator
 
 from benchmarks.nginx import cpu_model
 from sdrs_async import Limits, Report, RetryPolicy, Target, Verdict
-from sdrs_async.engine import Engine
-from sdrs_async.fleet import Fleet
+from sdrs_async.engine.intake import READ_AHEAD, sources
+from sdrs_async.engine.loop import Engine
+from sdrs_async.engine.queue import Fleet
 from sdrs_async.models import Call, Reply
-from sdrs_async.reading import READ_AHEAD, sources
 
 PROJECTS = 100
 LIMITS = Limits("1000000/s", 64, "10000000/s", "10000000/s", 64)

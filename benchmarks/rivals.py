@@ -23,7 +23,7 @@ from sdrs_async.laboratory.results import Trial, trial_of
 from sdrs_async.laboratory.trial import ENDLESS, gateway_of
 from sdrs_async.laboratory.virtual_time import run_virtual
 from sdrs_async.laboratory.world import World
-from sdrs_async.models import Rate
+from sdrs_async.limits import Rate
 
 One = Callable[[Caller], Awaitable[None]]
 

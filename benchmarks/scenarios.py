@@ -11,7 +11,7 @@ from sdrs_async.laboratory.policies import Policy
 from sdrs_async.laboratory.results import Trial
 from sdrs_async.laboratory.trial import ENDLESS, Workload
 from sdrs_async.laboratory.world import Network
-from sdrs_async.models import Limits
+from sdrs_async.limits import Limits
 
 JITTER = Network(jitter=0.1)
 STORM = Network(jitter=0.1, lost=0.01, setup=0.2)

@@ -25,11 +25,11 @@ from benchmarks.by_hand import LATENCY, HandClock, give_back, one_user, project,
 from benchmarks.nginx import cpu_model
 from benchmarks.processes import alone
 from sdrs_async import Limits, RetryPolicy, Verdict
-from sdrs_async.engine import Engine
-from sdrs_async.fleet import Fleet
-from sdrs_async.lanes import Job
+from sdrs_async.engine.intake import READ_AHEAD, sources
+from sdrs_async.engine.lanes import Job
+from sdrs_async.engine.loop import Engine
+from sdrs_async.engine.queue import Fleet
 from sdrs_async.models import Call, Reply
-from sdrs_async.reading import READ_AHEAD, sources
 
 # Every scope has a rate, and none of them is so low that a turn each 1/40 s would have to wait.
 FOUR_SCOPES = Limits("50/s", 64, "500/s", "1000/s", 64)

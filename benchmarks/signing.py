@@ -21,9 +21,9 @@ from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer as VendorSigner
 
 from benchmarks.nginx import CLIENT_CPU, cpu_model, pin
-from sdrs_async.auth import AkSk
+from sdrs_async.credentials.keys import AkSk
+from sdrs_async.credentials.signing import Signer
 from sdrs_async.models import Request
-from sdrs_async.signing import Signer
 
 HOST = "sdrs.eu-de.otc.t-systems.com"
 PROJECT = "0123456789abcdef0123456789abcdef"

@@ -46,16 +46,16 @@ __all__ = [
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from sdrs_async.library import *  # noqa: F403 - what it holds is `__all__`
+    from sdrs_async.api import *  # noqa: F403 - what it holds is `__all__`
 else:
 
     def __getattr__(name):
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from sdrs_async import library
+        from sdrs_async import api
 
         for each in __all__:
-            globals().setdefault(each, getattr(library, each))
+            globals().setdefault(each, getattr(api, each))
         return globals()[name]
 
     def __dir__():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from inspect import isawaitable, iscoroutinefunction
@@ -10,10 +9,8 @@ from typing import Any, Protocol
 
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Reply, Request, Verdict
-from sdrs_async.redaction import Secrets, hidden_of_key, shown_key
-from sdrs_async.signing import Signer
 
-__all__ = ["AkSk", "Auth", "SignInCounts", "SignInFailed", "StaticToken", "awaitable", "check_secret"]
+__all__ = ["Auth", "SignInCounts", "SignInFailed", "awaitable"]
 
 
 class Auth(Protocol):
@@ -97,94 +94,6 @@ class SignInCounts:
         taken = self.asked, self.throttled, self.refused
         self.asked = self.throttled = self.refused = 0
         return taken
-
-
-class _Hidden(dict[str, str]):
-    """Headers whose values `vars()` of their holder does not show."""
-
-    def __repr__(self) -> str:
-        return "{***}"
-
-
-class StaticToken:
-    """One token for every selected project; it cannot be renewed, so a refusal is final."""
-
-    def __init__(self, token: str) -> None:
-        check_secret("the token", token)
-        self._headers = _Hidden({"X-Auth-Token": token})
-        self.secrets = Secrets((token,))
-
-    def __repr__(self) -> str:
-        return "StaticToken(***)"
-
-    async def sign(self, request: Request, project_id: str) -> Mapping[str, str]:
-        """The token's header."""
-        return self._headers
-
-    def invalidate(self, project_id: str, headers: Mapping[str, str]) -> bool:
-        """Always false: there is no other token."""
-        return False
-
-
-class AkSk:
-    """An access key and its secret key, with `security_token` a temporary pair; every try is signed anew.
-
-    `scope`: region and service, for the older `Credential=` form of the signature. `iam_endpoint`: where the keys are
-    known, if their source says so. `clock`: seconds since the epoch; the gateway refuses 15 minutes of difference.
-    Raises `ConfigError` for what cannot be a key.
-    """
-
-    one_key = True
-
-    def __init__(
-        self,
-        access_key: str,
-        secret_key: str,
-        security_token: str | None = None,
-        *,
-        scope: tuple[str, str] | None = None,
-        iam_endpoint: str | None = None,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        check_secret("the access key", access_key)
-        check_secret("the secret key", secret_key)
-        if security_token is not None:
-            check_secret("the security token", security_token)
-        self.iam_endpoint = iam_endpoint
-        self.identity = access_key
-        self._signer = Signer(access_key, secret_key, scope)
-        self._token = _Hidden({} if security_token is None else {"X-Security-Token": security_token})
-        self.secrets = Secrets((secret_key, security_token or "", hidden_of_key(access_key)))
-        self._clock = clock
-        self._second = -1
-        self._date = ""
-
-    def __repr__(self) -> str:
-        return f"AkSk({shown_key(self.identity)})"
-
-    async def sign(self, request: Request, project_id: str) -> Mapping[str, str]:
-        """The signature and the headers it covers, `Host` among them, so that what is signed is what goes out."""
-        second = int(self._clock())
-        if second != self._second:
-            self._second, self._date = second, time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(second))
-        headers = {"Host": request.host, "X-Sdk-Date": self._date}
-        signed = {"host": request.host, "x-sdk-date": self._date}
-        if project_id:
-            headers["X-Project-Id"] = signed["x-project-id"] = project_id
-        for name, token in self._token.items():
-            headers[name] = signed[name.lower()] = token
-        headers["Authorization"] = self._signer.authorization(request.method, request.path, request.query, signed)
-        return headers
-
-    def invalidate(self, project_id: str, headers: Mapping[str, str]) -> bool:
-        """Always false: the same key would be refused again, and locked after a few times."""
-        return False
-
-
-def check_secret(place: str, value: object) -> None:
-    """Raise `ConfigError`, which names the place and never shows the value, for what no token or key looks like."""
-    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ConfigError(f"{place} is empty or holds characters that no token or key has (a line break, perhaps)")
 
 
 def awaitable(auth: object, name: str) -> Callable[..., Awaitable[Any]]:

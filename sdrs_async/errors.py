@@ -11,13 +11,29 @@ One target's failure is never an exception: it is an `Outcome` with its verdict.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import NoneType
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sdrs_async.models import Reply
     from sdrs_async.report import Report
 
-__all__ = ["AuthenticationError", "ConfigError", "JournalError", "ListingError", "SdrsError"]
+__all__ = [
+    "AuthenticationError",
+    "ConfigError",
+    "JournalError",
+    "SdrsError",
+    "check",
+    "check_types",
+    "is_text",
+    "is_time",
+    "is_whole",
+    "single_error",
+]
 
 
 class SdrsError(Exception):
@@ -36,16 +52,65 @@ class AuthenticationError(SdrsError):
     """No account could sign in; `report` counts what was refused and what was skipped."""
 
 
-class ListingError(SdrsError):
-    """A list could not be read, or not to its end; what came before is good. `reply`: the answer that was the last."""
-
-    def __init__(self, message: str, reply: Reply) -> None:
-        super().__init__(message)
-        self.reply = reply
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (str(self), self.reply), self.__dict__  # by `args` alone a copy would lack the reply
-
-
 class JournalError(SdrsError):
     """The journal is in use, damaged or of another run."""
+
+
+_SHOWN = 80
+_NAMES: Mapping[type, str] = {str: "text", os.PathLike: "a path", bool: "True or False", NoneType: "None"}
+
+
+def check(holds: bool, name: str, wanted: str, given: object, *, secret: bool = False) -> None:
+    """Raise `ConfigError` unless it `holds`: the argument's name, what is wanted, and the start of what was given.
+
+    `secret`: what was given may hold one, so nothing of it is shown but its type.
+    """
+    if not holds:
+        raise ConfigError(f"{name} must be {wanted}, not {_type(given) if secret else _start(given)}")
+
+
+def check_types(given: object, **wanted: tuple[type, ...]) -> None:
+    """Raise `ConfigError` for an attribute of `given` that is of none of the types that stand beside its name."""
+    for name, types in wanted.items():
+        value = getattr(given, name)
+        check(isinstance(value, types), name, " or ".join(_NAMES[one] for one in types), value)
+
+
+def is_whole(value: object, least: int = 1, most: float = math.inf) -> bool:
+    """Whether it is a whole number between two others. `True` is none."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
+
+def is_time(value: object) -> bool:
+    """Whether it is a number of seconds above 0, and not for ever."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
+
+
+def is_text(value: object) -> bool:
+    """Whether it is text, and not empty."""
+    return isinstance(value, str) and bool(value)
+
+
+def _type(given: object) -> str:
+    if given is None:
+        return "None"
+    return f"the class {given.__name__} itself" if isinstance(given, type) else f"of type {type(given).__name__}"
+
+
+def _start(given: object) -> str:
+    text = repr(given)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+@contextmanager
+def single_error() -> Iterator[None]:
+    """Let an exception group of one member out as that member: callers catch `ConfigError`, not a group of it."""
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        error: BaseException = group
+        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
+            error = error.exceptions[0]
+        if error is group:
+            raise
+        raise error from error.__cause__

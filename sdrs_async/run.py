@@ -8,17 +8,17 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any, Generic, Self, TypeVar, cast
 
-from sdrs_async import events
-from sdrs_async.arguments import check, is_time
-from sdrs_async.engine import GRACE, Engine
-from sdrs_async.errors import AuthenticationError
-from sdrs_async.listing import Project
-from sdrs_async.models import Learned, Listing, Outcome, ProjectLevel, Reply, Target, UsedUp
-from sdrs_async.reading import Reader
+from sdrs_async.cloud import events
+from sdrs_async.cloud.listing import Project
+from sdrs_async.engine.intake import Reader
+from sdrs_async.engine.loop import GRACE, Engine
+from sdrs_async.engine.scopes import Survey
+from sdrs_async.engine.slices import one_by_one
+from sdrs_async.engine.users import User
+from sdrs_async.errors import AuthenticationError, check, is_time
+from sdrs_async.limits import Learned, UsedUp
+from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, Target
 from sdrs_async.report import Report
-from sdrs_async.scopes import Survey
-from sdrs_async.slices import one_by_one
-from sdrs_async.users import User
 
 __all__ = ["Finding", "Run", "Running", "carry_report"]
 

@@ -6,8 +6,8 @@ The only module that knows all the parts: it puts clients, fleet, engine and rep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -15,23 +15,23 @@ from typing import Any, Self, cast
 
 import anyio
 
-from sdrs_async import listing
-from sdrs_async.accounts import Account
-from sdrs_async.arguments import check, is_whole
-from sdrs_async.client import Client
-from sdrs_async.discovery import Discovery, Selection
-from sdrs_async.engine import Engine
-from sdrs_async.environment import check_loop
-from sdrs_async.errors import ConfigError
-from sdrs_async.fleet import Fleet
-from sdrs_async.listing import Ask, FailedTask, Group, Project
-from sdrs_async.models import Limits, Outcome, ProjectLevel, RetryPolicy, Target
-from sdrs_async.reading import READ_AHEAD, Intake, Reader, Targets, sources
-from sdrs_async.report import Report, Scopes
+from sdrs_async.accounts.account import Account
+from sdrs_async.cleanup.discovery import Discovery, Selection
+from sdrs_async.cloud import listing
+from sdrs_async.cloud.client import Client
+from sdrs_async.cloud.listing import Ask, FailedTask, Group, Project
+from sdrs_async.engine.intake import READ_AHEAD, Intake, Reader, Targets, sources
+from sdrs_async.engine.loop import Engine
+from sdrs_async.engine.queue import Fleet
+from sdrs_async.engine.users import User
+from sdrs_async.errors import ConfigError, check, is_whole
+from sdrs_async.limits import Limits, RetryPolicy
+from sdrs_async.models import Outcome, ProjectLevel, Target
+from sdrs_async.pace.floor import Scopes
+from sdrs_async.report import Report
 from sdrs_async.run import Finding, Run, Running, carry_report
-from sdrs_async.users import User
 
-__all__ = ["Lists", "Selected", "Session", "connect", "driving", "single_error"]
+__all__ = ["Lists", "Selected", "Session", "check_loop", "connect", "driving"]
 
 # Seconds: connections are closed even by who is cancelled.
 _CLOSING = 3.0
@@ -296,15 +296,14 @@ def _client(account: Account, concurrency: int | None, retry: RetryPolicy) -> Cl
     )  # fmt: skip
 
 
-@contextmanager
-def single_error() -> Iterator[None]:
-    """Let an exception group of one member out as that member: callers catch `ConfigError`, not a group of it."""
+def check_loop() -> None:
+    """Raise `ConfigError` unless the caller is a task of asyncio; a loop that trio runs beside its own is no help."""
     try:
-        yield
-    except BaseExceptionGroup as group:
-        error: BaseException = group
-        while isinstance(error, BaseExceptionGroup) and len(error.exceptions) == 1:
-            error = error.exceptions[0]
-        if error is group:
-            raise
-        raise error from error.__cause__
+        task = asyncio.current_task()
+    except RuntimeError:
+        task = None
+    if task is None:
+        raise ConfigError(
+            "sdrs_async runs on asyncio, also with uvloop; under trio, start it in a thread of its own with "
+            "asyncio.run(...)"
+        )

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 from hypothesis import settings
 
-from tests.command import STEM
+from tests.support.command import STEM
 
 # How long an example takes is the machine's matter; a test that never ends meets the time limit of all tests.
 # Examples differ from run to run, and what failed once is kept in `.hypothesis`: many runs look further than one.

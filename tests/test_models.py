@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
-from sdrs_async.models import Limits, Outcome, Rate, Reply, Request, RetryPolicy, Target, Verdict
-from tests.engine_runs import Service, fleet, settle
+from sdrs_async.limits import Limits, Rate, RetryPolicy
+from sdrs_async.models import Outcome, Reply, Request, Target, Verdict
+from tests.support.engine_runs import Service, fleet, settle
 
 TARGET = Target("p", "g")
 

@@ -19,11 +19,11 @@ from pathlib import Path
 import pytest
 
 from sdrs_async.simulator import Simulator
-from tests.readme import ROOT, Block, Step, blocks, is_shown, steps
+from tests.support.readme import ROOT, Block, Step, blocks, is_shown, steps
 
 DOCUMENTS = sorted(str(path.relative_to(ROOT)) for begins in ("*.md", "[!.]*/*.md") for path in ROOT.glob(begins))
 FOR_DEVELOPERS = ("CONTRIBUTING.md", "benchmarks/README.md")
-# `python` is run by tests/matrix/test_examples.py; the one `text`, what the demo prints, by tests/test_demo.py.
+# `python` is run by tests/matrix/test_examples.py; the one `text`, what the demo prints, by tests/command/test_demo.py.
 LANGUAGES = ("console", "python", "text")
 CONSOLE = [block for block in blocks("README.md") if block.language == "console"]
 # A smaller fleet and a shorter window, for what would take 20 s by the clock; the words that are shown stay the same.
@@ -75,7 +75,7 @@ def clone(step: Step, folder: Path, environ: Mapping[str, str]) -> None:
 
 
 def make(step: Step, folder: Path, environ: Mapping[str, str]) -> None:
-    """The target is there, and what it would do can be told. That of the demo is what tests/test_demo.py runs."""
+    """The target is there, and what it would do can be told. tests/command/test_demo.py runs that of the demo."""
     command = ["make", "-n", *step.command.split("#")[0].split()[1:]]
     told = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     assert told.returncode == 0, (step.command, told.stderr)

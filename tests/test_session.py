@@ -12,7 +12,7 @@ from sdrs_async import Account, ConfigError, Limits, ListingError, Request, Retr
 from sdrs_async.report import Report
 from sdrs_async.session import Session
 from sdrs_async.simulator import Fault, Simulator
-from tests.waiting import until
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
 

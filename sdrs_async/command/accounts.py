@@ -6,14 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sdrs_async import endpoints
-from sdrs_async.command import credentials
-from sdrs_async.command.connecting import Connection, Pending, Place, pending
-from sdrs_async.command.credentials import Asked, Source
-from sdrs_async.command.flags import CredentialKind, Signature
-from sdrs_async.discovery import Selection
-from sdrs_async.errors import ConfigError
-from sdrs_async.fleet_file import (
+from sdrs_async.accounts import sources as credentials
+from sdrs_async.accounts.fleet_file import (
     FleetAccount,
     FleetFile,
     HuaweiChain,
@@ -24,7 +18,12 @@ from sdrs_async.fleet_file import (
     load_fleet,
     missing_environment,
 )
-from sdrs_async.models import Limits, RetryPolicy
+from sdrs_async.accounts.sources import Asked, CredentialKind, Signature, Source
+from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.cloud import regions as endpoints
+from sdrs_async.command.connecting import Connection, Pending, Place, pending
+from sdrs_async.errors import ConfigError
+from sdrs_async.limits import Limits, RetryPolicy
 
 __all__ = ["ConnectionFlags", "of_flags", "of_fleet"]
 

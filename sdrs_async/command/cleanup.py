@@ -10,7 +10,9 @@ from functools import partial
 
 import anyio
 
-from sdrs_async.accounts import Account
+from sdrs_async.accounts.account import Account
+from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.connecting import Connected, Connection, count_sign_ins, note_lost
 from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping, warn_of_nothing
@@ -21,12 +23,10 @@ from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.progress import Snapshot
 from sdrs_async.command.questions import about_found, about_list, confirmed, extent
 from sdrs_async.command.records import Records
-from sdrs_async.command.spool import Spool
 from sdrs_async.command.terminal import say
-from sdrs_async.discovery import Selection
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
+from sdrs_async.formats.wording import without_owner
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
-from sdrs_async.render.wording import without_owner
 from sdrs_async.report import Report
 from sdrs_async.run import Finding, Run
 from sdrs_async.session import Selected, Session

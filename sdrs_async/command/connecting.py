@@ -15,20 +15,21 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from sdrs_async import endpoints
-from sdrs_async.accounts import Account
+from sdrs_async.accounts.account import Account
+from sdrs_async.accounts.sources import Source
 from sdrs_async.auth import Auth, SignInCounts, SignInFailed
-from sdrs_async.command.credentials import Source
-from sdrs_async.errors import AuthenticationError, ConfigError, ListingError
-from sdrs_async.keystone import KeystoneAuth
-from sdrs_async.models import Limits, RetryPolicy, Verdict
-from sdrs_async.render.wording import without_owner
+from sdrs_async.cloud import regions as endpoints
+from sdrs_async.cloud.listing import ListingError
+from sdrs_async.cloud.sites import check_endpoint
+from sdrs_async.credentials.keystone import KeystoneAuth
+from sdrs_async.errors import AuthenticationError, ConfigError, single_error
+from sdrs_async.formats.wording import without_owner
+from sdrs_async.limits import Limits, RetryPolicy, backoff
+from sdrs_async.models import Verdict
 from sdrs_async.report import Report, Unlisted
 from sdrs_async.report.remedies import is_certificate, listing_remedy
-from sdrs_async.retry import backoff
-from sdrs_async.session import Session, connect, single_error
-from sdrs_async.sites import check_endpoint
-from sdrs_async.trust import trusted
+from sdrs_async.session import Session, connect
+from sdrs_async.transport.trust import trusted
 
 __all__ = ["Connected", "Connection", "Pending", "Place", "count_sign_ins", "note_lost", "pending"]
 

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
-from sdrs_async.auth import StaticToken
+from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.outputs import Outputs
-from sdrs_async.command.spool import Spool
 from sdrs_async.command.terminal import Screen, to_stdout
-from sdrs_async.models import Limits, RetryPolicy, Target
+from sdrs_async.credentials.keys import StaticToken
+from sdrs_async.limits import Limits, RetryPolicy
+from sdrs_async.models import Target
 from sdrs_async.report import Report
 from sdrs_async.simulator import Fault, Simulator
 

@@ -9,11 +9,11 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sdrs_async.accounts import Account
+from sdrs_async.accounts.account import Account
 from sdrs_async.command.terminal import Screen, to_stdout
-from sdrs_async.diagnosis import State
-from sdrs_async.examination import CHECKS, Check, examine
-from sdrs_async.render.wording import many, printable
+from sdrs_async.doctor.diagnosis import State
+from sdrs_async.doctor.examination import CHECKS, Check, examine
+from sdrs_async.formats.wording import many, printable
 
 __all__ = ["exit_code", "run_doctor"]
 

@@ -17,7 +17,7 @@ from sdrs_async.command.flags import Level, LogLines
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.terminal import Screen, logging_to_stderr, say, to_stdout
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
-from sdrs_async.render.text import print_result, print_summary
+from sdrs_async.formats.text import print_result, print_summary
 from sdrs_async.report import Report
 
 __all__ = ["Ending", "as_error", "complain", "reported"]

@@ -13,20 +13,20 @@ from typing import Any
 import anyio
 import anyio.abc
 
-from sdrs_async.accounts import Account
+from sdrs_async.accounts.account import Account
+from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.cleanup.spool import BATCH, Owned, Spool
 from sdrs_async.command.connecting import Connected, Connection
 from sdrs_async.command.interrupts import Interrupts
 from sdrs_async.command.outlook import Watch
 from sdrs_async.command.progress import Found, Snapshot, show_bar, show_lines
-from sdrs_async.command.spool import BATCH, Owned, Spool
 from sdrs_async.command.terminal import Screen, say
-from sdrs_async.discovery import Selection
-from sdrs_async.engine import GRACE
-from sdrs_async.errors import ConfigError
-from sdrs_async.render.wording import left_out_reasons, many, without_owner
+from sdrs_async.engine.loop import GRACE
+from sdrs_async.errors import ConfigError, single_error
+from sdrs_async.formats.wording import left_out_reasons, many, without_owner
 from sdrs_async.report.discovery import in_words
 from sdrs_async.run import Finding, Running
-from sdrs_async.session import Session, single_error
+from sdrs_async.session import Session
 
 __all__ = ["GENTLY", "Display", "connected", "find", "stopping", "warn_of_nothing"]
 

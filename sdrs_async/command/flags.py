@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sdrs_async.accounts.sources import CredentialKind, Signature
+
 _SELECT = "What to clean"
 _CONNECT = "Connection"
 _LIMITS = "Limits"
@@ -29,23 +31,6 @@ class LogLines(StrEnum):
 
     TEXT = "text"
     JSON = "json"
-
-
-class CredentialKind(StrEnum):
-    """Where the credential comes from."""
-
-    AUTO = "auto"
-    TOKEN = "token"  # noqa: S105 - the word, not one
-    AK_SK = "ak-sk"
-    OPENSTACK = "openstack"
-    HUAWEI = "huawei"
-
-
-class Signature(StrEnum):
-    """The form in which an access key signs."""
-
-    ACCESS = "access"
-    CREDENTIAL = "credential"
 
 
 class Format(StrEnum):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sdrs_async.accounts import Account
-from sdrs_async.command.spool import Spool
-from sdrs_async.models import Learned
-from sdrs_async.render.wording import duration
-from sdrs_async.report.speed import Floor, Scopes
+from sdrs_async.accounts.account import Account
+from sdrs_async.cleanup.spool import Spool
+from sdrs_async.formats.wording import duration
+from sdrs_async.limits import Learned
+from sdrs_async.pace.floor import Floor, Scopes
 
 __all__ = ["LATENCY", "Floors", "floor_json", "floor_words", "work_of"]
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from sdrs_async.accounts.fleet_file import HuaweiProfile, load_fleet
 from sdrs_async.command.connecting import Connection
 from sdrs_async.command.outputs import Named
 from sdrs_async.command.selecting import Wanted
-from sdrs_async.fleet_file import HuaweiProfile, load_fleet
-from sdrs_async.keystone import KeystoneAuth
-from sdrs_async.keystone.access_key import CloudKey
+from sdrs_async.credentials.keystone import KeystoneAuth
+from sdrs_async.credentials.keystone.access_key import CloudKey
 
 __all__ = ["inputs"]
 

@@ -8,6 +8,7 @@ from contextlib import ExitStack
 import anyio
 import typer
 
+from sdrs_async.accounts.sources import CredentialKind, Signature
 from sdrs_async.command import flags, options
 from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.command.clean import connection_of, listed, of_list
@@ -21,7 +22,7 @@ from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.planning import Planning
 from sdrs_async.command.simulating import check_gateways
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Limits, RetryPolicy
+from sdrs_async.limits import Limits, RetryPolicy
 
 __all__ = ["DOCTOR_NOTES", "PLAN_NOTES", "doctor", "plan"]
 
@@ -64,8 +65,8 @@ def plan(
     region: flags.Region = None,
     iam_endpoint: flags.IamEndpoint = None,
     os_cloud: flags.OsCloud = None,
-    credential: flags.Credential = flags.CredentialKind.AUTO,
-    signature: flags.SignatureForm = flags.Signature.ACCESS,
+    credential: flags.Credential = CredentialKind.AUTO,
+    signature: flags.SignatureForm = Signature.ACCESS,
     ca_file: flags.CaFile = None,
     allow_http: flags.AllowHttp = False,
     project_rate: flags.ProjectRate = str(_LIMITS.project_rate),
@@ -111,8 +112,8 @@ def doctor(
     region: flags.Region = None,
     iam_endpoint: flags.IamEndpoint = None,
     os_cloud: flags.OsCloud = None,
-    credential: flags.Credential = flags.CredentialKind.AUTO,
-    signature: flags.SignatureForm = flags.Signature.ACCESS,
+    credential: flags.Credential = CredentialKind.AUTO,
+    signature: flags.SignatureForm = Signature.ACCESS,
     ca_file: flags.CaFile = None,
     allow_http: flags.AllowHttp = False,
     quiet: flags.Quiet = False,

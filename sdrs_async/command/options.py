@@ -8,11 +8,11 @@ from typing import TypeVar
 
 import typer
 
+from sdrs_async.accounts.sources import CredentialKind, Signature
 from sdrs_async.command.accounts import ConnectionFlags
-from sdrs_async.command.flags import CredentialKind, Signature
 from sdrs_async.command.selecting import Wanted
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Rate, RetryPolicy
+from sdrs_async.limits import Rate, RetryPolicy
 
 __all__ = ["connection", "limits", "retry_policy", "wanted"]
 

@@ -10,8 +10,8 @@ import anyio
 
 from sdrs_async.command.floors import LATENCY, Floors
 from sdrs_async.command.progress import Spent, Waiting
-from sdrs_async.models import Learned, UsedUp
-from sdrs_async.render.limits import legible
+from sdrs_async.formats.limits import legible
+from sdrs_async.limits import Learned, UsedUp
 
 __all__ = ["Outlook", "Seeing", "Seen", "Watch", "spent", "waiting"]
 

@@ -16,7 +16,9 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sdrs_async.accounts import Account
+from sdrs_async.accounts.account import Account
+from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.connecting import Connection, note_lost
 from sdrs_async.command.documents import Document
 from sdrs_async.command.finding import Display, connected, find, warn_of_nothing
@@ -25,14 +27,13 @@ from sdrs_async.command.interrupts import Interrupts, interrupts
 from sdrs_async.command.outputs import STDOUT
 from sdrs_async.command.questions import extent, groups_of, names_of
 from sdrs_async.command.simulating import Simulation, simulate, simulation_json, simulation_parts
-from sdrs_async.command.spool import Spool
 from sdrs_async.command.terminal import Screen, to_stdout
-from sdrs_async.discovery import Selection
-from sdrs_async.models import Limits
-from sdrs_async.render import wording
-from sdrs_async.render.text import learned_section
-from sdrs_async.render.wording import duration, printable
-from sdrs_async.report import Floor, Report
+from sdrs_async.formats import wording
+from sdrs_async.formats.text import learned_section
+from sdrs_async.formats.wording import duration, printable
+from sdrs_async.limits import Limits
+from sdrs_async.pace.floor import Floor
+from sdrs_async.report import Report
 from sdrs_async.report.discovery import in_words
 from sdrs_async.report.learned import learned_list
 from sdrs_async.run import Finding

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import anyio
 
-from sdrs_async.render.wording import many
+from sdrs_async.formats.wording import many
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

@@ -6,15 +6,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from heapq import nlargest
 from urllib.parse import urlsplit
 
-from sdrs_async.accounts import Account
+from sdrs_async.accounts.account import Account
+from sdrs_async.cleanup.spool import Extent, Spool
+from sdrs_async.cloud.listing import Project
 from sdrs_async.command.floors import floor_words
-from sdrs_async.command.spool import Extent, Spool
 from sdrs_async.command.terminal import ask, say
-from sdrs_async.listing import Project
-from sdrs_async.render import wording
-from sdrs_async.render.wording import many
+from sdrs_async.formats import wording
+from sdrs_async.formats.wording import many
+from sdrs_async.pace.floor import Floor
 from sdrs_async.report.discovery import in_words
-from sdrs_async.report.speed import Floor
 from sdrs_async.run import Finding
 
 __all__ = ["about_found", "about_list", "confirmed", "extent", "groups_of", "names_of"]

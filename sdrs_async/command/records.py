@@ -12,9 +12,9 @@ from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.outputs import STDOUT, Opened, Outputs
 from sdrs_async.command.terminal import to_stdout
 from sdrs_async.errors import ConfigError, SdrsError
+from sdrs_async.formats import html
+from sdrs_async.formats.json import write_json
 from sdrs_async.models import Outcome
-from sdrs_async.render import html
-from sdrs_async.render.text import write_json
 from sdrs_async.report import Report
 
 __all__ = ["Records"]

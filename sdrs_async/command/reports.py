@@ -18,8 +18,9 @@ from sdrs_async.command.endings import reported
 from sdrs_async.command.outputs import STDOUT, check_apart, need_jinja
 from sdrs_async.command.terminal import Screen, to_stdout
 from sdrs_async.errors import ConfigError
-from sdrs_async.render import html
-from sdrs_async.render.text import print_summary, write_json
+from sdrs_async.formats import html
+from sdrs_async.formats.json import write_json
+from sdrs_async.formats.text import print_summary
 from sdrs_async.report import Report
 
 __all__ = ["report"]

@@ -11,16 +11,16 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from sdrs_async.accounts import Account
+from sdrs_async.accounts.account import Account
+from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.floors import LATENCY, work_of
-from sdrs_async.command.spool import Spool
 from sdrs_async.command.terminal import unlogged
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Rate, RetryPolicy
-from sdrs_async.render import limits
-from sdrs_async.render.wording import duration, many, printable
+from sdrs_async.formats import limits
+from sdrs_async.formats.wording import duration, many, printable
+from sdrs_async.limits import Rate, RetryPolicy
 from sdrs_async.report.learned import learned_list
-from sdrs_async.threads import in_daemon_thread, room
+from sdrs_async.transport.threads import in_daemon_thread, room
 
 if TYPE_CHECKING:
     from sdrs_async.laboratory.forecast import Forecast

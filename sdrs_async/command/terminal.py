@@ -22,7 +22,7 @@ import anyio
 from rich.console import Console
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.render.wording import printable
+from sdrs_async.formats.wording import printable
 
 __all__ = [
     "Screen", "ask", "flush_both", "give_up", "is_ignored", "is_interactive", "logging_to_stderr", "say", "to_stdout",

@@ -9,7 +9,7 @@ from sdrs_async.laboratory.policies import Policy, parse_gateway
 from sdrs_async.laboratory.results import Trial
 from sdrs_async.laboratory.trial import Workload, run_trial
 from sdrs_async.laboratory.world import Network
-from sdrs_async.models import Learned, Rate, RetryPolicy
+from sdrs_async.limits import Learned, Rate, RetryPolicy
 
 __all__ = ["AccountForecast", "Forecast", "Workload", "forecast", "parse_gateway"]
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from sdrs_async.laboratory import figures
 from sdrs_async.laboratory.gateways import Gateway
 from sdrs_async.laboratory.policies import Policy
-from sdrs_async.models import Learned
+from sdrs_async.limits import Learned
 
 __all__ = ["Trial", "fullest", "trial_of"]
 

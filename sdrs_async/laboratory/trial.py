@@ -16,17 +16,19 @@ from statistics import median
 
 import anyio
 
-from sdrs_async.engine import Engine
-from sdrs_async.fleet import Fleet
+from sdrs_async.cloud.answers import parse_throttle
+from sdrs_async.cloud.verdicts import classify
+from sdrs_async.engine.intake import READ_AHEAD, Source, sources
+from sdrs_async.engine.loop import Engine
+from sdrs_async.engine.queue import Fleet
+from sdrs_async.engine.users import Send
 from sdrs_async.laboratory.gateways import Gateway
 from sdrs_async.laboratory.policies import Caller, Policy
 from sdrs_async.laboratory.results import Trial, fullest, trial_of
 from sdrs_async.laboratory.virtual_time import run_virtual
 from sdrs_async.laboratory.world import Answer, Failure, Network, World
-from sdrs_async.models import Call, Learned, Limits, Outcome, Rate, Reply, RetryPolicy, Verdict
-from sdrs_async.reading import READ_AHEAD, Source, sources
-from sdrs_async.users import Send
-from sdrs_async.wire import classify, parse_throttle
+from sdrs_async.limits import Learned, Limits, Rate, RetryPolicy
+from sdrs_async.models import Call, Outcome, Reply, Verdict
 
 __all__ = ["ENDLESS", "Workload", "gateway_of", "reply_of", "run_trial"]
 

@@ -9,10 +9,10 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from sdrs_async.cloud.answers import is_service_code
 from sdrs_async.models import Verdict
 from sdrs_async.report.fields import Fields
 from sdrs_async.report.projects import ProjectTally
-from sdrs_async.wire import is_service_code
 
 __all__ = ["Answers", "Suspect", "read_answers"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Self
 
-from sdrs_async.arguments import check, is_whole
+from sdrs_async.errors import check, is_whole
 from sdrs_async.models import Outcome
 from sdrs_async.report.fields import Fields
 

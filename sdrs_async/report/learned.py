@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from sdrs_async.errors import ConfigError
-from sdrs_async.models import Learned, Rate
+from sdrs_async.limits import Learned, Rate
 from sdrs_async.report.fields import Fields
 
 __all__ = ["SCOPES", "learned_list", "proven", "read_learned", "union"]

@@ -5,8 +5,8 @@ Sources of the codes: vendor page sdrs_05_1101 (SDRS), the gateway's error table
 
 from __future__ import annotations
 
+from sdrs_async.cloud.answers import REDIRECT, WEB_PAGE
 from sdrs_async.models import Verdict
-from sdrs_async.wire import REDIRECT, WEB_PAGE
 
 __all__ = [
     "ACCOUNT_REMEDY",

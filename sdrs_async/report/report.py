@@ -15,15 +15,15 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from sdrs_async.arguments import check
-from sdrs_async.errors import ConfigError
-from sdrs_async.models import Learned, Limits, Outcome, Verdict
+from sdrs_async.errors import ConfigError, check
+from sdrs_async.limits import Learned, Limits
+from sdrs_async.models import Outcome, Verdict
+from sdrs_async.pace.floor import Floor, Scopes
 from sdrs_async.report.discovery import Discovery, Unlisted
 from sdrs_async.report.failures import failure_line
 from sdrs_async.report.fields import Fields
 from sdrs_async.report.learned import learned_list, proven, read_learned, union
 from sdrs_async.report.projects import ProjectTally, targets_dict
-from sdrs_async.report.speed import Floor, Scopes
 from sdrs_async.report.tally import Tally, read_tally
 
 __all__ = ["SCHEMA", "Report", "failure_line"]
@@ -307,7 +307,7 @@ class Report:
         if self.signal is not None and not (self.interrupted and 0 < self.signal < 128):
             raise fields.wrong("interrupted_by", "must be the number of the signal that interrupted the run")
         self.error = fields.text_if_there("error")
-        self._floor = Floor.from_fields(fields.fields("speed"))
+        self._floor = _floor_of(fields.fields("speed"))
 
     def _read_accounts(self, fields: Fields) -> None:
         unauthorized = self._tally.verdicts.get(Verdict.UNAUTHORIZED, 0)
@@ -339,3 +339,8 @@ def _merged_id(runs: tuple[str, ...]) -> str:
 
 def _rfc3339(moment: datetime) -> str:
     return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+def _floor_of(speed: Fields) -> Floor:
+    """Read back `Floor.to_dict`; `ConfigError` naming the key."""
+    return Floor(speed.optional_number("floor_s") or 0.0, speed.optional_text("bottleneck"))

@@ -14,7 +14,7 @@ import pytest
 
 from sdrs_async.simulator import Simulator
 from tests.matrix.loops import on_the_loop_with_processes
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(("number", "code"), [(None, 0), (signal.SIGTERM, 143)])

@@ -15,7 +15,7 @@ import pytest
 from sdrs_async import Limits, RetryPolicy, StaticToken, clean, stream
 from sdrs_async.simulator import Fault, Simulator
 from tests.matrix.loops import on_the_loop
-from tests.waiting import until
+from tests.support.waiting import until
 
 # So long takes what was written before the end to arrive.
 _LATE = 0.25

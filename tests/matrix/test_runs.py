@@ -25,7 +25,7 @@ from sdrs_async import (
 )
 from sdrs_async.simulator import Fault, Simulator
 from tests.matrix.loops import LOOP, on_the_loop
-from tests.waiting import until
+from tests.support.waiting import until
 
 FREE = Limits(None, None, None, None, 64)
 

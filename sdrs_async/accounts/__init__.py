@@ -1,0 +1,1 @@
+"""Which credential, where? From files, flags and variables to accounts."""

@@ -1,0 +1,111 @@
+"""What a fleet file comes to: plain data, with the defaults merged in and no secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from sdrs_async.limits import Limits
+
+__all__ = [
+    "Credential", "FleetAccount", "FleetFile", "HuaweiChain", "HuaweiProfile", "Keys", "OsCloud", "Token",
+    "missing_environment",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class OsCloud:
+    """A cloud of clouds.yaml, by its name."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An IAM token; `env` is the variable that holds it."""
+
+    env: str
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """An access key and its secret key, each by the variable that holds it.
+
+    `form`: how requests are signed, `access` (the SDKs' usual `Access=`) or `credential` (the older `Credential=`,
+    which signs for a region).
+    """
+
+    access_key_env: str
+    secret_key_env: str
+    security_token_env: str | None = None
+    form: Literal["access", "credential"] = "access"
+
+
+@dataclass(frozen=True, slots=True)
+class HuaweiChain:
+    """What the chain of the vendor's SDK finds: identity provider, environment, profile, the machine's metadata."""
+
+
+@dataclass(frozen=True, slots=True)
+class HuaweiProfile:
+    """A credentials file of the vendor's SDK."""
+
+    path: str
+
+
+Credential = OsCloud | Token | Keys | HuaweiChain | HuaweiProfile
+
+
+@dataclass(frozen=True, slots=True)
+class FleetAccount:
+    """One account. Only one with `OsCloud` may have neither `region` nor `endpoint`: clouds.yaml or the catalog say.
+
+    `projects`: ids, names and globs over both, at least one; `None` is all that the credential may use.
+    `endpoint` and `iam_endpoint` are as written: hold them to the rule of https before use.
+    `limits.concurrency` is the fleet's; `weight`: see `Account`.
+    """
+
+    name: str
+    credential: Credential
+    region: str | None = None
+    endpoint: str | None = None
+    iam_endpoint: str | None = None
+    ca_file: str | None = None
+    allow_http: bool = False
+    projects: tuple[str, ...] | None = None
+    project_level: bool = False
+    limits: Limits = field(default_factory=Limits)
+    weight: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class FleetFile:
+    """The accounts in the file's order, and the requests at a time over all of them (`None`: unlimited).
+
+    `notes`: what is odd in the file and does no harm, one line each with its place, for the user to see.
+    """
+
+    accounts: tuple[FleetAccount, ...]
+    concurrency: int | None = 64
+    notes: tuple[str, ...] = ()
+
+
+def missing_environment(fleet: FleetFile, environ: Mapping[str, str]) -> list[str]:
+    """One line for each variable that an account refers to and that is unset or empty, with both names."""
+    return [
+        f"account {account.name}: {variable} is not set in the environment ({key})"
+        for account in fleet.accounts
+        for key, variable in _variables(account.credential)
+        if not environ.get(variable)
+    ]
+
+
+def _variables(credential: Credential) -> Iterator[tuple[str, str]]:
+    match credential:
+        case Token(env):
+            yield "token_env", env
+        case Keys():
+            for key in ("access_key_env", "secret_key_env", "security_token_env"):
+                if variable := getattr(credential, key):
+                    yield key, variable

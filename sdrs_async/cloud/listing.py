@@ -1,0 +1,407 @@
+"""Reading the lists of the service: projects, protection groups, failed tasks. A page ahead at most.
+
+What asks for a page is handed in, so that each takes its turn under the same limits as a deletion. Ids and names are
+kept exactly as they came, since one that was tidied up may be another one's: whoever shows a name makes it printable.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sdrs_async.cloud.answers import one_line, visible
+from sdrs_async.cloud.calls import PAGE, check_id, failures_page, groups_page, projects_page
+from sdrs_async.cloud.pages import Page, Reading, Row
+from sdrs_async.errors import ConfigError
+from sdrs_async.models import Listing, Reply, Verdict
+
+if TYPE_CHECKING:
+    from sdrs_async.models import Reply
+from sdrs_async.errors import SdrsError
+
+__all__ = ["Ask", "FailedTask", "Group", "ListingError", "Project", "failed_tasks", "group_ids", "groups", "projects"]
+
+
+class ListingError(SdrsError):
+    """A list could not be read, or not to its end; what came before is good. `reply`: the answer that was the last."""
+
+    def __init__(self, message: str, reply: Reply) -> None:
+        super().__init__(message)
+        self.reply = reply
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (str(self), self.reply), self.__dict__  # by `args` alone a copy would lack the reply
+
+
+log = logging.getLogger("sdrs_async")
+
+Ask = Callable[[Listing], "asyncio.Future[Reply]"]
+"""Asks for one page; starts at once, and is waited for later."""
+
+# The object storage's own pseudo-project, which no other service knows (vendor's IAM manual, list of projects).
+_PSEUDO_PROJECT = "MOS"
+# Projects of one account, and pages that list them; a list that goes on behind either has no end.
+_MOST_PROJECTS = 100_000
+_MOST_PAGES = 1_000
+# Refused items of a list that its error names.
+_REASONS = 3
+_AS_IT_CAME = frozenset({"id", "name", "job_id", "resource_id", "resource_name"})
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_NEXT_QUERY = re.compile(r"[^?#]*\?([\w.~%&=+:;,@/?!$'()*-]+)", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Project:
+    """A project as IAM lists it. The built-in project of a region has its name, others have it before a `_`.
+
+    `doubt`: what of its entry in the list cannot be relied on, so that nothing may be sent for it; `None` as a rule.
+    `id` is empty where it is no text.
+    """
+
+    id: str
+    name: str
+    enabled: bool = True
+    is_domain: bool = False
+    doubt: str | None = None
+
+    @property
+    def region(self) -> str:
+        """The region it lies in."""
+        return self.name.partition("_")[0]
+
+    def why_left_out(self, region: str | None) -> str | None:
+        """Why the service of this region (`None`: of an unknown one) has nothing of it, or `None` when it may have."""
+        if self.doubt is not None:
+            return self.doubt
+        if self.is_domain:
+            return "a domain, no project"
+        if not self.enabled:
+            return "disabled"
+        if self.name == _PSEUDO_PROJECT:
+            return "object storage only"
+        if region is None or self.region == region:
+            return None
+        return f"of region {visible(self.region)}" if self.region else "of no region by its name"
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """A protection group, its name as it came. `status` is an open string: there may be more than the manual knows."""
+
+    id: str
+    name: str
+    status: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedTask:
+    """A failed task, its fields as the service spells them (sdrs_05_0901); all are strings, empty where missing.
+
+    The ids and the name are as they came, the others one printable line.
+    """
+
+    job_id: str
+    job_type: str
+    job_status: str
+    failure_status: str
+    resource_id: str
+    resource_name: str
+    resource_type: str
+    begin_time: str
+    error_code: str
+    fail_reason: str
+
+
+async def projects(ask: Ask) -> AsyncGenerator[Project, None]:
+    """All projects that the account may use, those that cannot be relied on with their doubt. Raises `ListingError`.
+
+    The list is read to its end before the first one is handed out: what comes later may contradict it.
+    """
+    found: dict[str | Project, Project] = {}
+    error: ListingError | None = None
+    try:
+        await _read_projects(ask, found)
+    except ListingError as incomplete:
+        error = incomplete
+    for project in found.values():
+        yield project
+    if error is not None:
+        raise error
+
+
+async def _read_projects(ask: Ask, found: dict[str | Project, Project]) -> None:
+    query: str | None = ""
+    pages = 0
+    while query is not None:
+        reply = await ask(projects_page(query))
+        pages += 1
+        items = _items(reply, "projects")
+        if items is None:
+            raise _no_list(reply, "projects")
+        known = len(found)
+        for project in map(_project, items):
+            first = found.setdefault(project.id or project, project)
+            if first != project:
+                raise _contradicted(reply, first, project)
+        # Some name a next page for ever: an empty one is the last, but the first has to say that it is.
+        query = _following(reply) if items or not found else None
+        if query is None and reply.data.get("truncated") not in (None, False):  # Keystone's, where it has a limit
+            raise _cut_off(reply, len(found))
+        if query == "" or (query is not None and len(found) == known):
+            raise _incomplete(reply, "projects", len(found))
+        if query is not None and (len(found) >= _MOST_PROJECTS or pages >= _MOST_PAGES):
+            raise _endless(reply, len(found), pages)
+
+
+def _following(reply: Reply) -> str | None:
+    """The query of the next page; `None` where there is none, and empty where it cannot be asked for.
+
+    The host is the server's word, and gets no credential.
+    """
+    links = reply.data.get("links")
+    following = links.get("next") if isinstance(links, Mapping) else None
+    if following is None or following == "":  # some write nothing, others an empty text
+        return None
+    match = _NEXT_QUERY.fullmatch(following) if isinstance(following, str) else None
+    return "" if match is None else match[1]
+
+
+def _project(item: Mapping[str, Any]) -> Project:
+    enabled, is_domain = item.get("enabled"), item.get("is_domain")
+    doubt = _refusal("id", item) or _unclear(enabled=enabled, is_domain=is_domain)
+    return Project(_text(item, "id"), _text(item, "name"), enabled is not False, is_domain is True, doubt)
+
+
+def _unclear(**flags: object) -> str | None:
+    """What is neither true, false nor missing: whether the project is to be left out cannot be told then."""
+    unclear = (
+        f"{name} is neither true nor false: {ascii(flag)[:80]}"
+        for name, flag in flags.items()
+        if not isinstance(flag, bool | None)
+    )
+    return next(unclear, None)
+
+
+async def groups(ask: Ask, project_id: str, *, by_count: bool = False) -> AsyncGenerator[Group, None]:
+    """All protection groups of a project (sdrs_05_0402). Raises `ListingError`.
+
+    `by_count`: take the server's count for the end, which spares a request, but is not to be deleted by.
+    """
+    wanted = _List("server_groups", Group.__slots__, by_count=by_count)
+    async with aclosing(_rows(ask, partial(groups_page, project_id), wanted)) as rows:
+        async for row in rows:
+            yield Group(*row)
+
+
+async def group_ids(ask: Ask, project_id: str, limit: int = PAGE) -> AsyncGenerator[str, None]:
+    """The ids of all protection groups of a project, so many to a page; otherwise as `groups`."""
+    wanted = _List("server_groups", ("id",), limit)
+    async with aclosing(_rows(ask, partial(groups_page, project_id), wanted)) as rows:
+        async for (group_id,) in rows:
+            yield group_id
+
+
+async def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -> AsyncGenerator[FailedTask, None]:
+    """All failed tasks inside a group, or without one those of the project's level. Raises `ListingError`.
+
+    The list is read to its end before the first one is handed out: the service pages by offset, so that a deletion in
+    between would hide others (sdrs_05_0901).
+    """
+    page_at = partial(failures_page, project_id, server_group_id)
+    wanted = _List("failure_jobs", FailedTask.__slots__)
+    found: list[Row] = []
+    error: ListingError | None = None
+    try:
+        async with aclosing(_rows(ask, page_at, wanted)) as rows:
+            async for row in rows:
+                found.append(row)  # noqa: PERF401 - what came before an error is good, and has to be kept
+    except ListingError as incomplete:
+        error = incomplete
+    for row in found:
+        yield FailedTask(*row)
+    if error is not None:
+        raise error
+
+
+# ---- pages
+
+
+class _List(NamedTuple):
+    """Where a list is in an answer, which fields of its items are wanted, their id first, and how many to a page."""
+
+    key: str
+    names: Sequence[str]
+    limit: int = PAGE
+    by_count: bool = False
+
+
+async def _rows(ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List) -> AsyncGenerator[Row, None]:
+    """The items of all pages, each once.
+
+    Where the list may not be whole (`pages`), it is read once more: what it has then that was not seen before comes
+    too, and what is still in doubt is an error.
+    """
+    refused, reading = _Refused(), Reading(wanted.limit, by_count=wanted.by_count)
+    following: Reading | None = reading
+    while following is not None:
+        reading = following
+        async with aclosing(_pages(ask, page_at, wanted, reading, refused)) as pages:
+            async for came in pages:
+                reply, page = came
+                for row in page.rows:
+                    yield row
+        following = reading.again()
+        if following is not None:
+            project_id, why = page_at(0, 1).project_id, reading.doubt
+            log.info("project %s: the list of %s %s: it is read once more", project_id, wanted.key, why)
+    if reading.doubt is not None or refused.count:
+        raise _error_of(reply, wanted.key, reading.known.count, reading.doubt, refused)
+
+
+async def _pages(
+    ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List, reading: Reading, refused: _Refused
+) -> AsyncGenerator[tuple[Reply, Page], None]:
+    """What is new on each page of one reading, with its reply. The next page is asked for before it is handed out."""
+
+    def next_page() -> asyncio.Future[Reply]:
+        coming = ask(page_at(reading.offset, reading.limit))
+        coming.add_done_callback(partial(_arrived, wanted))
+        return coming
+
+    coming: asyncio.Future[Reply] | None = next_page()
+    while coming is not None:
+        reply = await coming
+        _cut_down(reply, wanted)  # one that was there at once
+        if not isinstance(reply.data, Page):
+            raise _no_list(reply, wanted.key, refused)
+        fresh, reply = reading.take(reply.data), replace(reply, data=None)
+        refused.add(fresh.refused)
+        coming = None if reading.is_over else next_page()
+        yield reply, fresh
+
+
+def _arrived(wanted: _List, coming: asyncio.Future[Reply]) -> None:
+    """Who asked for it may not come for it in a while."""
+    if not coming.cancelled():
+        _cut_down(coming.result(), wanted)
+
+
+class _Refused:
+    """How many items of a list have no id that can be used, and why the first of them have not."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.first: list[str] = []
+
+    def add(self, reasons: Sequence[str]) -> None:
+        """Count some more."""
+        self.count += len(reasons)
+        self.first += reasons[: _REASONS - len(self.first)]
+
+
+def _cut_down(reply: Reply, wanted: _List) -> None:
+    """Keep what is wanted of a page, as soon as it is there: that is little of it, and many wait at the same time."""
+    items = _items(reply, wanted.key)
+    if items is None:
+        return
+    rows: dict[str, Row] = {}
+    refused: dict[str, None] = {}
+    keys: list[str] = []
+    for item in items:
+        if (reason := _refusal(wanted.names[0], item)) is None:
+            row = tuple(_text(item, name) for name in wanted.names)
+            rows.setdefault(row[0], row)
+            keys.append(row[0])
+        else:
+            refused[reason] = None
+            keys.append(reason)
+    first, last = (keys[0], keys[-1]) if keys else (None, None)
+    reply.data = Page(list(rows.values()), list(refused), first, last, len(keys), _number(reply.data.get("count")))
+
+
+def _number(count: object) -> int:
+    if isinstance(count, str) and _DIGITS.fullmatch(count):
+        return int(count)
+    return count if isinstance(count, int) and not isinstance(count, bool) else 0
+
+
+def _items(reply: Reply, key: str) -> list[dict[str, Any]] | None:
+    """The items of an answer; `None` where it is no such list."""
+    items = reply.data.get(key) if reply.verdict is Verdict.READ and isinstance(reply.data, dict) else None
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        return None
+    return items
+
+
+def _refusal(id_key: str, item: Mapping[str, Any]) -> str | None:
+    """Why the id of an item cannot be used; nothing is sent for it then. `None` when it can."""
+    try:
+        check_id(id_key, item.get(id_key))
+    except ConfigError as error:
+        return str(error)
+    return None
+
+
+def _text(item: Mapping[str, Any], name: str) -> str:
+    value = item.get(name)
+    if not isinstance(value, str):
+        return ""
+    return value if name in _AS_IT_CAME else one_line(value)
+
+
+def _no_list(reply: Reply, key: str, refused: _Refused | None = None) -> ListingError:
+    is_list = reply.verdict is Verdict.READ
+    message = f"the answer is no list of {key}" if is_list else reply.message or str(reply.verdict)
+    if refused is not None and refused.count:
+        message = f"{message}; and {_unusable(key, refused)}"
+    return _error(reply, Verdict.REJECTED if is_list else reply.verdict, message)
+
+
+def _error_of(reply: Reply, key: str, count: int, doubt: str | None, refused: _Refused) -> ListingError:
+    """Why a list that was read to its end, as far as there was one, is not all good."""
+    reasons = []
+    if doubt is not None:
+        reasons.append(f"the list of {key} {doubt}, and so it does when it is read once more; {count:,} were seen")
+    if refused.count:
+        reasons.append(_unusable(key, refused))
+    return _error(reply, Verdict.REJECTED if doubt is None else Verdict.INCOMPLETE, "; and ".join(reasons))
+
+
+def _unusable(key: str, refused: _Refused) -> str:
+    items = "an item" if refused.count == 1 else f"{refused.count:,} items"
+    more = "; ..." if refused.count > len(refused.first) else ""
+    reasons = "; ".join(refused.first)
+    return f"the list of {key} has {items} for which nothing was sent, the others are good: {reasons}{more}"
+
+
+def _contradicted(reply: Reply, first: Project, again: Project) -> ListingError:
+    names = (
+        f"as {ascii(first.name)[:80]} and as {ascii(again.name)[:80]}" if first.name != again.name else "differently"
+    )
+    what = f"the list of projects has {ascii(first.id)[:80]} twice, {names}: which ones are meant cannot be told"
+    return _error(reply, Verdict.INCOMPLETE, what)
+
+
+def _incomplete(reply: Reply, key: str, count: int) -> ListingError:
+    message = f"the list of {key} repeats itself after {count:,} of them: the service does not page as it should"
+    return _error(reply, Verdict.INCOMPLETE, message)
+
+
+def _cut_off(reply: Reply, count: int) -> ListingError:
+    message = f"the list of projects is cut off after {count:,} of them: the service says that it is truncated"
+    return _error(reply, Verdict.INCOMPLETE, message)
+
+
+def _endless(reply: Reply, count: int, pages: int) -> ListingError:
+    message = f"the list of projects goes on after {count:,} of them on {pages:,} pages: no account has so many"
+    return _error(reply, Verdict.INCOMPLETE, message)
+
+
+def _error(reply: Reply, verdict: Verdict, message: str) -> ListingError:
+    return ListingError(message, replace(reply, verdict=verdict, message=message, data=None))

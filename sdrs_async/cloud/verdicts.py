@@ -1,0 +1,58 @@
+"""What an answer means. Sources: page sdrs_05_1101 (SDRS codes), the gateway's error table (APIGW/APIG codes)."""
+
+from __future__ import annotations
+
+from sdrs_async.models import Verdict
+
+__all__ = ["classify"]
+
+_STATUS: dict[int, Verdict] = {
+    400: Verdict.REJECTED,
+    401: Verdict.UNAUTHORIZED,
+    403: Verdict.FORBIDDEN,
+    404: Verdict.GONE,
+    405: Verdict.REJECTED,
+    406: Verdict.REJECTED,
+    407: Verdict.REJECTED,
+    408: Verdict.TRANSIENT,
+    409: Verdict.CONFLICT,
+    429: Verdict.THROTTLED,
+    500: Verdict.TRANSIENT,
+    501: Verdict.REJECTED,
+    502: Verdict.TRANSIENT,
+    503: Verdict.TRANSIENT,
+    504: Verdict.TRANSIENT,
+}
+# The service reports missing groups, permissions and sign-in as 400 or 500: its code decides, not the status.
+_SDRS: dict[str, Verdict] = {
+    **dict.fromkeys(
+        ("SDRS.0001", "SDRS.0002", "SDRS.0003", "SDRS.0006", "SDRS.0014", "SDRS.0015", "SDRS.0016"),
+        Verdict.UNAUTHORIZED,
+    ),
+    **dict.fromkeys(("SDRS.0004", "SDRS.0005", "SDRS.0009"), Verdict.FORBIDDEN),
+    **dict.fromkeys(("SDRS.0007", "SDRS.0008", "SDRS.0010", "SDRS.0011", "SDRS.0012", "SDRS.0013"), Verdict.TRANSIENT),
+    "IAM.0012": Verdict.THROTTLED,
+}
+_BAD_REQUEST: dict[str, Verdict] = {"SDRS.1013": Verdict.GONE, "SDRS.1002": Verdict.CONFLICT}
+# Huawei's gateway writes APIGW. or APIG., OTC's APIG.: only the number counts. 0101 and 0103 come as 404 when host or
+# path are wrong; read as "gone" they would report a clean fleet that nobody has cleaned.
+_GATEWAY: dict[str, Verdict] = {
+    **dict.fromkeys(("0301", "0303", "0305", "0307", "0311"), Verdict.UNAUTHORIZED),
+    **dict.fromkeys(("0101", "0103"), Verdict.REJECTED),
+    "0308": Verdict.THROTTLED,
+}
+
+
+def classify(status: int, code: str | None) -> Verdict:
+    """What an answer means, from its status and error code. Total: every pair has a verdict."""
+    if 200 <= status < 300:
+        return Verdict.DELETED
+    by_code = _by_code(status, code.upper()) if code else None
+    return by_code or _STATUS.get(status) or (Verdict.TRANSIENT if status >= 500 else Verdict.REJECTED)
+
+
+def _by_code(status: int, code: str) -> Verdict | None:
+    prefix, _, number = code.partition(".")
+    if prefix in ("APIGW", "APIG"):
+        return _GATEWAY.get(number)
+    return _SDRS.get(code) or (_BAD_REQUEST.get(code) if status == 400 else None)

@@ -1,0 +1,86 @@
+"""The access key of a cloud of clouds.yaml as a credential, with what else the cloud says of where it is good."""
+
+from __future__ import annotations
+
+import os
+
+from sdrs_async.credentials.keys import AkSk, check_secret
+from sdrs_async.credentials.keystone.cloud import check_url
+from sdrs_async.credentials.keystone.keys import NAMES, WrittenKeys, signs_in, written_keys
+from sdrs_async.credentials.keystone.settings import Layer, refuse_other_than_text
+from sdrs_async.credentials.keystone.sources import CloudSource, as_config_error, as_the_sdk_reads_it
+from sdrs_async.errors import ConfigError
+
+__all__ = ["CloudKey", "key_alone", "keys_of"]
+
+# The SDK would take braces in a key for places to fill in, and may not know the method.
+_NOT_FOR_THE_SDK = NAMES | {"auth_type", "auth_plugin"}
+
+
+class CloudKey(AkSk):
+    """An access key that knows its cloud's region, `sdrs_endpoint_override` and certificates (`Auth.verify`)."""
+
+    region: str | None = None
+    endpoint_override: str | None = None
+    verify: bool | str = True
+
+    @classmethod
+    def of(
+        cls,
+        source: CloudSource,
+        keys: WrittenKeys,
+        region: str | None,
+        service: str | None = None,
+        *,
+        allow_http: bool = False,
+    ) -> CloudKey:
+        """The credential, in the cloud's region unless one is given; `service`: signs in the older form, for it.
+
+        `allow_http`: it may leave this machine unencrypted. Raises `ConfigError`.
+        """
+        with as_config_error(source.label, source.at):
+            found = as_the_sdk_reads_it(_without_keys(source), region)
+            verify, _ = found.get_requests_verify_args()
+            region, endpoint = found.get_region_name("sdrs") or None, found.get_endpoint("sdrs")
+            iam = found.config["auth"].get("auth_url") or None
+        if service is not None and region is None:
+            raise ConfigError("--signature credential signs for a region: name it with --region")
+        for name, value in zip(WrittenKeys._fields, keys, strict=True):
+            if value is not None:
+                check_secret(f"{source.label}{source.at}: its {name.replace('_', ' ')}", value)
+        if iam is not None and "://" not in iam:  # as the vendor profile of the Swiss cloud has it
+            iam = f"https://{iam}"
+        for setting, url in (("auth_url", iam), ("sdrs_endpoint_override", endpoint)):
+            check_url(source, setting, url, allow_http=allow_http)
+        key = cls(*keys, scope=(region or "", service) if service else None, iam_endpoint=iam)
+        key.region, key.endpoint_override = region, endpoint
+        key.verify = True if verify is None else verify
+        return key
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What the cloud names of files: its certificates."""
+        return (self.verify,) if isinstance(self.verify, str) else ()
+
+
+def _without_keys(source: CloudSource) -> CloudSource:
+    def without(layer: Layer) -> Layer:
+        items = layer.data.items()
+        return layer._replace(data={k: v for k, v in items if str(k).replace("-", "_") not in _NOT_FOR_THE_SDK})
+
+    return source._replace(layers=tuple(map(without, source.layers)))
+
+
+def keys_of(source: CloudSource) -> WrittenKeys | None:
+    """The access key of a cloud of clouds.yaml, `None` if it has none. Sends nothing.
+
+    Raises `ConfigError` for a half, and with the place for what YAML does not read as text.
+    """
+    with as_config_error(source.label):
+        refuse_other_than_text(source.every_layer, NAMES)
+        return written_keys(source.label, source.settings)
+
+
+def key_alone(source: CloudSource) -> WrittenKeys | None:
+    """The same, where nothing of the cloud signs in to IAM, which goes before a key."""
+    return None if signs_in(source.settings, os.environ) else keys_of(source)

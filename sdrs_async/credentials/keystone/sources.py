@@ -1,0 +1,280 @@
+"""Where a cloud is said, as openstacksdk looks for it: clouds.yaml and its companions, or `OS_*` variables.
+
+https://docs.openstack.org/openstacksdk/latest/user/config/configuration.html
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from sdrs_async.credentials.keystone import methods
+from sdrs_async.credentials.keystone.settings import (
+    Layer,
+    as_written,
+    chosen_file,
+    merged,
+    read,
+    refuse_other_than_text,
+    wrong_text,
+)
+from sdrs_async.errors import ConfigError
+
+if TYPE_CHECKING:
+    from openstack.config.cloud_region import CloudRegion
+
+__all__ = ["MOVED", "CloudSource", "as_config_error", "as_the_sdk_reads_it", "in_files", "in_variables", "mapping"]
+
+log = logging.getLogger("sdrs_async")
+
+# Of a cloud made from variables these are settings, all others belong to the sign-in.
+_SETTINGS = {
+    *("auth_type", "auth_plugin", "region_name", "interface", "endpoint_type", "verify", "insecure", "cacert", "cert"),
+    *("key", "sdrs_endpoint_override", "sdrs_interface", "sdrs_region_name"),
+}
+_PROFILES = ("otc", "otc-swiss")
+# What else has to be text for the SDK, which makes words of numbers or stumbles over them.
+_TEXTS = {"auth_url", "auth_type", "auth_plugin", "profile", "cloud", "region_name"}
+MOVED = {
+    *("domain_id", "domain_name", "user_domain_id", "user_domain_name", "project_domain_id", "project_domain_name"),
+    *("project_id", "project_name", "tenant_id", "tenant_name", "token", "auth_token", "passcode", "auth_url"),
+}
+"""What the SDK moves into `auth`, from beside it."""
+# Variables of those who test OpenStack itself.
+_FOREIGN = ("OS_TEST", "OS_STD", "OS_LOG")
+# Where an endpoint has its project, in the form in which the SDK, too, would fill in its settings, and has none for it.
+_PROJECT = re.compile(r"\$?\{((?:project|tenant)_id)\}")
+
+
+class CloudSource(NamedTuple):
+    """A cloud as it is given, in layers of which the last wins. `place`: where, in words; variables have none.
+
+    `label`: its name in messages; `profile`: what clouds-public.yaml has of its profile, which the SDK lays below them.
+    """
+
+    label: str
+    name: str
+    layers: tuple[Layer, ...]
+    place: str | None = None
+    profile: Layer | None = None
+
+    @property
+    def at(self) -> str:
+        """The place behind a message."""
+        return f" ({self.place})" if self.place else ""
+
+    @property
+    def every_layer(self) -> tuple[Layer, ...]:
+        """With the profile's."""
+        return (self.profile, *self.layers) if self.profile else self.layers
+
+    @property
+    def settings(self) -> dict[Any, Any]:
+        """All that is given, as it is written, by names with underscores."""
+        return merged(self.every_layer)
+
+    @property
+    def flat(self) -> dict[str, Any]:
+        """The same with what is in `auth` beside it."""
+        settings = self.settings
+        return {**settings, **mapping(settings.get("auth"))}
+
+
+def in_variables() -> CloudSource:
+    """What the `OS_*` variables say. Raises `ConfigError` without an address to sign in at."""
+    label = "the OS_* variables"
+    with as_config_error(label):
+        return _in_variables(label)
+
+
+def in_files(name: str) -> CloudSource:
+    """The cloud of that name in clouds.yaml, with what secure.yaml adds; each file is read once, for it may be a pipe.
+
+    Raises `ConfigError`.
+    """
+    label = f"cloud {name!r}"
+    with as_config_error(label):
+        return _in_files(label, name)
+
+
+@contextmanager
+def as_config_error(label: str, at: str = "") -> Iterator[None]:
+    """Every error with the cloud and its place (`CloudSource.at`).
+
+    None of the SDK's warnings, which are of settings that nobody uses.
+    """
+    try:
+        from keystoneauth1.exceptions import ClientException
+        from openstack.config import OpenStackConfig  # noqa: F401 - is the extra there?
+        from openstack.exceptions import ConfigException
+    except ImportError:
+        raise ConfigError(f"{label}: signing in needs an extra: pip install 'sdrs-async[openstack]'") from None
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="openstack")
+            yield
+    except ConfigError as error:
+        raise ConfigError(f"{error}" if str(error).startswith(label) else f"{label}: {error}") from None
+    except (ConfigException, ClientException) as error:
+        text = str(error)
+        if text.startswith("Invalid region entry"):  # it goes on with the entry, passwords and all
+            text = "Invalid region entry: it takes a name and, under values, settings"
+        raise ConfigError(f"{label}: {text}{at}") from None
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        # Its text is not shown: it may be a piece of any value.
+        raise ConfigError(
+            f"{label}: the configuration has not the shape that openstacksdk expects ({type(error).__name__}){at}: "
+            "compare it with https://docs.openstack.org/openstacksdk/latest/user/config/configuration.html"
+        ) from None
+
+
+def mapping(value: Any) -> Mapping[Any, Any]:
+    """The value if it is one, else an empty one."""
+    return value if isinstance(value, Mapping) else {}
+
+
+# ---- where it is said -----------------------------------------------------------------------------------------------
+
+
+def _in_variables(label: str) -> CloudSource:
+    given = {
+        name.removeprefix("OS_").lower(): value
+        for name, value in os.environ.items()
+        if name.startswith("OS_") and not name.startswith(_FOREIGN)
+    }
+    source = CloudSource(label, "envvars", (Layer(given),))
+    if "auth_url" not in source.settings:
+        raise ConfigError("OS_AUTH_URL is not set, and neither is OS_CLOUD")
+    return source
+
+
+def _in_files(label: str, name: str) -> CloudSource:
+    from openstack.config import loader
+
+    if wrong := wrong_text(name):
+        raise ConfigError(f"its name {wrong}")
+    files = [
+        chosen_file(loader.CONFIG_FILES, "OS_CLIENT_CONFIG_FILE"),
+        chosen_file(loader.SECURE_FILES, "OS_CLIENT_SECURE_FILE"),
+    ]
+    clouds = [(file, mapping(read(file).get("clouds"))) for file in files if file]
+    layers = tuple(_layer(file, "clouds", name, of[name]) for file, of in clouds if name in of)
+    if not layers and name == (os.environ.get("OS_CLOUD_NAME") or "envvars"):  # the SDK's name for the variables
+        return _in_variables(label)
+    if not layers:
+        raise ConfigError(f"{label} is not in {_places(files[0], dict(clouds))}")
+    place = f"clouds.{name} of {' and '.join(str(layer.file) for layer in layers)}"
+    return CloudSource(label, name, layers, place, _own_profile(layers))
+
+
+def _layer(file: str, top: str, name: str, value: Any) -> Layer:
+    if not isinstance(value, Mapping | None):
+        raise ConfigError(f"{top}.{name} in {file} has not the shape of a cloud: settings, each with its name")
+    return Layer(value or {}, file, (top, name))
+
+
+def _places(file: str | None, clouds: Mapping[str, Mapping[Any, Any]]) -> str:
+    if file is None:
+        return "any clouds.yaml: none was found in this directory, ~/.config/openstack or /etc/openstack"
+    names = clouds[file]
+    known = ", ".join(sorted(map(repr, names))) or "no cloud at all"
+    hint = "" if all(isinstance(name, str) for name in names) else ": a name that is no word to YAML goes in quotes"
+    return f"{file}, which has {known}{hint}"
+
+
+# ---- profiles -------------------------------------------------------------------------------------------------------
+
+
+def _profile_name(layers: tuple[Layer, ...]) -> str | None:
+    refuse_other_than_text(layers, _TEXTS)
+    given = merged(layers)
+    name: str | None = given.get("profile", given.get("cloud"))
+    return name
+
+
+def _own_profile(layers: tuple[Layer, ...]) -> Layer | None:
+    """What clouds-public.yaml has of the profile that a cloud names, if it has it."""
+    name = _profile_name(layers)
+    file, public = _public() if name is not None else (None, {})
+    return _layer(file, "public-clouds", name, public[name]) if file and name and name in public else None
+
+
+def _public() -> tuple[str | None, Mapping[Any, Any]]:
+    from openstack.config import loader
+
+    file = chosen_file(loader.VENDOR_FILES)
+    return file, mapping(read(file).get("public-clouds"))
+
+
+def _check_profile(source: CloudSource) -> None:
+    """That it is there; the SDK asks the host that some of its own name for more, which is not done here."""
+    from openstack.config import vendors
+
+    name = _profile_name(source.layers) if source.place else None
+    if name is None or source.profile is not None:
+        return
+    said = next(
+        layer.spelled((key,)) for layer in reversed(source.layers) for key in ("profile", "cloud") if key in layer.data
+    )
+    found = None if "://" in name else vendors.get_profile(name)
+    if "://" in name or "://" in str((found or {}).get("profile")):
+        raise ConfigError(
+            f"the profile {name!r} ({said}) is one that has to be fetched from its vendor's host, which is not done: "
+            "write what it says into the cloud (auth_url, regions), without profile"
+        )
+    if found is None:
+        near = get_close_matches(name, (*_PROFILES, *map(str, _public()[1])), 1)
+        text = f"there is no profile {name!r} ({said}){f', but there is {near[0]!r}' if near else ''}"
+        if "auth_url" not in source.flat:
+            raise ConfigError(f"{text}, and no auth_url is given")
+        log.warning("%s: %s: it goes without", source.label, text)
+
+
+# ---- what the SDK makes of it ---------------------------------------------------------------------------------------
+
+
+def as_the_sdk_reads_it(source: CloudSource, region: str | None) -> CloudRegion:
+    """What openstacksdk makes of it, which is given no file to read and no variable. To be called within
+    `as_config_error`; raises `ConfigError`, and what the SDK raises.
+    """
+    from openstack.config import OpenStackConfig
+
+    refuse_other_than_text(source.every_layer, _TEXTS)
+    _check_profile(source)
+    given = _inside(source, region) if source.place is None else _without_braces(source)
+    for name in ("sdrs_endpoint_override", "sdrs-endpoint-override"):
+        if isinstance(url := given.get(name), str):
+            given[name] = _PROJECT.sub(r"%(\1)s", url)
+    auth = mapping(given.get("auth"))
+    # Inside `auth` an SDK as old as 4.4 replaces a token by the word None; beside it, it is the same to all of them.
+    tokens = {name: auth[name] for name in ("token", "auth_token", "auth-token") if name in auth}
+    config = OpenStackConfig(config_files=[], secure_files=[], load_envvars=False)
+    config.cloud_config = {"clouds": {source.name: {**tokens, **given}}}
+    return config.get_one(source.name, validate=False, region_name=region or "")
+
+
+def _inside(source: CloudSource, region: str | None) -> dict[str, Any]:
+    """All variables but the settings inside `auth`: beside it the SDK takes braces for places to fill in."""
+    given = as_written(source.layers)
+    settings = {name: value for name, value in given.items() if name in _SETTINGS}
+    if region:
+        settings["region_name"] = region
+    return {**settings, "auth": {name: value for name, value in given.items() if name not in _SETTINGS}}
+
+
+def _without_braces(source: CloudSource) -> dict[str, Any]:
+    """A cloud without those words beside `auth` in which the SDK would fill in braces, but for its settings."""
+    given = source.settings
+    options = methods.options(str(given.get("auth_type", "password")), given.get("auth_methods"))
+    names = {name for option in options for name in methods.names(option)} - MOVED
+    return {
+        name: value
+        for name, value in as_written(source.layers).items()
+        if not (isinstance(value, str) and "{" in value and str(name).replace("-", "_") in names)
+    }

@@ -1,0 +1,294 @@
+"""Looking at accounts one check after the other: the way there, the clock, the credential, what it may list.
+
+Deletes nothing, and cannot lock a key: one signed request is sent with it, and no other unless that was let in.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from contextlib import ExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import anyio
+from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+
+from sdrs_async.accounts.account import Account
+from sdrs_async.accounts.paced import PacedClient
+from sdrs_async.cloud import listing
+from sdrs_async.cloud.calls import check_id, groups_page, projects_page
+from sdrs_async.cloud.listing import ListingError
+from sdrs_async.cloud.sites import Site
+from sdrs_async.doctor import diagnosis
+from sdrs_async.doctor.diagnosis import Found, State, failed, passed, skipped
+from sdrs_async.doctor.shared import SharedCredential, SharedCredentials
+from sdrs_async.errors import ConfigError, single_error
+from sdrs_async.models import Listing, Reply, Verdict
+from sdrs_async.pace.meter import Gate
+from sdrs_async.transport.lookups import Lookups
+from sdrs_async.transport.trust import trusted
+
+__all__ = ["CHECKS", "Check", "examine"]
+
+CHECKS = ("endpoint", "TLS", "clock", "IAM", "credential", "project listing", "group listing", "latency")
+"""The names of the checks, in their order."""
+
+_READS = 5
+_ACCOUNTS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was checked. `detail`: what was seen, or why it was skipped; `remedy`: what to do about it.
+
+    Both are one line each, hold no secret, and are not escaped: a part of them may be a server's words.
+    """
+
+    account: str
+    name: str
+    state: State
+    detail: str
+    remedy: str = ""
+
+
+@asynccontextmanager
+async def examine(
+    accounts: Account | Iterable[Account],
+    *,
+    timeout: float = 10.0,  # noqa: ASYNC109 - of each check, of which there are many
+    project_id: str | None = None,
+) -> AsyncGenerator[AsyncGenerator[Check]]:
+    """All `CHECKS` of each account, as they end: `async with examine(...) as checks: async for check in checks`.
+
+    The accounts are examined at the same time, and told one after the other. `timeout`: seconds for each check;
+    `project_id`: the project whose groups are listed, by default the first that is usable. The accounts' limits hold.
+    Raises `ConfigError` for what cannot be used; nothing is sent then.
+    """
+    if not timeout > 0:
+        raise ConfigError(f"the time for a check must be above 0 seconds, not {timeout:g}")
+    if project_id is not None:
+        check_id("project_id", project_id)
+    given = (accounts,) if isinstance(accounts, Account) else tuple(accounts)
+    gates: dict[str, Gate] = {}
+    shared = SharedCredentials()
+    examinations = [_Examination(account, timeout, project_id, gates, shared) for account in given]
+    room = anyio.CapacityLimiter(_ACCOUNTS_AT_ONCE)
+    with single_error(), ExitStack() as streams:
+        results = []
+        async with anyio.create_task_group() as tasks:
+            for examination in examinations:
+                tell, told = anyio.create_memory_object_stream[Check](len(CHECKS))
+                results.append(streams.enter_context(told))
+                tasks.start_soon(examination.run, room, streams.enter_context(tell))
+            async with aclosing(_in_turn(results)) as checks:
+                yield checks
+            tasks.cancel_scope.cancel()
+
+
+async def _in_turn(results: Sequence[MemoryObjectReceiveStream[Check]]) -> AsyncGenerator[Check]:
+    for told in results:
+        async for check in told:
+            yield check
+
+
+class _Examination:
+    """The examination of one account. `gates` and `shared`: of the endpoints and credentials that accounts share."""
+
+    def __init__(
+        self,
+        account: Account,
+        seconds: float,
+        project_id: str | None,
+        gates: dict[str, Gate],
+        shared: SharedCredentials,
+    ) -> None:
+        self._account = account
+        self._seconds = seconds
+        self._project_id = project_id
+        self._shared = shared
+        self._credential = SharedCredential()
+        self._one_key = bool(getattr(account.auth, "one_key", False))
+        try:
+            self._site = Site(account.endpoint, allow_http=account.allow_http)
+            self._iam = Site(account.iam_endpoint, allow_http=account.allow_http) if account.iam_endpoint else None
+            self._paced = PacedClient(account, seconds, gates)
+        except ConfigError as error:
+            raise ConfigError(f"account {account.name}: {error}") from None
+        self._signs_in = self._paced.client.signs_in
+        self._uses_iam = self._iam is not None and (project_id is None or self._signs_in)
+        self._greeting = Reply(Verdict.UNREACHABLE)
+        self._known: dict[Listing, Reply] = {}
+        self._states: dict[str, State] = {}
+
+    async def run(self, room: anyio.CapacityLimiter, tell: MemoryObjectSendStream[Check]) -> None:
+        """Do all checks in their order, and tell each as it ends."""
+        steps: tuple[Callable[[], Awaitable[Found]], ...] = (
+            self._check_endpoint, self._check_tls, self._check_clock, self._check_iam, self._check_credential,
+            self._check_projects, self._check_groups, self._check_latency,
+        )  # fmt: skip
+        with tell:
+            async with room, self._paced.client:
+                for name, step in zip(CHECKS, steps, strict=True):
+                    found = await step()
+                    self._states[name] = found.state
+                    await tell.send(Check(self._account.name, name, *found))
+
+    def _is_well(self, *names: str) -> bool:
+        return all(self._states[name] is not State.FAIL for name in names)
+
+    # ---- the way there
+
+    async def _check_endpoint(self) -> Found:
+        self._greeting = await self._paced.greet(at_iam=False)
+        return await self._reach(self._greeting, self._site)
+
+    async def _check_tls(self) -> Found:
+        return self._tls(self._greeting, self._site)
+
+    async def _check_clock(self) -> Found:
+        return diagnosis.clock(self._greeting, datetime.now(UTC))
+
+    async def _check_iam(self) -> Found:
+        if self._iam is None:
+            return skipped("not used: its endpoint is not given")
+        if not self._uses_iam:
+            return skipped("not used: the project is given")
+        reply = await self._paced.greet(at_iam=True)
+        tls = self._tls(reply, self._iam)
+        return tls if tls.state is State.FAIL else await self._reach(reply, self._iam, at_iam=True)
+
+    async def _reach(self, reply: Reply, site: Site, *, at_iam: bool = False) -> Found:
+        is_known = reply.status_code is not None or reply.timed_out or await self._has_address(site)
+        return diagnosis.reach(reply, site, at_iam=at_iam, name_is_known=is_known)
+
+    async def _has_address(self, site: Site) -> bool:
+        url = site.proxy or site.base
+        try:
+            return bool(await Lookups(self._seconds).resolve(url.host or "", url.port or 0))
+        except OSError:
+            return False
+
+    def _tls(self, reply: Reply, site: Site) -> Found:
+        trust = trusted(self._account.ca_file, getattr(self._account.auth, "verify", True))
+        return diagnosis.tls(reply, site, verified=trust.checked, trusted=trust.path)
+
+    # ---- the credential
+
+    async def _check_credential(self) -> Found:
+        page = self._proof()
+        if (obstacle := self._obstacle(page)) is not None:
+            return skipped(obstacle)
+        if self._one_key and self._signs_in and not diagnosis.is_proof(reply := await self._paced.sign_in()):
+            return diagnosis.credential(reply, one_key=True)  # which key it is, is known only from here on
+        self._credential = self._shared.of(self._account)
+        async with self._credential.turn:
+            if self._credential.is_spent:
+                return self._skipped_as_refused()
+            reads = page is not None and (self._one_key or not self._signs_in)
+            reply = await (self._read_first(page) if page is not None and reads else self._paced.sign_in())
+            self._note_refusal(reply)
+        return diagnosis.credential(reply, one_key=self._one_key)
+
+    def _note_refusal(self, reply: Reply) -> None:
+        if reply.verdict is Verdict.UNAUTHORIZED and not diagnosis.is_proof(reply):
+            self._credential.refused_for.append(self._account.name)
+
+    def _skipped_as_refused(self) -> Found:
+        others = " and ".join(self._credential.refused_for)
+        return skipped(f"not tried again, and so not locked: the same one was refused for accounts {others}")
+
+    async def _read_first(self, page: Listing) -> Reply:
+        reply = self._known[page] = await self._paced.ask(page, self._paced.until())
+        return reply
+
+    def _proof(self) -> Listing | None:
+        """The read that proves the credential; its answer is the first page of one of the lists."""
+        if self._project_id is not None:
+            return groups_page(self._project_id)
+        return projects_page() if self._iam is not None else None
+
+    def _obstacle(self, page: Listing | None) -> str | None:
+        """Why nothing is tried with the credential."""
+        if not self._is_well("IAM"):
+            return "IAM was not reached"
+        if self._one_key or not self._signs_in:
+            if page is None:
+                return "there is nothing to read with it"
+            if not page.at_iam and not self._is_well("endpoint", "TLS"):
+                return "the endpoint was not reached"
+        if self._one_key and not self._is_well("clock"):
+            return "no signature is good while the clock is wrong, and refusals lock the key"
+        return None
+
+    # ---- what it may list
+
+    async def _check_projects(self) -> Found:
+        if self._project_id is not None:
+            return skipped("not needed: the project is given")
+        if self._iam is None:
+            advice = "Give IAM's endpoint (--iam-endpoint, --region), or name a project with --project."
+            return failed("IAM's endpoint is not known, and no project is given", advice)
+        if self._states["credential"] is not State.PASS:
+            return skipped("nobody is signed in")
+        try:
+            async with self._asking() as ask:
+                every = [project async for project in listing.projects(ask)]
+        except ListingError as error:
+            return diagnosis.listing(error.reply, of_account=True)
+        usable = [project for project in every if project.why_left_out(self._account.region) is None]
+        self._project_id = usable[0].id if usable else None
+        return diagnosis.projects(every, usable, self._account.region)
+
+    async def _check_groups(self) -> Found:
+        if self._states["credential"] is not State.PASS:
+            return skipped("nobody is signed in")
+        if self._project_id is None:
+            return skipped("no project is known; --project names one")
+        if not self._is_well("endpoint", "TLS"):
+            return skipped("the endpoint was not reached")
+        async with self._credential.turn:  # what one account's IAM lets in, another's endpoint may refuse
+            if self._credential.is_spent:
+                return self._skipped_as_refused()
+            found = await self._count_groups(self._project_id)
+        return found._replace(detail=f"project {self._project_id}: {found.detail}")
+
+    async def _count_groups(self, project_id: str) -> Found:
+        try:
+            async with self._asking() as ask:
+                count = len([group async for group in listing.groups(ask, project_id, by_count=True)])
+        except ListingError as error:
+            if self._one_key:
+                self._note_refusal(error.reply)
+            return diagnosis.listing(error.reply, of_account=False)
+        return passed(f"{count:,} {'group' if count == 1 else 'groups'}")
+
+    async def _check_latency(self) -> Found:
+        if self._project_id is None or self._states["group listing"] is not State.PASS:
+            return skipped("no groups can be listed")
+        until = self._paced.until()
+        seconds: list[float] = []
+        reply = Reply(Verdict.READ)
+        while reply.verdict is Verdict.READ and len(seconds) < _READS:
+            reply = await self._paced.ask(groups_page(self._project_id, limit=1), until)
+            if reply.verdict is Verdict.READ:
+                seconds.append(reply.elapsed)
+        return diagnosis.latency(seconds, reply, _READS)
+
+    @asynccontextmanager
+    async def _asking(self) -> AsyncGenerator[listing.Ask]:
+        """Asks for the pages of one list, which all have the time of one check."""
+        until = self._paced.until()
+
+        async def answer(page: Listing, reply: asyncio.Future[Reply]) -> None:
+            known = self._known.pop(page, None)
+            reply.set_result(await self._paced.ask(page, until) if known is None else known)
+
+        def ask(page: Listing) -> asyncio.Future[Reply]:
+            reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            tasks.start_soon(answer, page, reply)
+            return reply
+
+        with single_error():
+            async with anyio.create_task_group() as tasks:
+                yield ask

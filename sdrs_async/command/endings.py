@@ -71,7 +71,7 @@ def as_error(error: Exception) -> SdrsError:
 
 def _place_of(error: Exception) -> str:
     frames = traceback.extract_tb(error.__traceback__)
-    return f"in {'/'.join(frames[-1].filename.split(os.sep)[-2:])}, line {frames[-1].lineno}" if frames else "somewhere"
+    return f"in {'/'.join(frames[-1].filename.split(os.sep)[-3:])}, line {frames[-1].lineno}" if frames else "somewhere"
 
 
 def _code_of(error: SdrsError) -> int:

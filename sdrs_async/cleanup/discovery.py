@@ -21,7 +21,7 @@ from sdrs_async.engine.intake import Budget, Intake, Source, share
 from sdrs_async.engine.users import User
 from sdrs_async.errors import check, check_types, is_text
 from sdrs_async.models import ProjectLevel, Reply, Verdict
-from sdrs_async.report import Report, Unlisted
+from sdrs_async.report import Ledger, Unlisted
 
 __all__ = ["Discovery", "Selection"]
 
@@ -88,7 +88,7 @@ class Discovery:
         selection: Selection,
         *,
         ask: Ask,
-        report: Report,
+        report: Ledger,
         read_ahead: int,
     ) -> None:
         self.account = account

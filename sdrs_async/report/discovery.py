@@ -89,6 +89,11 @@ class Discovery:
         """What was not wholly listed, by account and project."""
         return sorted(self._failed.values(), key=Unlisted.order)
 
+    def add_listed(self, groups: int, projects: int) -> None:
+        """Count what was found."""
+        self.groups += groups
+        self.projects += projects
+
     def add(self, unlisted: Unlisted) -> None:
         """Note a project, or an account, that was not wholly listed. Of several reasons the first in order stays."""
         key = unlisted.account, unlisted.project_id

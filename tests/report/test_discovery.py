@@ -10,7 +10,7 @@ import pytest
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
-from sdrs_async.report import Report, Unlisted, failure_line
+from sdrs_async.report import Ledger, Report, Unlisted, failure_line
 from sdrs_async.report.discovery import in_words
 from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import ACCOUNT_REMEDY, listing_remedy, remedy
@@ -24,11 +24,11 @@ LEVEL_DONE = Outcome(ProjectLevel("p1"), Verdict.DELETED, 204, attempts=1, laten
 LEVEL_FAILED = Outcome(ProjectLevel("p1"), Verdict.REJECTED, 400, "SDRS.9999", "odd", "r1", 1, latency=0.02)
 
 
-def _report(*outcomes: Outcome, run_id: str = "run") -> Report:
-    report = Report(run_id=run_id, clock=lambda: 0.0)
+def _report(*outcomes: Outcome, run_id: str = "run", signed_in: bool = True) -> Ledger:
+    report = Ledger(run_id=run_id, clock=lambda: 0.0)
     for outcome in outcomes:
         report.add(outcome)
-    report.signed_in = True
+    report.add_access(signed_in, False, {})
     return report
 
 
@@ -139,8 +139,8 @@ def test_merging_adds_up_what_was_listed() -> None:
     for number, (report, message) in enumerate(zip(reports, ("second", "first"), strict=True), 1):
         report.add_listed(10 * number, projects=number)
         report.add_unlisted(Unlisted("p", "prod", Verdict.INCOMPLETE, 200, message=message))
-        report.reads = 5 * number
-        report.refused_accounts = {"test": message, f"only {number}": "x"}
+        report.add_reads(5 * number, 0)
+        report.add_access(False, False, {"test": message, f"only {number}": "x"})
     merged = reports[0].merge(reports[1]).to_dict()
     assert (merged["discovery"]["projects"], merged["discovery"]["groups"]) == (3, 30)
     assert [line["message"] for line in merged["discovery"]["failed"]] == ["first"]
@@ -206,13 +206,12 @@ def test_what_was_not_listed_is_a_1(unlisted: Unlisted, outcomes: list[Outcome])
 def test_an_account_that_is_refused_beside_another_is_a_1() -> None:
     """Where one account signed in, one that did not is a 1; where none did, it is a 3; an error is a 2 before that."""
     report = _report(DONE)
-    report.refused_accounts["prod"] = "wrong key"
+    report.add_access(False, False, {"prod": "wrong key"})
     assert report.exit_code == _reread(report).exit_code == 1
-    report.error = "disk full"
+    report.fail("disk full")
     assert report.exit_code == 2
-    report = _report()
-    report.signed_in = False
-    report.refused_accounts["prod"] = "wrong key"
+    report = _report(signed_in=False)
+    report.add_access(False, False, {"prod": "wrong key"})
     report.add_unlisted(BLIND)
     assert report.exit_code == _reread(report).exit_code == 3
 
@@ -278,8 +277,8 @@ def test_a_refused_account_says_what_to_do() -> None:
 def test_the_time_of_a_run_can_begin_anew() -> None:
     """After a question that somebody thought about: the time begins now, what was listed stays."""
     now = 100.0
-    report = Report(clock=lambda: now)
-    report.started_at = created = report.started_at - timedelta(hours=1)
+    report = Ledger(clock=lambda: now)
+    report._watch.started_at = created = report.started_at - timedelta(hours=1)
     report.add_listed(7)
     now = 400.0
     report.restart()

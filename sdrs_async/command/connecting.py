@@ -277,7 +277,7 @@ def note_lost(report: Ledger, lost: Mapping[str, AuthenticationError]) -> None:
         if verdict is Verdict.UNAUTHORIZED:
             report.add_access(False, False, {name: str(error)})
         else:
-            report.add_unlisted(Unlisted(None, name, verdict, message=str(error)))
+            report.discovery.add(Unlisted(None, name, verdict, message=str(error)))
 
 
 def _lost_words(lost: Mapping[str, AuthenticationError]) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 
 from sdrs_async.limits import Learned
 from sdrs_async.models import Outcome
-from sdrs_async.report.discovery import Unlisted
 from sdrs_async.report.report import Report
 from sdrs_async.report.sections import Access, Ending, OtherRequests
 
@@ -46,18 +45,6 @@ class Ledger(Report):
     def add_access(self, signed_in: bool, refused: bool, failed: Mapping[str, str]) -> None:
         """Note whether any account was let in, and any refused; `failed`: why, by the name of each that was."""
         self._access |= Access(signed_in, refused, failed)
-
-    def add_listed(self, groups: int, projects: int = 0) -> None:
-        """Count groups, and projects, that were found by listing; whether they are planned is another matter."""
-        self.discovery.add_listed(groups, projects)
-
-    def add_left_out(self, account: str, reasons: Mapping[str, int]) -> None:
-        """Count projects of an account in which nothing was looked for, by the reason."""
-        self.discovery.left_out.update({(account, reason): projects for reason, projects in reasons.items()})
-
-    def add_unlisted(self, unlisted: Unlisted) -> None:
-        """Note a project, or an account, that could not be listed, or not to the end."""
-        self.discovery.add(unlisted)
 
     def add_learned(self, learned: Iterable[Learned]) -> None:
         """Note the limits that the server showed in all of the run: those that nobody had configured."""

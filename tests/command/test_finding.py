@@ -223,7 +223,7 @@ def test_accounts_of_which_all_is_left_out_are_told_beside_others(capsys: pytest
     run: Any = SimpleNamespace(report=Ledger(), left_out={}, projects={})
     run.left_out = {f"account {number:02}": Counter({"disabled": 2}) for number in range(14)}
     run.projects = {name: [] for name in run.left_out} | {"account 00": [Project("p", "eu-de")]}
-    run.report.add_unlisted(Unlisted("eu-nl", "account 01", Verdict.REJECTED, message="left out: disabled"))
+    run.report.discovery.add(Unlisted("eu-nl", "account 01", Verdict.REJECTED, message="left out: disabled"))
     warn_of_nothing(run, Display(), found=True)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("warning: account 02: 2 selected projects left out, so that nothing was looked for (")

@@ -261,7 +261,7 @@ def test_what_could_not_be_used_or_listed_is_on_the_page() -> None:
     report = _mixed()
     report.add_access(False, False, {"prod": "wrong key"})
     for number in range(17):
-        report.add_unlisted(Unlisted(f"p{number:02}", "prod", Verdict.FORBIDDEN, 403, message="no"))
+        report.discovery.add(Unlisted(f"p{number:02}", "prod", Verdict.FORBIDDEN, 403, message="no"))
     page = _page(report)
     for expected in (
         "Refused accounts account prod: the credential was refused (wrong key) Check access key",
@@ -279,7 +279,7 @@ def test_hostile_text_of_lists_stays_text(field: str) -> None:
     fields = dict.fromkeys(("project", "account", "code", "message", "refused"), "x") | {field: HOSTILE}
     report = Ledger()
     unlisted = fields["project"], fields["account"], Verdict.FORBIDDEN, 403, fields["code"], fields["message"]
-    report.add_unlisted(Unlisted(*unlisted))
+    report.discovery.add(Unlisted(*unlisted))
     report.add_access(False, False, {fields["refused"]: fields["refused"]})
     source = html.render(report)
     page = Page(source)

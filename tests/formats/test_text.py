@@ -406,11 +406,11 @@ def test_what_was_not_listed_is_shown_with_what_to_do(width: int) -> None:
     """What happened and its remedy once for all that share it, each with its account; the result is no clean one."""
     report = Ledger()
     _add(report, Verdict.DELETED, status_code=204)
-    report.add_unlisted(_unlisted(2))
-    report.add_unlisted(_unlisted(3))
-    report.add_unlisted(Unlisted(_project(4), "", Verdict.INCOMPLETE, 200, message="no new id after 999 groups"))
-    report.add_unlisted(Unlisted(None, "test", Verdict.TRANSIENT, 503))
-    report.add_unlisted(Unlisted(None, "", Verdict.UNREACHABLE, message="no such host"))
+    report.discovery.add(_unlisted(2))
+    report.discovery.add(_unlisted(3))
+    report.discovery.add(Unlisted(_project(4), "", Verdict.INCOMPLETE, 200, message="no new id after 999 groups"))
+    report.discovery.add(Unlisted(None, "test", Verdict.TRANSIENT, 503))
+    report.discovery.add(Unlisted(None, "", Verdict.UNREACHABLE, message="no such host"))
     text = _shown(report, width)
     assert max(len(line) for line in text.splitlines()) <= width
     text = " ".join(text.split())
@@ -430,9 +430,9 @@ def test_the_first_15_that_were_not_listed_are_named() -> None:
     """A fleet without permission does not flood the terminal; of the rest, the kinds are counted."""
     report = Ledger()
     for number in range(18):
-        report.add_unlisted(_unlisted(number))
+        report.discovery.add(_unlisted(number))
     for number in range(18, 20):
-        report.add_unlisted(_unlisted(number, Verdict.INCOMPLETE))
+        report.discovery.add(_unlisted(number, Verdict.INCOMPLETE))
     text = _shown(report)
     assert text.count("of account prod") == 15
     assert "and 5 more: 3 forbidden, 2 incomplete" in text
@@ -445,8 +445,8 @@ def test_a_refused_account_is_shown_with_what_to_do() -> None:
     report.add_access(True, False, {})
     _add(report, Verdict.SKIPPED, attempts=0, latency=None)
     report.add_access(False, False, {"prod": "signature failed"})
-    report.add_unlisted(Unlisted(None, "prod", Verdict.UNAUTHORIZED, 401, "APIGW.0301", "signature failed"))
-    report.add_unlisted(_unlisted(1))
+    report.discovery.add(Unlisted(None, "prod", Verdict.UNAUTHORIZED, 401, "APIGW.0301", "signature failed"))
+    report.discovery.add(_unlisted(1))
     text = " ".join(_shown(report).split())
     assert "account prod: the credential was refused (signature failed) Check access key" in text
     assert "Its projects were skipped." in text
@@ -463,7 +463,7 @@ def test_names_from_outside_are_never_markup_here_either() -> None:
     """Accounts, projects and messages of lists are shown, not obeyed."""
     report = Ledger()
     report.add_access(False, False, {HOSTILE: HOSTILE})
-    report.add_unlisted(Unlisted(HOSTILE, HOSTILE, Verdict.FORBIDDEN, 403, HOSTILE, HOSTILE))
+    report.discovery.add(Unlisted(HOSTILE, HOSTILE, Verdict.FORBIDDEN, 403, HOSTILE, HOSTILE))
     shown = _shown(report, 1000)
     assert "\x1b" not in shown
     assert shown.count("[red]not[/red] [link=http://x]markup[/] :smile: ?[31m??") == 6
@@ -475,7 +475,7 @@ def test_reads_and_lists_are_among_the_facts() -> None:
     assert "read" not in _shown(report)
     assert "Listed" not in _shown(report)
     report.add_reads(1, 0)
-    report.add_listed(0, projects=2)
+    report.discovery.add_listed(0, projects=2)
     text = " ".join(_shown(report, 120).split())
     assert "Listed 0 groups in 2 projects Requests 0 sent, 0 of them repeats; 0 throttled; 1 read (lists" in text
     assert "no group was found, so nothing was done (exit code 0)" in text
@@ -542,8 +542,8 @@ def _written(report: Report, failures: Any = None) -> dict[str, Any]:
 def _discovered() -> Ledger:
     report = _mixed()
     report.add(_level(Verdict.REJECTED, status_code=400))
-    report.add_listed(1239, projects=20)
-    report.add_unlisted(_unlisted(30))
+    report.discovery.add_listed(1239, projects=20)
+    report.discovery.add(_unlisted(30))
     report.add_access(False, False, {"prod": "signature failed"})
     report.add_reads(60, 0)
     return report

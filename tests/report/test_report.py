@@ -108,9 +108,9 @@ LEARNED = st.builds(
 
 
 def _discover(draw: st.DrawFn, report: Ledger) -> None:
-    report.add_listed(draw(st.integers(0, 5)), draw(st.integers(0, 5)))
+    report.discovery.add_listed(draw(st.integers(0, 5)), draw(st.integers(0, 5)))
     for unlisted in draw(st.lists(UNLISTED, max_size=5)):
-        report.add_unlisted(unlisted)
+        report.discovery.add(unlisted)
     report.add_reads(draw(st.integers(0, 9)), 0)
     report.add_sign_ins(draw(st.integers(4, 9)), draw(st.integers(0, 2)), draw(st.integers(0, 2)))
     report.add_learned(draw(st.lists(LEARNED, max_size=4)))
@@ -1026,7 +1026,7 @@ def test_what_was_listed_before_the_run_is_no_part_of_its_floor() -> None:
     floors = []
     for before in (False, True):
         report = Ledger(Limits("1/s", None, None, None, None), clock=lambda: 0.0)
-        report.add_listed(2, projects=1)
+        report.discovery.add_listed(2, projects=1)
         if before:
             report.restart()
         for group in ("g1", "g2"):

@@ -18,7 +18,7 @@ from sdrs_async.engine.intake import READ_AHEAD, Targets
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError, check
 from sdrs_async.limits import Learned, Limits, Rate, RetryPolicy, UsedUp
 from sdrs_async.models import Outcome, ProjectLevel, Request, Target, Verdict
-from sdrs_async.report import Report, Unlisted
+from sdrs_async.report import Failure, Report, Totals, Unlisted
 from sdrs_async.run import Finding, Run
 from sdrs_async.session import Lists, Session, connect
 
@@ -29,6 +29,7 @@ __all__ = [
     "AuthenticationError",
     "ConfigError",
     "FailedTask",
+    "Failure",
     "Finding",
     "Group",
     "HuaweiAuth",
@@ -52,6 +53,7 @@ __all__ = [
     "SignInFailed",
     "StaticToken",
     "Target",
+    "Totals",
     "Unlisted",
     "UsedUp",
     "Verdict",

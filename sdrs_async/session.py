@@ -28,7 +28,7 @@ from sdrs_async.errors import ConfigError, check, is_whole
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Outcome, ProjectLevel, Target
 from sdrs_async.pace.floor import Scopes
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger, Report
 from sdrs_async.run import Finding, Run, Running, carry_report
 
 __all__ = ["Lists", "Selected", "Session", "check_loop", "connect", "driving"]
@@ -158,8 +158,8 @@ class Session:
     async def stream(self, targets: Selected, *, report: Report | None = None) -> AsyncGenerator[Run]:
         """Like `sdrs_async.stream()`, over the accounts of this session. `report`: that of a finding, to go on with."""
         self._check_entered()
-        check(report is None or isinstance(report, Report), "report", "the Report of a finding, or None", report)
-        counted = self._report() if report is None else report
+        check(report is None or isinstance(report, Ledger), "report", "the Report of a finding, or None", report)
+        counted = report if isinstance(report, Ledger) else self._report()
 
         def deliver(outcome: Outcome) -> None:
             counted.add(outcome)
@@ -195,8 +195,8 @@ class Session:
 
     # ---- putting a run together
 
-    def _report(self) -> Report:
-        return Report(self._scopes, clock=asyncio.get_running_loop().time)
+    def _report(self) -> Ledger:
+        return Ledger(self._scopes, clock=asyncio.get_running_loop().time)
 
     def _readers(self, targets: Selected, run: Running[Any]) -> list[Reader]:
         return [

@@ -21,6 +21,7 @@ PROMISED = {
     *("connect", "Session", "Account", "AkSk", "KeystoneAuth", "SignInFailed", "Selection", "ProjectLevel"),
     "HuaweiAuth",
     *("Finding", "Lists", "Project", "Group", "FailedTask", "ListingError", "Unlisted", "UsedUp", "Learned"),
+    *("Failure", "Totals"),
 }
 
 

@@ -21,7 +21,7 @@ from sdrs_async.engine.intake import Budget, Intake, Source, share
 from sdrs_async.engine.users import User
 from sdrs_async.errors import check, check_types, is_text
 from sdrs_async.models import ProjectLevel, Reply, Verdict
-from sdrs_async.report import Report, Unlisted
+from sdrs_async.report import Ledger, Unlisted
 
 __all__ = ["Discovery", "Selection"]
 
@@ -88,7 +88,7 @@ class Discovery:
         selection: Selection,
         *,
         ask: Ask,
-        report: Report,
+        report: Ledger,
         read_ahead: int,
     ) -> None:
         self.account = account
@@ -108,7 +108,7 @@ class Discovery:
         except ListingError as error:
             self._note(None, error.reply)
             return
-        self._report.add_listed(0, len(self.found))
+        self._report.discovery.add_listed(0, len(self.found))
         size = share(self._read_ahead, len(self.found))
         self._page = max(_SMALLEST_PAGE, min(PAGE, _IN_HAND // (2 * len(self.found) or 1)))
         async with anyio.create_task_group() as tasks:
@@ -122,7 +122,7 @@ class Discovery:
         chosen = self._chosen([project async for project in projects(self._ask)])
         found = [project for project, is_named in chosen.items() if not self._leaves_out(project, is_named)]
         _sum_up(self.left_out)
-        self._report.add_left_out(self.account.name, self.left_out)
+        self._report.discovery.add_left_out(self.account.name, self.left_out)
         return found
 
     def _leaves_out(self, project: Project, is_named: bool) -> bool:
@@ -174,7 +174,7 @@ class Discovery:
             yield ProjectLevel(project.id)
         async with aclosing(group_ids(self._ask, project.id, self._page)) as found:
             async for group_id in found:
-                self._report.add_listed(1)
+                self._report.discovery.add_listed(1)
                 yield group_id
 
     def _note(self, project_id: str | None, reply: Reply) -> None:
@@ -182,7 +182,7 @@ class Discovery:
             return
         events.unlisted(project_id, self._user.called, reply)
         named = None if project_id is None else visible(project_id)
-        self._report.add_unlisted(
+        self._report.discovery.add(
             Unlisted(named, self.account.name, reply.verdict, reply.status_code, reply.error_code, reply.message)
         )
 

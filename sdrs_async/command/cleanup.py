@@ -27,7 +27,7 @@ from sdrs_async.command.terminal import say
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.formats.wording import without_owner
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger, Report
 from sdrs_async.run import Finding, Run
 from sdrs_async.session import Selected, Session
 
@@ -146,7 +146,7 @@ class Cleanup:
 
     def _close(self, report: Report | None, lost: Mapping[str, AuthenticationError] | None = None) -> None:
         """Nothing is deleted; what was found, and what was not, is in the files all the same."""
-        if report is not None:
+        if isinstance(report, Ledger):
             self._ending.report = report
             note_lost(report, lost or {})
             report.finish()
@@ -247,9 +247,8 @@ class Cleanup:
 
     def _note(self, error: SdrsError) -> None:
         """Say in the report too what stopped the run; a refused credential is there by itself."""
-        report = self._ending.report
-        if report is not None and report.error is None and not isinstance(error, AuthenticationError):
-            report.error = str(error)
+        if self._ending.report is not None and not isinstance(error, AuthenticationError):
+            self._ending.report.fail(str(error))
 
     # ---- the files
 
@@ -267,9 +266,9 @@ class Cleanup:
                 self._count_unread(spooled, report)
         self._records.write(report, self._ending, self._interrupts.numbers, quiet=self._display.quiet)
 
-    def _count_unread(self, spooled: Spool, report: Report) -> None:
+    def _count_unread(self, spooled: Spool, report: Ledger) -> None:
         """Targets that were never read are planned all the same: the spool knows how many there are."""
-        report.add_duplicate(spooled.duplicates)
+        report.add_duplicates(spooled.duplicates)
         for one in spooled.extents():
             project = one.account, one.project_id
             report.add_unsettled(*project, one.groups - self._seen[*project, False])

@@ -26,7 +26,7 @@ from sdrs_async.errors import AuthenticationError, ConfigError, single_error
 from sdrs_async.formats.wording import without_owner
 from sdrs_async.limits import Limits, RetryPolicy, backoff
 from sdrs_async.models import Verdict
-from sdrs_async.report import Report, Unlisted
+from sdrs_async.report import Ledger, Unlisted
 from sdrs_async.report.remedies import is_certificate, listing_remedy
 from sdrs_async.session import Session, connect
 from sdrs_async.transport.trust import trusted
@@ -231,7 +231,7 @@ class Connection:
                 for account in self.pending:
                     tasks.start_soon(resolve, account)
         if not ready:
-            report = Report()
+            report = Ledger()
             note_lost(report, lost)
             raise AuthenticationError(_lost_words(lost), report=report)
         return Connected(tuple(ready[one.name] for one in self.pending if one.name in ready), lost)
@@ -259,7 +259,7 @@ class Connection:
         return next(one.kind for one in self.pending if one.name == account.name)
 
 
-def count_sign_ins(report: Report, accounts: Iterable[Pending]) -> None:
+def count_sign_ins(report: Ledger, accounts: Iterable[Pending]) -> None:
     """Those of before and beside the run too: for an endpoint, and of accounts that it went on without."""
     for account in accounts:
         counts = getattr(account.auth, "sign_ins", None)
@@ -270,14 +270,14 @@ def count_sign_ins(report: Report, accounts: Iterable[Pending]) -> None:
 # ---- accounts that could not be signed in to
 
 
-def note_lost(report: Report, lost: Mapping[str, AuthenticationError]) -> None:
+def note_lost(report: Ledger, lost: Mapping[str, AuthenticationError]) -> None:
     """They are missing in the report's eyes too: refused, or not listed."""
     for name, error in lost.items():
         verdict = _verdict(error)
         if verdict is Verdict.UNAUTHORIZED:
-            report.refused_accounts[name] = str(error)
+            report.add_access(False, False, {name: str(error)})
         else:
-            report.add_unlisted(Unlisted(None, name, verdict, message=str(error)))
+            report.discovery.add(Unlisted(None, name, verdict, message=str(error)))
 
 
 def _lost_words(lost: Mapping[str, AuthenticationError]) -> str:

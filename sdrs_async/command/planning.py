@@ -33,7 +33,7 @@ from sdrs_async.formats.text import learned_section
 from sdrs_async.formats.wording import duration, printable
 from sdrs_async.limits import Limits
 from sdrs_async.pace.floor import Floor
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger, Report
 from sdrs_async.report.discovery import in_words
 from sdrs_async.report.learned import learned_list
 from sdrs_async.run import Finding
@@ -52,7 +52,7 @@ class Plan:
 
     accounts: tuple[Account, ...]
     spooled: Spool
-    report: Report
+    report: Ledger
     names: Mapping[tuple[str, str], str] = field(default_factory=dict)
     finding: Finding | None = None
     simulation: Simulation | None = None
@@ -111,7 +111,7 @@ class Planning:
         session = self._connection.session(accounts)
         if isinstance(self._wanted, Spool):
             self._wanted.unite({account.name: account.endpoint for account in accounts})
-            return Plan(accounts, self._wanted, Report())
+            return Plan(accounts, self._wanted, Ledger())
         chosen = {account: self._wanted[account.name] for account in accounts}
         spooled = stack.enter_context(Spool(account.name for account in accounts))
         async with session:

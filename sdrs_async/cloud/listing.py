@@ -13,17 +13,13 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from sdrs_async.cloud.answers import one_line, visible
 from sdrs_async.cloud.calls import PAGE, check_id, failures_page, groups_page, projects_page
 from sdrs_async.cloud.pages import Page, Reading, Row
-from sdrs_async.errors import ConfigError
+from sdrs_async.errors import ConfigError, SdrsError
 from sdrs_async.models import Listing, Reply, Verdict
-
-if TYPE_CHECKING:
-    from sdrs_async.models import Reply
-from sdrs_async.errors import SdrsError
 
 __all__ = ["Ask", "FailedTask", "Group", "ListingError", "Project", "failed_tasks", "group_ids", "groups", "projects"]
 

@@ -78,7 +78,7 @@ class Rate:
 class Limits:
     """Rates per scope and requests in flight. Rates take what `Rate.parse` takes; `None` lifts one.
 
-    Defaults: 200/s is the gateway's own per API (vendor's API Gateway guide); 10/s leaves room for a project's others.
+    Defaults: 200/s per endpoint is the gateway's own, per API (the vendor's API Request Signing Guide).
     """
 
     project_rate: Rate | str | None = "10/s"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from copy import copy
-from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import anyio
 
 from sdrs_async.auth import SignInFailed
 
-__all__ = ["SharedWork", "again"]
+__all__ = ["SharedWork"]
 
 T = TypeVar("T")
 
@@ -40,7 +39,7 @@ class SharedWork(Generic[T]):
                 break
         error = task.exception()
         if isinstance(error, SignInFailed):
-            raise again(error)
+            raise copy(error)  # a traceback belongs to one task
         return task.result()
 
     async def _over(self) -> asyncio.Task[T]:
@@ -64,10 +63,3 @@ def _noticed(task: asyncio.Task[Any]) -> None:
     """So that asyncio does not log the error of work whose last waiter was cancelled in the same moment."""
     if not task.cancelled():
         task.exception()
-
-
-def again(error: SignInFailed) -> SignInFailed:
-    """The same, for another task to raise: a traceback belongs to one, and so does a reply, which is not frozen."""
-    other = copy(error)
-    other.reply = replace(error.reply)
-    return other

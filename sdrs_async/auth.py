@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from inspect import isawaitable, iscoroutinefunction
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Reply, Request, Verdict
@@ -62,6 +63,12 @@ class SignInFailed(AuthenticationError):
             timed_out=timed_out, sent=False, whole_account=whole_account,
             retryable=retryable and verdict is not Verdict.UNAUTHORIZED,
         )  # fmt: skip
+
+    def again(self) -> Self:
+        """The same, for another task to raise: a traceback belongs to one, and so does a reply, which is not frozen."""
+        other = copy(self)
+        other.reply = replace(self.reply)
+        return other
 
 
 @dataclass(slots=True)

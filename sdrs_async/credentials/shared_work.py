@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from copy import copy
 from typing import Any, Generic, TypeVar
 
 import anyio
@@ -39,7 +38,7 @@ class SharedWork(Generic[T]):
                 break
         error = task.exception()
         if isinstance(error, SignInFailed):
-            raise copy(error)  # a traceback belongs to one task
+            raise error.again()
         return task.result()
 
     async def _over(self) -> asyncio.Task[T]:

@@ -61,12 +61,12 @@ def encoding_of(response: aiohttp.ClientResponse) -> str:
 
 
 async def unpacked(body: bytes, encoding: str, most: int) -> bytes:
-    """What `unpacking` gives, as a whole; the event loop has its turn between the pieces."""
+    """What `unpacking` gives, as a whole; the event loop has its turn after each piece that was unpacked."""
     whole = bytearray()
     for piece in unpacking(body, encoding, most):
-        if whole:
-            await asyncio.sleep(0)
         whole += piece
+        if piece is not body:
+            await asyncio.sleep(0)
     return bytes(whole)
 
 

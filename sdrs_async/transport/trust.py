@@ -22,7 +22,9 @@ _VARIABLES = ("OS_CACERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _STORE_FILE, _STORE_FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 # Of OpenSSL, of urllib3 1, which compares names itself, and of a server that wants the client's.
-_BAD_CERTIFICATE = re.compile("certificate verify failed|CertificateError|alert [a-z ]*certificate", re.IGNORECASE)
+_BAD_CERTIFICATE = re.compile(
+    "certificate[ _]verify[ _]failed|CertificateError|alert [a-z ]*certificate", re.IGNORECASE
+)
 _KEPT = 16  # stores; one of 150 authorities takes 0.1 s to read, and accounts usually share theirs
 
 

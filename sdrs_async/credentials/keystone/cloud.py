@@ -17,8 +17,6 @@ from sdrs_async.credentials.keystone.sources import (
     CloudSource,
     as_config_error,
     as_the_sdk_reads_it,
-    in_files,
-    in_variables,
     mapping,
 )
 from sdrs_async.errors import ConfigError
@@ -52,32 +50,10 @@ class Cloud:
     cert: str | tuple[str, str] | None = None
 
     @classmethod
-    def named(
-        cls, name: str, region: str | None = None, *, allow_http: bool = False, ca_file: _FileName | None = None
-    ) -> Self:
-        """The cloud of that name in clouds.yaml; `ca_file` wins over what it says of certificates.
-
-        Raises `ConfigError` with what is missing.
-        """
-        return cls.of(in_files(name), region, allow_http=allow_http, ca_file=ca_file)
-
-    @classmethod
-    def of_environment(
-        cls, region: str | None = None, *, allow_http: bool = False, ca_file: _FileName | None = None
-    ) -> Self:
-        """What the `OS_*` variables say, of which `OS_CLOUD` names a cloud of clouds.yaml; `ca_file` as in `named`.
-
-        Raises `ConfigError`.
-        """
-        name = os.environ.get("OS_CLOUD", "")
-        source = in_files(name) if name.strip() else in_variables()
-        return cls.of(source, region, allow_http=allow_http, ca_file=ca_file)
-
-    @classmethod
     def of(
         cls, source: CloudSource, region: str | None, *, allow_http: bool = False, ca_file: _FileName | None = None
     ) -> Self:
-        """A cloud that has been read; otherwise as `named`."""
+        """What is said of a cloud, checked; `ca_file` wins over what it says of certificates. Raises `ConfigError`."""
         label = source.label
         if source.place:
             _check_that_it_signs_in(source)

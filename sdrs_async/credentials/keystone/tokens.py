@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from copy import copy
 from functools import partial
 
 import anyio
@@ -74,7 +73,7 @@ class Tokens:
     async def _prove(self) -> Token:
         async with self._room:
             if self._refused is not None:
-                raise copy(self._refused)
+                raise self._refused.again()
             try:
                 return await self._take("", None)
             except SignInFailed as error:

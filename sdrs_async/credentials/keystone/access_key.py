@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from sdrs_async.credentials.keys import AkSk, WrittenKeys
-from sdrs_async.credentials.keystone.cloud import check_url
+from sdrs_async.credentials.keystone.cloud import check_url, with_scheme
 from sdrs_async.credentials.keystone.keys import NAMES, signs_in, written_keys
 from sdrs_async.credentials.keystone.settings import Layer, refuse_other_than_text
 from sdrs_async.credentials.keystone.sources import CloudSource, as_config_error, as_the_sdk_reads_it
@@ -39,14 +39,12 @@ class CloudKey(AkSk):
             self.verify: bool | str = True if verify is None else verify
             self.region: str | None = found.get_region_name("sdrs") or None
             self.endpoint_override: str | None = found.get_endpoint("sdrs")
-            iam = found.config["auth"].get("auth_url") or None
+            iam = with_scheme(given) if (given := found.config["auth"].get("auth_url")) else None
+            for setting, url in (("auth_url", iam), ("sdrs_endpoint_override", self.endpoint_override)):
+                check_url(source, setting, url, allow_http=allow_http)
         if service is not None and self.region is None:
             raise ConfigError("--signature credential signs for a region: name it with --region")
         keys.check([f"{source.label}{source.at}: its {name.replace('_', ' ')}" for name in keys._fields])
-        if iam is not None and "://" not in iam:  # as the vendor profile of the Swiss cloud has it
-            iam = f"https://{iam}"
-        for setting, url in (("auth_url", iam), ("sdrs_endpoint_override", self.endpoint_override)):
-            check_url(source, setting, url, allow_http=allow_http)
         super().__init__(*keys, scope=(self.region or "", service) if service else None, iam_endpoint=iam)
 
     @property

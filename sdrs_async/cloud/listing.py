@@ -309,13 +309,15 @@ class _Refused:
 
 def _cut_down(reply: Reply, wanted: _List) -> None:
     """Keep what is wanted of a page, as soon as it is there: that is little of it, and many wait at the same time."""
-    items = _items(reply, wanted.key)
-    if items is None:
-        return
+    if _items(reply, wanted.key) is not None:
+        reply.condense(partial(_page, wanted))
+
+
+def _page(wanted: _List, data: Mapping[str, Any]) -> Page:
     rows: dict[str, Row] = {}
     refused: dict[str, None] = {}
     keys: list[str] = []
-    for item in items:
+    for item in data[wanted.key]:
         if (reason := _refusal(wanted.names[0], item)) is None:
             row = tuple(_text(item, name) for name in wanted.names)
             rows.setdefault(row[0], row)
@@ -324,7 +326,7 @@ def _cut_down(reply: Reply, wanted: _List) -> None:
             refused[reason] = None
             keys.append(reason)
     first, last = (keys[0], keys[-1]) if keys else (None, None)
-    reply.data = Page(list(rows.values()), list(refused), first, last, len(keys), _number(reply.data.get("count")))
+    return Page(list(rows.values()), list(refused), first, last, len(keys), _number(data.get("count")))
 
 
 def _number(count: object) -> int:

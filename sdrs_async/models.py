@@ -67,11 +67,6 @@ class Listing:
     project_id: str = ""
     at_iam: bool = False
 
-    @property
-    def server_group_id(self) -> None:
-        """It is of no group."""
-        return None
-
 
 Call = Target | ProjectLevel | Listing
 """What one request can be about."""

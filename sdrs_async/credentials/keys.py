@@ -124,9 +124,8 @@ class WrittenKeys(NamedTuple):
 
     def check(self, places: Sequence[str]) -> None:
         """Raise `ConfigError`, with the place of the part, if one of them cannot be sent."""
-        for place, value in zip(places, self, strict=True):
-            if value is not None:
-                check_secret(place, value)
+        for place, value in zip(places, self if self.security_token is not None else self[:2], strict=False):
+            check_secret(place, value)
 
 
 def check_secret(place: str, value: object) -> None:

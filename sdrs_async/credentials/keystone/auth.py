@@ -16,8 +16,7 @@ from sdrs_async.cloud.sites import without_project
 from sdrs_async.credentials.keystone.cloud import Cloud
 from sdrs_async.credentials.keystone.sign_in import SignIn
 from sdrs_async.credentials.keystone.sources import in_files, in_variables
-from sdrs_async.credentials.keystone.token import Token
-from sdrs_async.credentials.keystone.tokens import Tokens
+from sdrs_async.credentials.keystone.tokens import Token, Tokens
 from sdrs_async.models import Request, Verdict
 from sdrs_async.transport.threads import in_daemon_thread, room
 

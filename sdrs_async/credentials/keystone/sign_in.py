@@ -10,7 +10,7 @@ from sdrs_async.auth import SignInFailed
 from sdrs_async.cloud.answers import one_line, parse_error, parse_retry_after, web_page
 from sdrs_async.cloud.verdicts import classify
 from sdrs_async.credentials.keystone.methods import plugin
-from sdrs_async.credentials.keystone.token import HEADER, Token
+from sdrs_async.credentials.keystone.tokens import HEADER, Token
 from sdrs_async.models import Verdict
 from sdrs_async.transport.redaction import Secrets, without_user_info
 from sdrs_async.transport.trust import is_bad_certificate, trusted

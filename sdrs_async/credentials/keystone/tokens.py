@@ -4,21 +4,48 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
 
 from sdrs_async.auth import SignInFailed
-from sdrs_async.credentials.keystone.token import Token
 from sdrs_async.credentials.shared_work import SharedWork
 from sdrs_async.models import Verdict
 
-__all__ = ["Tokens"]
+__all__ = ["HEADER", "Token", "Tokens"]
 
+HEADER = "X-Auth-Token"
+# A request that carries the token must have been read by the server before the token expires.
+_MARGIN = 120.0
+_MARGIN_SHARE = 0.2
 # IAM is throttled too.
 _AT_ONCE = 4
 # Projects refused one after the other, until the account is asked whether it is its password.
 _DOUBTED = 2
+
+
+@dataclass(slots=True)
+class Token:
+    """A token, in the header that it is sent in. One is held per project, so there is nothing else in it.
+
+    `life`: seconds it is good from its issue, `inf` if the server does not say; `project_id`: of the scope it has;
+    `endpoint`: of the service, by its catalog; `good_until`: on the clock that its owner counts by.
+    """
+
+    headers: Mapping[str, str] = field(repr=False)
+    life: float = float("inf")
+    project_id: str | None = None
+    endpoint: str | None = None
+    good_until: float = float("inf")
+
+    def hold(self, asked_at: float) -> None:
+        """It was asked for at this time; issued later, it is good a little longer than this counts."""
+        self.good_until = asked_at + self.life - min(_MARGIN, _MARGIN_SHARE * self.life)
+
+    def refuse(self) -> None:
+        """A server has refused it: it is good no longer."""
+        self.good_until = float("-inf")
 
 
 class Tokens:

@@ -83,9 +83,9 @@ class SignInCounts:
     throttled: int = 0
     refused: int = 0
 
-    def belong_to(self, account: str) -> None:
-        """They are those of this account."""
-        self.account = account
+    def used_by(self, account: str) -> None:
+        """An account of this name signs in with it from now on; the only one of `clean()` and `stream()` has none."""
+        self.account = account or "the account"
 
     def ask(self) -> None:
         """Count one that begins."""

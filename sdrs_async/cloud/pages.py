@@ -30,10 +30,10 @@ _OVERLAPS = "has items on more than one page"
 
 
 class Page(NamedTuple):
-    """What is kept of a page: its items, each once, by their ids, and why others were refused, which those go by.
+    """What is kept of a page: its items, each once and begun by its id, and why others were refused.
 
-    `first` and `last`: what these go by, `None` of an empty page; `size`: items as they came; `total`: the answer's
-    `count`, 0 where that is no number.
+    An item goes by its id, one that was refused by its reason. `first` and `last`: what these items go by, `None` of an
+    empty page; `size`: items as they came; `total`: the answer's `count`, 0 where that is no number.
     """
 
     rows: list[Row]

@@ -1,4 +1,4 @@
-"""What an answer means. Sources: page sdrs_05_1101 (SDRS codes), the gateway's error table (APIGW/APIG codes)."""
+"""What an answer means. Sources: vendor page sdrs_05_1101 (SDRS codes), the gateway's error table (APIGW/APIG)."""
 
 from __future__ import annotations
 

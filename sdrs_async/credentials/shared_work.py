@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 
 class SharedWork(Generic[T]):
-    """Begun by the first that waits, at an end with the last: whoever is cancelled takes it from nobody else, and
-    nothing goes on for nobody. The work runs in a task of its own, which the last one waits for in every case.
+    """Work that begins with the first task that waits for it and ends with the last: who is cancelled takes it from
+    nobody else, and nothing goes on for nobody. It runs in a task of its own, whose end the last one always awaits.
     """
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:

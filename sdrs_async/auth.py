@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from inspect import isawaitable, iscoroutinefunction
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Reply, Request, Verdict
@@ -63,6 +64,12 @@ class SignInFailed(AuthenticationError):
             retryable=retryable and verdict is not Verdict.UNAUTHORIZED,
         )  # fmt: skip
 
+    def again(self) -> Self:
+        """The same, for another task to raise: a traceback belongs to one, and so does a reply, which is not frozen."""
+        other = copy(self)
+        other.reply = replace(self.reply)
+        return other
+
 
 @dataclass(slots=True)
 class SignInCounts:
@@ -76,9 +83,9 @@ class SignInCounts:
     throttled: int = 0
     refused: int = 0
 
-    def belong_to(self, account: str) -> None:
-        """They are those of this account."""
-        self.account = account
+    def used_by(self, account: str) -> None:
+        """An account of this name signs in with it from now on; the only one of `clean()` and `stream()` has none."""
+        self.account = account or "the account"
 
     def ask(self) -> None:
         """Count one that begins."""

@@ -10,11 +10,10 @@ from typing import NamedTuple
 
 from sdrs_async.accounts.fleet_file import Keys
 from sdrs_async.auth import Auth
-from sdrs_async.credentials.keys import AkSk, StaticToken, check_secret
+from sdrs_async.credentials.keys import AkSk, StaticToken, WrittenKeys
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.keystone.access_key import CloudKey, key_alone, keys_of
 from sdrs_async.credentials.keystone.cloud import Cloud
-from sdrs_async.credentials.keystone.keys import WrittenKeys
 from sdrs_async.credentials.keystone.sources import CloudSource, in_files
 from sdrs_async.credentials.vendor_files import from_file
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
@@ -242,7 +241,7 @@ def _of_cloud(
 
 def _signing(of: CloudSource, keys: WrittenKeys, signature: Signature, allow_http: bool) -> Source:
     def make(region: str | None) -> Auth:
-        return CloudKey.of(of, keys, region, service, allow_http=allow_http)
+        return CloudKey(of, keys, region, service, allow_http=allow_http)
 
     service = _SERVICE if signature is Signature.CREDENTIAL else None
     return Source(f"cloud {of.name}", "access key of clouds.yaml", make, signs=True)
@@ -266,19 +265,15 @@ def keys(named: Keys, environ: Mapping[str, str]) -> Source:
     def make(region: str | None) -> Auth:
         if scoped and region is None:
             raise ConfigError("--signature credential signs for a region: name it with --region")
-        pair = named.access_key_env, named.secret_key_env
-        for variable, other in (pair, pair[::-1]):
-            if not environ.get(variable):
-                raise ConfigError(f"{variable} is missing in the environment, though {other} is there")
-            check_secret(variable, environ[variable])
-        if security_token is not None:
-            check_secret(str(named.security_token_env), security_token)
-        return AkSk(access_key, environ[named.secret_key_env], security_token, scope=_scope(region) if scoped else None)
+        found = WrittenKeys.of(environ, variables, where=" in the environment")
+        if found is None:
+            raise ConfigError(f"{' and '.join(variables[:2])} are missing in the environment")
+        found.check(variables)
+        return AkSk(*found, scope=_scope(region) if scoped else None)
 
     scoped = named.form == "credential"
-    access_key = environ.get(named.access_key_env, "")
-    security_token = environ.get(named.security_token_env or "") or None
-    return Source(f"access key {shown_key(access_key)}", "access key", make, signs=True)
+    variables = named.access_key_env, named.secret_key_env, named.security_token_env or ""
+    return Source(f"access key {shown_key(environ.get(variables[0], ''))}", "access key", make, signs=True)
 
 
 def profile(path: str, environ: Mapping[str, str]) -> Source:

@@ -148,7 +148,7 @@ class Client:
             with self._deadlines.after(timeout):
                 signed = await self._sign(request, call.project_id)
                 if not isinstance(signed, Mapping):
-                    raise self._no_headers(signed)
+                    raise self._misused("sign", f"{type(signed).__name__}, not a mapping of header names to values")
                 headers = signed
                 response = await self._answer(request.method, url, site, headers)
                 elapsed = time.perf_counter() - started
@@ -174,9 +174,8 @@ class Client:
             )  # fmt: skip
         return reply
 
-    def _no_headers(self, signed: object) -> ConfigError:
-        what = type(signed).__name__
-        return ConfigError(f"{type(self._auth).__name__}.sign returned {what}, not a mapping of header names to values")
+    def _misused(self, method: str, returned: str) -> ConfigError:
+        return ConfigError(f"{type(self._auth).__name__}.{method} returned {returned}")
 
     async def _answer(self, method: str, url: URL, site: Site, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """The answer to one request, with the proxy's credential for the proxy: in plain http beside the request's own,
@@ -193,7 +192,7 @@ class Client:
             if (wrong := _unsendable(headers)) is None:
                 raise
         # Outside of `except`, so that nothing leads to aiohttp's error: its text may be the credential.
-        raise ConfigError(f"{type(self._auth).__name__}.sign returned {wrong}")
+        raise self._misused("sign", wrong)
 
     def _without_secrets(self, reply: Reply, headers: Mapping[str, str], site: Site) -> Reply:
         sent = {**headers, **site.proxy_headers} if site.proxy_headers else headers
@@ -250,9 +249,7 @@ class Client:
             return self._without_secrets(unreachable(error, time.perf_counter() - started, sent=False), {}, self._site)
         if isinstance(good, int | float) and good == good:  # noqa: PLR0124 - only NaN is not itself
             return good
-        raise ConfigError(
-            f"{type(self._auth).__name__}.prepare returned {type(good).__name__}, not a number of seconds"
-        )
+        raise self._misused("prepare", f"{type(good).__name__}, not a number of seconds")
 
     async def greet(self, timeout: float, at_iam: bool = False) -> Reply:  # noqa: ASYNC109 - kept by `Deadlines`
         """One GET of the root of the endpoint, or of IAM, without the credential: who answers, and what time is it?

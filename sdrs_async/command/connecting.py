@@ -102,7 +102,7 @@ class Pending:
         """What the token of the account names, or else that of a project: the first of these that lets it in."""
         if not isinstance(self.auth, KeystoneAuth):
             return None
-        self.auth.sign_ins.belong_to(self.name)
+        self.auth.sign_ins.used_by(self.name)
         if endpoint := await _ask(self.auth, retry, None):
             return endpoint
         for project_id in projects[:1]:

@@ -153,7 +153,7 @@ class User:
         self.sign_in = sign_in
         self.counts = counts
         if counts is not None:
-            counts.belong_to(self.called)
+            counts.used_by(name)
         self.limits = limits
         self.endpoint = endpoint
         endpoint.users.append(self)

@@ -602,7 +602,7 @@ def test_a_certificate_is_a_cause_apart() -> None:
         causes = {cause["message"]: (cause["count"], cause["remedy"]) for cause in report.to_dict()["causes"]}
         assert causes == {
             "refused": (1, remedy("unreachable", None)),
-            "certificate verify failed": (1, remedy("unreachable", None, "certificate")),
+            "certificate verify failed": (1, remedy("unreachable", None, "certificate verify failed")),
         }
         assert report.exit_code == 1
 

@@ -34,6 +34,7 @@ from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Reply, Target, Verdict
 from sdrs_async.transport import blocking_http, trust
 from sdrs_async.transport.proxies import chosen, proxy_of
+from sdrs_async.transport.trust import is_bad_certificate
 from tests.credentials.keystone.test_sign_in import issued
 from tests.credentials.keystone.test_sign_in_tls import files_of
 from tests.support.raw_server import Connection, RawServer, answer, serving
@@ -753,3 +754,20 @@ async def test_a_cgi_script_takes_no_proxy_from_a_header(setting: Setting) -> No
     async with serving(serve) as server:
         for half in HALVES:
             assert await setting.reaches(half, f"http://0.0.0.0:{server.port}", f"http://127.0.0.1:{server.port}")
+
+
+@pytest.mark.parametrize(
+    ("text", "bad"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1006)", True),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED]", True),
+        ("SSLError(CertificateError(\"hostname 'a' doesn't match 'b'\"))", True),
+        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)", True),
+        ("[SSL: SSLV3_ALERT_BAD_CERTIFICATE] sslv3 alert bad certificate (_ssl.c:1006)", True),
+        ("Cannot connect to host certificates.example.com:443 ssl:default [Connection refused]", False),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", False),
+    ],
+)
+def test_what_tells_of_a_bad_certificate(text: str, bad: bool) -> None:
+    """Errors of every library, of either side's certificate; not the name of a host. No other try mends them."""
+    assert is_bad_certificate(text) == bad

@@ -13,6 +13,7 @@ __all__ = [
     "ConfigError",
     "FailedTask",
     "Finding",
+    "Fleet",
     "Group",
     "HuaweiAuth",
     "JournalError",
@@ -40,6 +41,7 @@ __all__ = [
     "Verdict",
     "clean",
     "connect",
+    "load_fleet",
     "stream",
 ]
 

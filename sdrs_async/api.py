@@ -8,8 +8,9 @@ from inspect import isclass
 from typing import get_type_hints
 
 from sdrs_async.accounts.account import Account
+from sdrs_async.accounts.fleets import Fleet, load_fleet
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.auth import Auth, SignInFailed
-from sdrs_async.cleanup.discovery import Selection
 from sdrs_async.cloud.listing import FailedTask, Group, ListingError, Project
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
@@ -30,6 +31,7 @@ __all__ = [
     "ConfigError",
     "FailedTask",
     "Finding",
+    "Fleet",
     "Group",
     "HuaweiAuth",
     "JournalError",
@@ -57,6 +59,7 @@ __all__ = [
     "Verdict",
     "clean",
     "connect",
+    "load_fleet",
     "stream",
 ]
 

@@ -16,7 +16,8 @@ from typing import Any, Self, cast
 import anyio
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.cleanup.discovery import Discovery, Selection
+from sdrs_async.accounts.selection import Selection
+from sdrs_async.cleanup.discovery import Discovery
 from sdrs_async.cloud import listing
 from sdrs_async.cloud.client import Client
 from sdrs_async.cloud.listing import Ask, FailedTask, Group, Project
@@ -95,9 +96,8 @@ class Session:
         return self._fleet.user(
             account.name, client.endpoint, client.send, limits,
             sign_in=client.sign_in if client.signs_in else None,
-            one_key=getattr(account.auth, "one_key", False),
-            identity=getattr(account.auth, "identity", id(account.auth)),
-            weight=account.weight, counts=client.sign_ins,
+            one_key=client.traits.one_key, identity=client.traits.identity,
+            weight=account.weight, counts=client.traits.counts,
         )  # fmt: skip
 
     def _bounds(self, concurrency: int | None) -> Scopes:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NamedTuple
+from functools import partial
+from typing import Literal, NamedTuple
 
-from sdrs_async.accounts.fleet_file import Keys
 from sdrs_async.auth import Auth
 from sdrs_async.credentials.keys import AkSk, StaticToken, check_secret
 from sdrs_async.credentials.keystone import KeystoneAuth
@@ -18,10 +18,13 @@ from sdrs_async.credentials.keystone.keys import WrittenKeys
 from sdrs_async.credentials.keystone.sources import CloudSource, in_files
 from sdrs_async.credentials.vendor_files import from_file
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
-from sdrs_async.errors import ConfigError
+from sdrs_async.errors import ConfigError, placed
 from sdrs_async.transport.redaction import shown_key
 
-__all__ = ["Asked", "CredentialKind", "Signature", "Source", "chain", "choose", "cloud", "keys", "profile", "token"]
+__all__ = [
+    "Asked", "Credential", "CredentialKind", "HuaweiChain", "HuaweiProfile", "Keys", "OsCloud", "Signature", "Source",
+    "Token", "choose",
+]  # fmt: skip
 
 
 class CredentialKind(StrEnum):
@@ -74,7 +77,8 @@ class Source(NamedTuple):
     """One way to a credential. `name`: of its account; `kind`: in words; `make`: from the region, as far as known.
 
     `iam_endpoint`: where it is known by the environment, unless the credential itself says so; `region`: what stands
-    beside it in the environment; `signs`: it can sign in the older form.
+    beside it in the environment; `signs`: it can sign in the older form; `files`: those that it is read from, each with
+    what names it.
     """
 
     name: str
@@ -83,11 +87,16 @@ class Source(NamedTuple):
     iam_endpoint: str | None = None
     signs: bool = False
     region: str | None = None
+    files: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the flags ask for. `timeout`: seconds for one sign-in."""
+    """Which account is asked for; what is not said follows from files and environment.
+
+    `kind`, `os_cloud` and `signature`: its credential, unless a fleet file names that; `timeout`: seconds for one
+    sign-in; the others as of `Account`.
+    """
 
     kind: CredentialKind = CredentialKind.AUTO
     os_cloud: str | None = None
@@ -95,6 +104,108 @@ class Asked:
     timeout: float = 30.0
     allow_http: bool = False
     ca_file: str | None = None
+    endpoint: str | None = None
+    region: str | None = None
+    iam_endpoint: str | None = None
+
+
+# ---- credentials by reference: what a fleet file names, and the environment holds
+
+
+@dataclass(frozen=True, slots=True)
+class OsCloud:
+    """A cloud of clouds.yaml, by its name: its sign-in, or its access key where it has nothing else."""
+
+    name: str
+
+    def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
+        """Raises `ConfigError` for a cloud that cannot be read."""
+        return _of_cloud(in_files(self.name), asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An IAM token; `env` is the variable that holds it."""
+
+    env: str
+
+    def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
+        """Named by its variable."""
+
+        def make(region: str | None) -> Auth:
+            with placed(self.env):
+                return StaticToken(environ[self.env])
+
+        return Source(self.env, "token", make)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """An access key and its secret key, each by the variable that holds it.
+
+    `form`: how requests are signed, `access` (the SDKs' usual `Access=`) or `credential` (the older `Credential=`,
+    which signs for a region).
+    """
+
+    access_key_env: str
+    secret_key_env: str
+    security_token_env: str | None = None
+    form: Literal["access", "credential"] = "access"
+
+    def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
+        """Named by the beginning of the access key."""
+        make = partial(self._signer, environ)
+        return Source(f"access key {shown_key(environ.get(self.access_key_env, ''))}", "access key", make, signs=True)
+
+    def _signer(self, environ: Mapping[str, str], region: str | None) -> Auth:
+        if self.form == "credential" and region is None:
+            raise ConfigError("--signature credential signs for a region: name it with --region")
+        pair = self.access_key_env, self.secret_key_env
+        for variable, other in (pair, pair[::-1]):
+            if not environ.get(variable):
+                raise ConfigError(f"{variable} is missing in the environment, though {other} is there")
+            check_secret(variable, environ[variable])
+        security_token = environ.get(self.security_token_env or "") or None
+        if security_token is not None:
+            check_secret(str(self.security_token_env), security_token)
+        scope = _scope(region, self.form)
+        return AkSk(environ[self.access_key_env], environ[self.secret_key_env], security_token, scope=scope)
+
+
+@dataclass(frozen=True, slots=True)
+class HuaweiChain:
+    """What the chain of the vendor's SDK finds: identity provider, environment, profile, the machine's metadata."""
+
+    def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
+        """Nothing is looked for before the first sign-in."""
+
+        def make(region: str | None) -> Auth:
+            return HuaweiAuth.from_chain(scope=_scope(region, asked.signature), ca_file=asked.ca_file)
+
+        return Source("huawei chain", "access key of the vendor's chain", make, signs=True)
+
+
+@dataclass(frozen=True, slots=True)
+class HuaweiProfile:
+    """A credentials file of the vendor's SDK."""
+
+    path: str
+
+    def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
+        """Its keys are read when the credential is made."""
+
+        def make(region: str | None) -> Auth:
+            auth = from_file(self.path, environ=environ)
+            if auth is None:
+                raise ConfigError(f"{self.path}: there are no keys")
+            return auth
+
+        return Source("credentials file", "access key", make, files=(("huawei_profile", self.path),))
+
+
+Credential = OsCloud | Token | Keys | HuaweiChain | HuaweiProfile
+
+# ---- what is there
 
 
 def choose(asked: Asked, environ: Mapping[str, str]) -> tuple[Source, list[str]]:
@@ -142,15 +253,17 @@ def _found(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> 
 
 def _cloud(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     if of is not None:
-        yield _of_cloud(
-            of, timeout=asked.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file, signature=asked.signature
-        )
+        yield _of_cloud(of, asked)
 
 
 def _token(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     values = {environ[name]: name for name in reversed(_TOKENS) if environ.get(name)}  # one token under both is one
     for name in reversed(values.values()):
-        yield token(name, environ)._replace(iam_endpoint=environ.get("OS_AUTH_URL") or environ.get(_IAM) or None)
+        yield (
+            Token(name)
+            .source(asked, environ)
+            ._replace(iam_endpoint=environ.get("OS_AUTH_URL") or environ.get(_IAM) or None)
+        )
 
 
 def _keys(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
@@ -165,7 +278,7 @@ def _of_family(names: _Family, asked: Asked, environ: Mapping[str, str]) -> Sour
     named = Keys(names.access_key, names.secret_key, names.security_token, asked.signature.value)
     iam = next((found for name in names.iam_endpoints if (found := environ.get(name))), None)
     region = environ.get(names.region) or None if names.region else None
-    return keys(named, environ)._replace(iam_endpoint=iam, region=region)
+    return named.source(asked, environ)._replace(iam_endpoint=iam, region=region)
 
 
 def _key_beside(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
@@ -181,7 +294,7 @@ def _key_beside(asked: Asked, environ: Mapping[str, str], of: CloudSource | None
         with suppress(ConfigError):  # it is not used
             keys = keys_of(of)
     if keys is not None:
-        source = _signing(of, keys, asked.signature, asked.allow_http)
+        source = _signing(of, keys, asked)
         yield source._replace(name=f"access key {shown_key(keys.access_key)} of cloud {of.name}")
 
 
@@ -202,8 +315,7 @@ def _vendor(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) ->
     if auth is not None:
         yield Source("credentials file", "access key", lambda region: auth, environ.get(_IAM) or None)
     elif asked.kind is CredentialKind.HUAWEI:
-        found = chain(scoped=asked.signature is Signature.CREDENTIAL, ca_file=asked.ca_file)
-        yield found._replace(iam_endpoint=environ.get(_IAM) or None)
+        yield HuaweiChain().source(asked, environ)._replace(iam_endpoint=environ.get(_IAM) or None)
 
 
 _MISSING = {
@@ -215,93 +327,25 @@ _MISSING = {
 }
 
 
-# ---- each kind, also of a fleet file
-
-
-def cloud(name: str, *, timeout: float, allow_http: bool, ca_file: str | None) -> Source:
-    """A cloud of clouds.yaml: its sign-in, or its access key where it has nothing else. Raises `ConfigError`."""
-    return _of_cloud(in_files(name), timeout=timeout, allow_http=allow_http, ca_file=ca_file)
-
-
-def _of_cloud(
-    of: CloudSource,
-    *,
-    timeout: float,
-    allow_http: bool,
-    ca_file: str | None,
-    signature: Signature = Signature.ACCESS,
-) -> Source:
+def _of_cloud(of: CloudSource, asked: Asked) -> Source:
     def make(region: str | None) -> Auth:
-        return KeystoneAuth(Cloud.of(of, region, allow_http=allow_http, ca_file=ca_file), sign_in_timeout=timeout)
+        cloud = Cloud.of(of, region, allow_http=asked.allow_http, ca_file=asked.ca_file)
+        return KeystoneAuth(cloud, sign_in_timeout=asked.timeout)
 
     keys = key_alone(of)
     if keys is not None:
-        return _signing(of, keys, signature, allow_http)
+        return _signing(of, keys, asked)
     return Source(f"cloud {of.name}", "sign-in of clouds.yaml", make)
 
 
-def _signing(of: CloudSource, keys: WrittenKeys, signature: Signature, allow_http: bool) -> Source:
+def _signing(of: CloudSource, keys: WrittenKeys, asked: Asked) -> Source:
     def make(region: str | None) -> Auth:
-        return CloudKey.of(of, keys, region, service, allow_http=allow_http)
+        return CloudKey.of(of, keys, region, service, allow_http=asked.allow_http)
 
-    service = _SERVICE if signature is Signature.CREDENTIAL else None
+    service = _SERVICE if asked.signature is Signature.CREDENTIAL else None
     return Source(f"cloud {of.name}", "access key of clouds.yaml", make, signs=True)
 
 
-def token(variable: str, environ: Mapping[str, str]) -> Source:
-    """A token that a variable holds."""
-
-    def make(region: str | None) -> Auth:
-        try:
-            return StaticToken(environ[variable])
-        except ConfigError as error:
-            raise ConfigError(f"{variable}: {error}") from None
-
-    return Source(variable, "token", make)
-
-
-def keys(named: Keys, environ: Mapping[str, str]) -> Source:
-    """An access key and its secret key, each by its variable."""
-
-    def make(region: str | None) -> Auth:
-        if scoped and region is None:
-            raise ConfigError("--signature credential signs for a region: name it with --region")
-        pair = named.access_key_env, named.secret_key_env
-        for variable, other in (pair, pair[::-1]):
-            if not environ.get(variable):
-                raise ConfigError(f"{variable} is missing in the environment, though {other} is there")
-            check_secret(variable, environ[variable])
-        if security_token is not None:
-            check_secret(str(named.security_token_env), security_token)
-        return AkSk(access_key, environ[named.secret_key_env], security_token, scope=_scope(region) if scoped else None)
-
-    scoped = named.form == "credential"
-    access_key = environ.get(named.access_key_env, "")
-    security_token = environ.get(named.security_token_env or "") or None
-    return Source(f"access key {shown_key(access_key)}", "access key", make, signs=True)
-
-
-def profile(path: str, environ: Mapping[str, str]) -> Source:
-    """A credentials file of the vendor's SDK."""
-
-    def make(region: str | None) -> Auth:
-        auth = from_file(path, environ=environ)
-        if auth is None:
-            raise ConfigError(f"{path}: there are no keys")
-        return auth
-
-    return Source("credentials file", "access key", make)
-
-
-def chain(*, scoped: bool = False, ca_file: str | None) -> Source:
-    """What the vendor's SDK finds by itself."""
-    return Source(
-        "huawei chain",
-        "access key of the vendor's chain",
-        lambda region: HuaweiAuth.from_chain(scope=_scope(region) if scoped else None, ca_file=ca_file),
-        signs=True,
-    )
-
-
-def _scope(region: str | None) -> tuple[str, str]:
-    return region or "", _SERVICE
+def _scope(region: str | None, form: str) -> tuple[str, str] | None:
+    """Region and service, for the older form of signature."""
+    return (region or "", _SERVICE) if form == Signature.CREDENTIAL else None

@@ -19,6 +19,7 @@ from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Rate, RetryPolicy
+from sdrs_async.session import connect
 from sdrs_async.simulator import Fault, Simulator
 from tests.command.test_interrupts import on_terminal
 from tests.support.command import Done, finished, process, report, run, texts, until
@@ -388,5 +389,5 @@ def test_the_weight_of_an_account_reaches_the_session(tmp_path: Path) -> None:
     connection, _ = of_fleet(str(path), FLAGS, {"FIRST": "a-token"}, project_level=False)
     accounts = [one.at(one.endpoint or "") for one in connection.pending]
     assert [one.weight for one in accounts] == [7, 1]
-    users = connection.session(accounts)._fleet.users
+    users = connect(accounts)._fleet.users
     assert [(user.name, user.weight) for user in users] == [("first", 7), ("second", 1)]

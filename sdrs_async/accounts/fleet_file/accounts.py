@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import Any, Literal
 
 from sdrs_async.accounts.fleet_file import tables
 from sdrs_async.accounts.fleet_file.credentials import file_path, one_line
-from sdrs_async.accounts.fleet_file.fleet import Credential, FleetAccount, Keys, OsCloud
+from sdrs_async.accounts.fleet_file.fleet import FleetAccount
 from sdrs_async.accounts.fleet_file.places import KeyPath, Wrong
+from sdrs_async.accounts.selection import PROJECT_ID
+from sdrs_async.accounts.sources import Credential, Keys, OsCloud
 from sdrs_async.cloud.regions import check_region, region_of
 from sdrs_async.cloud.sites import check_endpoint
 from sdrs_async.errors import ConfigError
@@ -19,7 +20,6 @@ from sdrs_async.limits import Limits, Rate
 
 __all__ = ["Settings", "account_of", "cap", "owned_twice", "settings_of"]
 
-_PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 _RATES = ("project_rate", "user_rate", "endpoint_rate")
 
 
@@ -85,7 +85,7 @@ def owned_twice(accounts: list[FleetAccount]) -> list[Wrong]:
     owner: dict[tuple[object, str], str] = {}
     wrong = []
     for account in accounts:
-        for project in filter(_PROJECT_ID.fullmatch, account.projects or ()):
+        for project in filter(PROJECT_ID.fullmatch, account.projects or ()):
             first = owner.setdefault((_whereabouts(account), project), account.name)
             if first != account.name:
                 text = f"project {project} is of account {first!a} too: a project belongs to one account"

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Literal
 
 from sdrs_async.accounts.fleet_file import tables
-from sdrs_async.accounts.fleet_file.fleet import Credential, HuaweiChain, HuaweiProfile, Keys, OsCloud, Token
 from sdrs_async.accounts.fleet_file.places import KeyPath, Wrong
+from sdrs_async.accounts.sources import Credential, HuaweiChain, HuaweiProfile, Keys, OsCloud, Token
 
 __all__ = ["credential_of", "file_path", "one_line"]
 

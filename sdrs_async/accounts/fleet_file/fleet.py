@@ -4,57 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
+from sdrs_async.accounts.sources import Credential, Keys, Token
 from sdrs_async.limits import Limits
 
-__all__ = [
-    "Credential", "FleetAccount", "FleetFile", "HuaweiChain", "HuaweiProfile", "Keys", "OsCloud", "Token",
-    "missing_environment",
-]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class OsCloud:
-    """A cloud of clouds.yaml, by its name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """An IAM token; `env` is the variable that holds it."""
-
-    env: str
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """An access key and its secret key, each by the variable that holds it.
-
-    `form`: how requests are signed, `access` (the SDKs' usual `Access=`) or `credential` (the older `Credential=`,
-    which signs for a region).
-    """
-
-    access_key_env: str
-    secret_key_env: str
-    security_token_env: str | None = None
-    form: Literal["access", "credential"] = "access"
-
-
-@dataclass(frozen=True, slots=True)
-class HuaweiChain:
-    """What the chain of the vendor's SDK finds: identity provider, environment, profile, the machine's metadata."""
-
-
-@dataclass(frozen=True, slots=True)
-class HuaweiProfile:
-    """A credentials file of the vendor's SDK."""
-
-    path: str
-
-
-Credential = OsCloud | Token | Keys | HuaweiChain | HuaweiProfile
+__all__ = ["FleetAccount", "FleetFile", "missing_environment"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from sdrs_async.credentials.keystone.access_key import CloudKey
 from sdrs_async.credentials.keystone.keys import written_keys
 from sdrs_async.credentials.keystone.settings import Layer
 from sdrs_async.errors import ConfigError
-from tests.command.test_connecting import FLAGS, KEYS
+from tests.command.test_accounts_single import FLAGS, KEYS
 from tests.credentials.test_keys import SIGNED
 
 OTC = "https://sdrs.eu-de.otc.t-systems.com"

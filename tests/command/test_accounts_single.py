@@ -14,9 +14,8 @@ from unittest.mock import patch
 
 import pytest
 
-from sdrs_async.accounts import sources as credentials
 from sdrs_async.accounts.account import Account
-from sdrs_async.accounts.sources import Asked, CredentialKind, Signature, choose
+from sdrs_async.accounts.sources import Asked, CredentialKind, HuaweiProfile, Signature, choose
 from sdrs_async.command.accounts import ConnectionFlags, of_flags
 from sdrs_async.credentials.keys import AkSk
 from sdrs_async.credentials.keystone import KeystoneAuth
@@ -197,10 +196,10 @@ def test_the_vendors_chain_is_asked_for_by_name() -> None:
 def test_a_profile_of_a_fleet_has_to_have_keys(tmp_path: Path) -> None:
     """A credentials file that is named is read from there."""
     (tmp_path / "keys").write_text("[basic]\nak = ABCD\nsk = the-secret\n", "utf-8")
-    source = credentials.profile(str(tmp_path / "keys"), {})
+    source = HuaweiProfile(str(tmp_path / "keys")).source(Asked(), {})
     assert isinstance(source.make(None), AkSk)
     with pytest.raises(ConfigError, match="no keys"):
-        credentials.profile("", {}).make(None)
+        HuaweiProfile("").source(Asked(), {}).make(None)
 
 
 # ---- which hosts
@@ -372,7 +371,7 @@ async def test_the_pattern_is_for_the_clouds_own_iam(monkeypatch: pytest.MonkeyP
     async def nothing(auth: KeystoneAuth, project_id: str | None = None) -> None: ...
 
     monkeypatch.setattr(KeystoneAuth, "endpoint", nothing)
-    monkeypatch.setattr("sdrs_async.command.connecting.Pending._first_listed", lambda *_: nothing(None))  # type: ignore[arg-type] # not asked
+    monkeypatch.setattr("sdrs_async.accounts.account.Pending._first_listed", lambda *_: nothing(None))  # type: ignore[arg-type] # not asked
     found = await resolved({**USER, "OS_REGION_NAME": "eu-de"} | TOKEN, credential=CredentialKind.OPENSTACK)
     assert (found.endpoint, found.iam_endpoint) == (OTC, OTC_IAM)
 

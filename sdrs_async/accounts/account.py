@@ -153,7 +153,9 @@ async def _found(
     asked: Asked, name: str | None, limits: Limits | None, weight: int, retry: RetryPolicy | None
 ) -> Account:
     """The account; files are read, and what reads them is imported, in a thread."""
-    retry, limits = retry or RetryPolicy(), Limits() if limits is None else limits
+    check(limits is None or isinstance(limits, Limits), "limits", "a Limits or None", limits)
+    check(retry is None or isinstance(retry, RetryPolicy), "retry", "a RetryPolicy or None", retry)
+    limits, retry = limits or Limits(), retry or RetryPolicy()
     asked = replace(asked, timeout=retry.timeout)
     found, _ = await in_daemon_thread(room(), of_environment, asked, limits, os.environ, name)
     return await replace(found, weight=weight).resolve(retry)
@@ -326,7 +328,7 @@ def pending(
 def _by_region(place: str, region: str | None, iam: str | None, cloud: str | None) -> str:
     """The endpoint by the pattern of the region, unless the credential is known by another cloud than the region's."""
     if region is None:
-        raise ConfigError(f"{place}: neither an endpoint nor a region is known: give --endpoint or --region")
+        raise ConfigError(f"{place}: neither an endpoint nor a region is known: give one (--endpoint, --region)")
     cloud = cloud or regions.named_cloud(region, iam)
     with placed(place):
         endpoint = regions.sdrs_endpoint(region, cloud)
@@ -334,6 +336,6 @@ def _by_region(place: str, region: str | None, iam: str | None, cloud: str | Non
     if iam is not None and (host := urlsplit(iam).hostname) not in usual:
         raise ConfigError(
             f"{place}: the credential is one of {host}, which is not the IAM of region {region}, so it is not sent to "
-            f"{urlsplit(endpoint).hostname}: give the service's endpoint with --endpoint"
+            f"{urlsplit(endpoint).hostname}: give the service's endpoint (endpoint, --endpoint)"
         )
     return endpoint

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from sdrs_async.auth import Auth
 from sdrs_async.credentials.keys import AkSk, StaticToken, check_secret
@@ -22,7 +22,7 @@ from sdrs_async.errors import ConfigError, placed
 from sdrs_async.transport.redaction import shown_key
 
 __all__ = [
-    "Asked", "Credential", "CredentialKind", "HuaweiChain", "HuaweiProfile", "Keys", "OsCloud", "Signature", "Source",
+    "REFERENCES", "VARIABLE", "Asked", "Credential", "CredentialKind", "HuaweiChain", "HuaweiProfile", "Keys", "OsCloud", "Signature", "Source",
     "Token", "choose",
 ]  # fmt: skip
 
@@ -109,14 +109,22 @@ class Asked:
     iam_endpoint: str | None = None
 
 
-# ---- credentials by reference: what a fleet file names, and the environment holds
+# ---- credentials by reference: what a fleet file names, and the environment holds. Each field says what may stand there.
+
+_NAME: Mapping[str, Any] = {"is": "name", "like": "NAME"}
+VARIABLE: Mapping[str, Any] = {"is": "variable", "like": "VARIABLE"}
+_FILE: Mapping[str, Any] = {"is": "file", "like": "FILE"}
+
+
+def _word(*words: str, hint: str = "") -> Any:
+    return field(default=words[0], metadata={"is": "word", "like": words[0], "words": words, "hint": hint})
 
 
 @dataclass(frozen=True, slots=True)
 class OsCloud:
     """A cloud of clouds.yaml, by its name: its sign-in, or its access key where it has nothing else."""
 
-    name: str
+    name: str = field(metadata=_NAME)
 
     def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
         """Raises `ConfigError` for a cloud that cannot be read."""
@@ -125,18 +133,18 @@ class OsCloud:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """An IAM token; `env` is the variable that holds it."""
+    """An IAM token, by the variable that holds it."""
 
-    env: str
+    token_env: str = field(metadata=VARIABLE)
 
     def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
         """Named by its variable."""
 
         def make(region: str | None) -> Auth:
-            with placed(self.env):
-                return StaticToken(environ[self.env])
+            with placed(self.token_env):
+                return StaticToken(environ[self.token_env])
 
-        return Source(self.env, "token", make)
+        return Source(self.token_env, "token", make)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,10 +155,10 @@ class Keys:
     which signs for a region).
     """
 
-    access_key_env: str
-    secret_key_env: str
-    security_token_env: str | None = None
-    form: Literal["access", "credential"] = "access"
+    access_key_env: str = field(metadata=VARIABLE)
+    secret_key_env: str = field(metadata=VARIABLE)
+    security_token_env: str | None = field(default=None, metadata=VARIABLE)
+    form: str = _word("access", "credential")
 
     def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
         """Named by the beginning of the access key."""
@@ -159,7 +167,7 @@ class Keys:
 
     def _signer(self, environ: Mapping[str, str], region: str | None) -> Auth:
         if self.form == "credential" and region is None:
-            raise ConfigError("--signature credential signs for a region: name it with --region")
+            raise ConfigError('signature "credential" signs for a region: give it (region, --region)')
         pair = self.access_key_env, self.secret_key_env
         for variable, other in (pair, pair[::-1]):
             if not environ.get(variable):
@@ -176,6 +184,8 @@ class Keys:
 class HuaweiChain:
     """What the chain of the vendor's SDK finds: identity provider, environment, profile, the machine's metadata."""
 
+    what: str = _word("chain", hint="; for a credentials file use huawei_profile")
+
     def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
         """Nothing is looked for before the first sign-in."""
 
@@ -189,7 +199,7 @@ class HuaweiChain:
 class HuaweiProfile:
     """A credentials file of the vendor's SDK."""
 
-    path: str
+    path: str = field(metadata=_FILE)
 
     def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
         """Its keys are read when the credential is made."""
@@ -204,6 +214,14 @@ class HuaweiProfile:
 
 
 Credential = OsCloud | Token | Keys | HuaweiChain | HuaweiProfile
+REFERENCES: Mapping[str, type[Credential]] = {
+    "os_cloud": OsCloud,
+    "token_env": Token,
+    "ak_sk": Keys,
+    "huawei": HuaweiChain,
+    "huawei_profile": HuaweiProfile,
+}
+"""By the key of a fleet file's `credential` what it refers to: a table of the fields, or the only one of these."""
 
 # ---- what is there
 
@@ -239,14 +257,7 @@ def _read_cloud(asked: Asked, environ: Mapping[str, str]) -> CloudSource | None:
 
 def _found(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     """What is there of what is asked for, the first to use first; `of`: the cloud that is named."""
-    for kind, look in (
-        (CredentialKind.OPENSTACK, _cloud),
-        (CredentialKind.TOKEN, _token),
-        (CredentialKind.AK_SK, _keys),
-        (CredentialKind.AK_SK, _key_beside),
-        (CredentialKind.OPENSTACK, _user),
-        (CredentialKind.HUAWEI, _vendor),
-    ):
+    for kind, look in _WAYS:
         if asked.kind in (CredentialKind.AUTO, kind):
             yield from look(asked, environ, of)
 
@@ -318,6 +329,15 @@ def _vendor(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) ->
         yield HuaweiChain().source(asked, environ)._replace(iam_endpoint=environ.get(_IAM) or None)
 
 
+_WAYS = (
+    (CredentialKind.OPENSTACK, _cloud),
+    (CredentialKind.TOKEN, _token),
+    (CredentialKind.AK_SK, _keys),
+    (CredentialKind.AK_SK, _key_beside),
+    (CredentialKind.OPENSTACK, _user),
+    (CredentialKind.HUAWEI, _vendor),
+)
+"""How each kind that the flag names is looked for, the first to use first."""
 _MISSING = {
     CredentialKind.AUTO: f"no credential was found: no --os-cloud and no OS_CLOUD; {_NO_TOKEN}; {_NO_KEYS}; "
     f"{_NO_USER}; {_NO_FILE}",

@@ -150,7 +150,7 @@ BAD = [
     ({**HW_KEYS, "HW_REGION_NAME": "ru-moscow-1"}, {}, "region ru-moscow-1 is one of Cloud.ru"),
     ({**TOKEN}, {"endpoint": "https://sdrs.%(region_name)s.example.com"}, "the project id alone is filled in"),
     ({**TOKEN}, {"endpoint": "https://sdrs.example.com/v1/%(user_id)s"}, "the project id alone is filled in"),
-    (TOKEN, {}, "OS_TOKEN: neither an endpoint nor a region is known: give --endpoint or --region"),
+    (TOKEN, {}, "OS_TOKEN: neither an endpoint nor a region is known: give one .--endpoint, --region."),
     (TOKEN, {"region": "eu-de", "endpoint": "https://sdrs.eu-nl.otc.t-systems.com"}, "but the endpoint is in eu-nl"),
     (TOKEN, {"region": "EU DE"}, "'EU DE' is not a region"),
     (TOKEN, {"endpoint": "http://sdrs.example.com"}, "unencrypted"),

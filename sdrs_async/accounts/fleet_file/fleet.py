@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
-from sdrs_async.accounts.sources import Credential, Keys, Token
+from sdrs_async.accounts.sources import VARIABLE, Credential
 from sdrs_async.limits import Limits
 
 __all__ = ["FleetAccount", "FleetFile", "missing_environment"]
@@ -48,18 +48,9 @@ class FleetFile:
 def missing_environment(fleet: FleetFile, environ: Mapping[str, str]) -> list[str]:
     """One line for each variable that an account refers to and that is unset or empty, with both names."""
     return [
-        f"account {account.name}: {variable} is not set in the environment ({key})"
+        f"account {account.name}: {variable} is not set in the environment ({part.name})"
         for account in fleet.accounts
-        for key, variable in _variables(account.credential)
+        for part in fields(account.credential)
+        if part.metadata == VARIABLE and (variable := getattr(account.credential, part.name))
         if not environ.get(variable)
     ]
-
-
-def _variables(credential: Credential) -> Iterator[tuple[str, str]]:
-    match credential:
-        case Token(env):
-            yield "token_env", env
-        case Keys():
-            for key in ("access_key_env", "secret_key_env", "security_token_env"):
-                if variable := getattr(credential, key):
-                    yield key, variable

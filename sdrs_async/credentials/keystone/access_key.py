@@ -44,7 +44,7 @@ class CloudKey(AkSk):
             region, endpoint = found.get_region_name("sdrs") or None, found.get_endpoint("sdrs")
             iam = found.config["auth"].get("auth_url") or None
         if service is not None and region is None:
-            raise ConfigError("--signature credential signs for a region: name it with --region")
+            raise ConfigError('signature "credential" signs for a region: give it (region, --region)')
         for name, value in zip(WrittenKeys._fields, keys, strict=True):
             if value is not None:
                 check_secret(f"{source.label}{source.at}: its {name.replace('_', ' ')}", value)

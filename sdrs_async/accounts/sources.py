@@ -22,8 +22,8 @@ from sdrs_async.errors import ConfigError, placed
 from sdrs_async.transport.redaction import shown_key
 
 __all__ = [
-    "REFERENCES", "VARIABLE", "Asked", "Credential", "CredentialKind", "HuaweiChain", "HuaweiProfile", "Keys", "OsCloud", "Signature", "Source",
-    "Token", "choose",
+    "REFERENCES", "VARIABLE", "Asked", "Credential", "CredentialKind", "HuaweiChain", "HuaweiProfile", "Keys", "OsCloud",
+    "Signature", "Source", "Token", "choose",
 ]  # fmt: skip
 
 
@@ -109,7 +109,7 @@ class Asked:
     iam_endpoint: str | None = None
 
 
-# ---- credentials by reference: what a fleet file names, and the environment holds. Each field says what may stand there.
+# ---- credentials by reference, as a fleet file and the environment have them: each field with what may stand there
 
 _NAME: Mapping[str, Any] = {"is": "name", "like": "NAME"}
 VARIABLE: Mapping[str, Any] = {"is": "variable", "like": "VARIABLE"}

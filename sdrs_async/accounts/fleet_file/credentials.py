@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any
@@ -26,8 +27,9 @@ def credential_of(written: object, path: KeyPath, folder: Path) -> Credential:
         raise Wrong(path, f"a source is missing: it is one of {', '.join(map(_example, REFERENCES))}")
     if len(named) > 1:
         raise Wrong(path, f"has {' and '.join(named)}: name one source")
-    kind, value = REFERENCES[named[0]], getattr(table, named[0])
-    path, parts = (*path, named[0]), fields(kind)
+    kind: Callable[..., Credential] = REFERENCES[named[0]]
+    value = getattr(table, named[0])
+    path, parts = (*path, named[0]), fields(REFERENCES[named[0]])
     if len(parts) == 1:
         return kind(_checked(value, parts[0], path, folder))
     given = ((part, getattr(value, part.name)) for part in parts)

@@ -129,7 +129,7 @@ class Traits:
             _awaitable(auth, "sign"),
             _awaitable(auth, "prepare") if getattr(auth, "prepare", None) is not None else None,
             one_key=bool(getattr(auth, "one_key", False)),
-            identity=getattr(auth, "identity", id(auth)),
+            identity=id(auth) if (identity := getattr(auth, "identity", None)) is None else identity,
             verify=getattr(auth, "verify", True),
             counts=counts if isinstance(counts, SignInCounts) else SignInCounts(),
             counts_itself=counts_itself,
@@ -138,6 +138,16 @@ class Traits:
             iam_endpoint=getattr(auth, "iam_endpoint", None),
             files=tuple(getattr(auth, "files", ())),
         )
+
+    def lock(self, name: str, iam_endpoint: str | None) -> object:
+        """What a few refusals lock, of this account: its key or user, equal for accounts that share that.
+
+        What cannot be told apart from others is the account's own.
+        """
+        if self.one_key:
+            return self.identity
+        # Its repr names the cloud that it signs in to.
+        return (name,) if self.prepare is None else (repr(self.auth), iam_endpoint)
 
     def secrets(self) -> Iterable[str]:
         """What it holds now: another sign-in may bring others."""

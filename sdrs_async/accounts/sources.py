@@ -22,8 +22,8 @@ from sdrs_async.errors import ConfigError, placed
 from sdrs_async.transport.redaction import shown_key
 
 __all__ = [
-    "REFERENCES", "VARIABLE", "Asked", "Credential", "CredentialKind", "HuaweiChain", "HuaweiProfile", "Keys", "OsCloud",
-    "Signature", "Source", "Token", "choose",
+    "REFERENCES", "VARIABLE", "Asked", "Credential", "CredentialKind", "HuaweiChain", "HuaweiProfile", "Keys",
+    "OsCloud", "Signature", "Source", "Token", "choose",
 ]  # fmt: skip
 
 

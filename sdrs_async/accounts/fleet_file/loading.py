@@ -93,7 +93,7 @@ class _Reader:
         defaults = self._attempt(self._defaults, file.defaults)
         written = [self._attempt(self._account, name, value) for name, value in file.accounts.items()]
         accounts: list[FleetAccount] = []
-        if defaults:  # without them, each account would seem to lack what they set
+        if defaults is not None:  # without them, each account would seem to lack what they set
             merged = [self._attempt(account_of, *parts, defaults, concurrency) for parts in written if parts]
             accounts.extend(filter(None, merged))
         self.problems.extend(owned_twice(accounts))
@@ -121,7 +121,7 @@ class _Reader:
 
     def _settings(self, written: tables.Shared, path: KeyPath) -> Settings:
         settings = settings_of(written, path, self._folder)
-        counts = Counter(settings.projects if isinstance(settings.projects, tuple) else ())
+        counts = Counter(settings.get("projects") or ())
         twice = ", ".join(ascii(project) for project, count in counts.items() if count > 1)
         if twice:
             self.notes.append(Wrong((*path, "projects"), f"named more than once: {twice}"))

@@ -33,7 +33,7 @@ from sdrs_async.models import Listing, Reply, Verdict
 from sdrs_async.transport.threads import in_daemon_thread, room
 from sdrs_async.transport.trust import trusted
 
-__all__ = ["Account", "Pending", "of_environment", "pending", "set_variables"]
+__all__ = ["Account", "Pending", "client_of", "of_environment", "pending", "set_variables"]
 
 T = TypeVar("T")
 W = TypeVar("W", bound=StrEnum)
@@ -101,10 +101,10 @@ class Account:
         Raises `ConfigError`, with file and key, for what is missing, at odds or not allowed, and `SignInFailed`.
         """
         asked = Asked(
-            CredentialKind.OPENSTACK, cloud, endpoint=endpoint, region=region, iam_endpoint=iam_endpoint,
-            ca_file=ca_file, allow_http=allow_http,
+            endpoint, region, iam_endpoint, cloud, CredentialKind.OPENSTACK, Signature.ACCESS, ca_file, allow_http,
+            *_policies(limits, retry),
         )  # fmt: skip
-        return await _found(asked, name, limits, weight, retry)
+        return await _found(asked, name, weight)
 
     @classmethod
     async def from_environment(
@@ -131,11 +131,19 @@ class Account:
         is given, else that of the credential, else OS_REGION_NAME; `name`: by default what the credential is called;
         all others, and what is raised, as for `from_cloud`.
         """
+        kind, form = _word(CredentialKind, "credential", credential), _word(Signature, "signature", signature)
         asked = Asked(
-            _word(CredentialKind, "credential", credential), None, _word(Signature, "signature", signature),
-            endpoint=endpoint, region=region, iam_endpoint=iam_endpoint, ca_file=ca_file, allow_http=allow_http,
+            endpoint, region, iam_endpoint, None, kind, form, ca_file, allow_http, *_policies(limits, retry)
         )  # fmt: skip
-        return await _found(asked, name, limits, weight, retry)
+        return await _found(asked, name, weight)
+
+
+def client_of(account: Account, retry: RetryPolicy, concurrency: int | None) -> Client:
+    """What sends the requests of an account, so many at a time. Raises `ConfigError` for what cannot be used."""
+    return Client(
+        account.endpoint, account.auth, limits=replace(account.limits, concurrency=concurrency), retry=retry,
+        iam_endpoint=account.iam_endpoint, ca_file=account.ca_file, allow_http=account.allow_http,
+    )  # fmt: skip
 
 
 def _signs(auth: object) -> bool:
@@ -149,16 +157,16 @@ def _word(kind: type[W], name: str, given: object) -> W:
     return kind(str(given))
 
 
-async def _found(
-    asked: Asked, name: str | None, limits: Limits | None, weight: int, retry: RetryPolicy | None
-) -> Account:
-    """The account; files are read, and what reads them is imported, in a thread."""
+def _policies(limits: Limits | None, retry: RetryPolicy | None) -> tuple[Limits, RetryPolicy]:
     check(limits is None or isinstance(limits, Limits), "limits", "a Limits or None", limits)
     check(retry is None or isinstance(retry, RetryPolicy), "retry", "a RetryPolicy or None", retry)
-    limits, retry = limits or Limits(), retry or RetryPolicy()
-    asked = replace(asked, timeout=retry.timeout)
-    found, _ = await in_daemon_thread(room(), of_environment, asked, limits, os.environ, name)
-    return await replace(found, weight=weight).resolve(retry)
+    return limits or Limits(), retry or RetryPolicy()
+
+
+async def _found(asked: Asked, name: str | None, weight: int) -> Account:
+    """The account; files are read, and what reads them is imported, in a thread."""
+    found, _ = await in_daemon_thread(room(), of_environment, asked, os.environ, name)
+    return await replace(found, weight=weight).resolve(asked.retry)
 
 
 # ---- before the endpoint is known
@@ -233,11 +241,7 @@ class Pending:
 
     async def _first_listed(self, retry: RetryPolicy) -> str | None:
         """The first project that may have the service; IAM alone is asked."""
-        account = self.at(self.iam_endpoint or "")
-        client = Client(
-            account.endpoint, self.auth, limits=self.limits, retry=retry, iam_endpoint=account.iam_endpoint,
-            ca_file=self.ca_file, allow_http=self.allow_http,
-        )  # fmt: skip
+        client = client_of(self.at(self.iam_endpoint or ""), retry, self.limits.concurrency)
 
         def ask(page: Listing) -> asyncio.Future[Reply]:
             return asyncio.ensure_future(client.send(page, retry.timeout))
@@ -271,9 +275,7 @@ def set_variables(environ: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in environ.items() if value.strip()}
 
 
-def of_environment(
-    asked: Asked, limits: Limits, environ: Mapping[str, str], name: str | None = None
-) -> tuple[Pending, list[str]]:
+def of_environment(asked: Asked, environ: Mapping[str, str], name: str | None = None) -> tuple[Pending, list[str]]:
     """The one account that is asked for, and the names of other credentials that are there. Sends nothing.
 
     `name`: its own, by default that of the credential. Raises `ConfigError`.
@@ -281,14 +283,13 @@ def of_environment(
     environ = set_variables(environ)
     source, others = choose(asked, environ)
     fallback, cloud = environ.get("OS_REGION_NAME"), environ.get("HW_CLOUD")
-    return pending(name or source.name, source, asked, limits, environ, fallback=fallback, cloud=cloud), others
+    return pending(name or source.name, source, asked, environ, fallback=fallback, cloud=cloud), others
 
 
 def pending(
     name: str,
     source: Source,
     asked: Asked,
-    limits: Limits,
     environ: Mapping[str, str],
     *,
     fallback: str | None = None,
@@ -316,7 +317,7 @@ def pending(
     if endpoint is None and not isinstance(auth, KeystoneAuth):
         endpoint = _by_region(place or name, region, iam, cloud)
     account = Pending(
-        name, source.kind, auth, endpoint, iam, region, limits, asked.ca_file, asked.allow_http, cloud,
+        name, source.kind, auth, endpoint, iam, region, asked.limits, asked.ca_file, asked.allow_http, cloud,
         (*source.files, *((_OF_CLOUD, path) for path in traits.files)), weight,
     )  # fmt: skip
     trusted(asked.ca_file, traits.verify, environ).check()

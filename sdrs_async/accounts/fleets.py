@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -20,16 +20,12 @@ __all__ = ["Fleet", "load_fleet", "of_fleet"]
 
 
 class Fleet:
-    """Several accounts, and what to look for in each of them. Comes from `load_fleet()`.
+    """Several accounts, and what to look for in each of them. Comes from `load_fleet()`."""
 
-    `notes`: what is odd in the file and does no harm, one line each with its place.
-    """
-
-    def __init__(self, connection: Connection, selected: Mapping[str, Selection], found: Connected | None) -> None:
-        self._connection = connection
-        self._selected = selected
-        self._found = found
-        self.notes = tuple(connection.notes)
+    def __init__(
+        self, connection: Connection, selected: Mapping[str, Selection], found: Connected | None = None
+    ) -> None:
+        self._connection, self._selected, self._found = connection, selected, found
 
     def __repr__(self) -> str:
         return f"<Fleet of {', '.join(one.name for one in self._connection.pending):.200}>"
@@ -71,6 +67,11 @@ class Fleet:
         return {} if self._found is None else self._found.lost
 
     @property
+    def notes(self) -> Sequence[str]:
+        """What is odd in the file and does no harm, one line each with its place."""
+        return self._connection.notes
+
+    @property
     def concurrency(self) -> int | None:
         """The requests at a time over all accounts, for `connect()`; `None`: unlimited."""
         return self._connection.concurrency
@@ -88,8 +89,7 @@ def load_fleet(path: str | os.PathLike[str], *, retry: RetryPolicy | None = None
     and files that it names. Raises `ConfigError`: of the file a line for each fault, with file, line and key, else
     with the account's name.
     """
-    connection, selected = of_fleet(os.fspath(path), {}, retry or RetryPolicy(), os.environ)
-    return Fleet(connection, selected, None)
+    return Fleet(*of_fleet(os.fspath(path), {}, retry or RetryPolicy(), os.environ))
 
 
 def of_fleet(
@@ -113,13 +113,12 @@ def _pending(
     account: FleetAccount, limits: Mapping[str, Any], retry: RetryPolicy, environ: Mapping[str, str]
 ) -> Pending:
     asked = Asked(
-        timeout=retry.timeout, allow_http=account.allow_http, ca_file=account.ca_file, endpoint=account.endpoint,
-        region=account.region, iam_endpoint=account.iam_endpoint,
+        account.endpoint, account.region, account.iam_endpoint, ca_file=account.ca_file, allow_http=account.allow_http,
+        limits=replace(account.limits, **limits), retry=retry,
     )  # fmt: skip
     with placed(place := f"account {account.name}"):
         source = account.credential.source(asked, environ)
-        own = replace(account.limits, **limits)
-        one = pending(account.name, source, asked, own, environ, place=place, weight=account.weight)
+        one = pending(account.name, source, asked, environ, place=place, weight=account.weight)
         if account.endpoint is None:
             _check_cloud(one, environ.get("HW_CLOUD"))
     return one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import partial
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ from sdrs_async.credentials.keystone.sources import CloudSource, in_files
 from sdrs_async.credentials.vendor_files import from_file
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
 from sdrs_async.errors import ConfigError, placed
+from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.transport.redaction import shown_key
 
 __all__ = [
@@ -54,25 +55,6 @@ _NO_USER = f"OS_AUTH_URL is not set together with a user ({', '.join(_USERS)})"
 _NO_FILE = "there is no ~/.huaweicloud/credentials"
 
 
-class _Family(NamedTuple):
-    """Variables that hold an access key, as one tool has them. `iam_endpoints`: the first that is there counts."""
-
-    access_key: str
-    secret_key: str
-    security_token: str
-    iam_endpoints: tuple[str, ...]
-    region: str | None = None
-
-
-# The first to use first: of the vendor's SDK, of Open Telekom Cloud's tools, of the vendor's Terraform provider.
-_FAMILIES = (
-    _Family("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN", (_IAM,)),
-    _Family("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", ("OS_AUTH_URL", _IAM)),
-    _Family("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN", ("HW_AUTH_URL", _IAM), "HW_REGION_NAME"),
-)
-_NO_KEYS = f"none of {', '.join(f'{names.access_key} and {names.secret_key}' for names in _FAMILIES)} are set"
-
-
 class Source(NamedTuple):
     """One way to a credential. `name`: of its account; `kind`: in words; `make`: from the region, as far as known.
 
@@ -94,19 +76,21 @@ class Source(NamedTuple):
 class Asked:
     """Which account is asked for; what is not said follows from files and environment.
 
-    `kind`, `os_cloud` and `signature`: its credential, unless a fleet file names that; `timeout`: seconds for one
-    sign-in; the others as of `Account`.
+    `os_cloud`, `credential` and `signature`: its credential, unless a fleet file names that; `retry`: how long and how
+    often IAM is asked; the others as of `Account`. `given`: what of this, and of the limits, was said expressly.
     """
 
-    kind: CredentialKind = CredentialKind.AUTO
-    os_cloud: str | None = None
-    signature: Signature = Signature.ACCESS
-    timeout: float = 30.0
-    allow_http: bool = False
-    ca_file: str | None = None
     endpoint: str | None = None
     region: str | None = None
     iam_endpoint: str | None = None
+    os_cloud: str | None = None
+    credential: CredentialKind = CredentialKind.AUTO
+    signature: Signature = Signature.ACCESS
+    ca_file: str | None = None
+    allow_http: bool = False
+    limits: Limits = field(default_factory=Limits)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    given: Mapping[str, Any] = field(default_factory=dict)
 
 
 # ---- credentials by reference, as a fleet file and the environment have them: each field with what may stand there
@@ -225,32 +209,43 @@ REFERENCES: Mapping[str, type[Credential]] = {
 
 # ---- what is there
 
+# Variables: of an access key, of its IAM, and of its region. The first to use first: of the vendor's SDK, of Open
+# Telekom Cloud's tools, of the vendor's Terraform provider.
+_FAMILIES = (
+    (Keys("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"), (_IAM,), ""),
+    (Keys("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN"), ("OS_AUTH_URL", _IAM), ""),
+    (Keys("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN"), ("HW_AUTH_URL", _IAM), "HW_REGION_NAME"),
+)
+_NO_KEYS = f"none of {', '.join(f'{keys.access_key_env} and {keys.secret_key_env}' for keys, *_ in _FAMILIES)} are set"
+
 
 def choose(asked: Asked, environ: Mapping[str, str]) -> tuple[Source, list[str]]:
     """The credential to use, and the names of the others that are there.
 
     Raises `ConfigError` when there is none, naming what was looked for, and when flags do not go together.
     """
-    if asked.os_cloud is not None and asked.kind in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
-        raise ConfigError(f"--os-cloud is one credential and --credential {asked.kind} another: use one of the flags")
+    if asked.os_cloud is not None and asked.credential in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
+        raise ConfigError(
+            f"--os-cloud is one credential and --credential {asked.credential} another: use one of the flags"
+        )
     found = list(_found(asked, environ, _read_cloud(asked, environ)))
     if not found:
-        raise ConfigError(_MISSING[asked.kind])
+        raise ConfigError(_MISSING[asked.credential])
     first, *others = found
     if asked.signature is Signature.CREDENTIAL and not first.signs:
         raise ConfigError(f"--signature is for access keys, and the credential is {first.name} ({first.kind})")
-    return first, [source.name for source in others] if asked.kind is CredentialKind.AUTO else []
+    return first, [source.name for source in others] if asked.credential is CredentialKind.AUTO else []
 
 
 def _read_cloud(asked: Asked, environ: Mapping[str, str]) -> CloudSource | None:
     """The cloud that the flag names, or else the environment; it is read once, for its file may be a pipe."""
     name = asked.os_cloud if asked.os_cloud is not None else environ.get("OS_CLOUD") or None
-    if name is None or asked.kind in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
+    if name is None or asked.credential in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
         return None
     try:
         return in_files(name)
     except ConfigError:
-        if asked.kind is CredentialKind.AK_SK and asked.os_cloud is None:  # it is not the cloud that is asked for
+        if asked.credential is CredentialKind.AK_SK and asked.os_cloud is None:  # it is not the cloud that is asked for
             return None
         raise
 
@@ -258,7 +253,7 @@ def _read_cloud(asked: Asked, environ: Mapping[str, str]) -> CloudSource | None:
 def _found(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     """What is there of what is asked for, the first to use first; `of`: the cloud that is named."""
     for kind, look in _WAYS:
-        if asked.kind in (CredentialKind.AUTO, kind):
+        if asked.credential in (CredentialKind.AUTO, kind):
             yield from look(asked, environ, of)
 
 
@@ -269,27 +264,19 @@ def _cloud(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> 
 
 def _token(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     values = {environ[name]: name for name in reversed(_TOKENS) if environ.get(name)}  # one token under both is one
+    iam = environ.get("OS_AUTH_URL") or environ.get(_IAM) or None
     for name in reversed(values.values()):
-        yield (
-            Token(name)
-            .source(asked, environ)
-            ._replace(iam_endpoint=environ.get("OS_AUTH_URL") or environ.get(_IAM) or None)
-        )
+        yield Token(name).source(asked, environ)._replace(iam_endpoint=iam)
 
 
 def _keys(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
-    if asked.kind is CredentialKind.AK_SK and asked.os_cloud is not None:
+    if asked.credential is CredentialKind.AK_SK and asked.os_cloud is not None:
         return
-    for names in _FAMILIES:
-        if environ.get(names.access_key) or environ.get(names.secret_key):
-            yield _of_family(names, asked, environ)
-
-
-def _of_family(names: _Family, asked: Asked, environ: Mapping[str, str]) -> Source:
-    named = Keys(names.access_key, names.secret_key, names.security_token, asked.signature.value)
-    iam = next((found for name in names.iam_endpoints if (found := environ.get(name))), None)
-    region = environ.get(names.region) or None if names.region else None
-    return named.source(asked, environ)._replace(iam_endpoint=iam, region=region)
+    for names, iam_endpoints, region in _FAMILIES:
+        if environ.get(names.access_key_env) or environ.get(names.secret_key_env):
+            source = replace(names, form=asked.signature.value).source(asked, environ)
+            iam = next(filter(None, map(environ.get, iam_endpoints)), None)
+            yield source._replace(iam_endpoint=iam, region=environ.get(region) or None)
 
 
 def _key_beside(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
@@ -297,7 +284,7 @@ def _key_beside(asked: Asked, environ: Mapping[str, str], of: CloudSource | None
     if of is None:
         return
     keys = None
-    if asked.kind is CredentialKind.AK_SK:
+    if asked.credential is CredentialKind.AK_SK:
         keys = keys_of(of)
         if keys is None and asked.os_cloud is not None:
             raise ConfigError(f"{of.label} has no access key: no ak and sk, and no access_key and secret_key")
@@ -315,7 +302,7 @@ def _user(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> I
 
         def make(region: str | None) -> Auth:
             return KeystoneAuth.from_env(
-                region=region, sign_in_timeout=asked.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file
+                region=region, sign_in_timeout=asked.retry.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file
             )
 
         yield Source(name, "sign-in with the OS_* variables", make)
@@ -325,7 +312,7 @@ def _vendor(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) ->
     auth = from_file(environ=environ)
     if auth is not None:
         yield Source("credentials file", "access key", lambda region: auth, environ.get(_IAM) or None)
-    elif asked.kind is CredentialKind.HUAWEI:
+    elif asked.credential is CredentialKind.HUAWEI:
         yield HuaweiChain().source(asked, environ)._replace(iam_endpoint=environ.get(_IAM) or None)
 
 
@@ -350,7 +337,7 @@ _MISSING = {
 def _of_cloud(of: CloudSource, asked: Asked) -> Source:
     def make(region: str | None) -> Auth:
         cloud = Cloud.of(of, region, allow_http=asked.allow_http, ca_file=asked.ca_file)
-        return KeystoneAuth(cloud, sign_in_timeout=asked.timeout)
+        return KeystoneAuth(cloud, sign_in_timeout=asked.retry.timeout)
 
     keys = key_alone(of)
     if keys is not None:

@@ -11,22 +11,20 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from sdrs_async.accounts.sources import CredentialKind, Signature
-from sdrs_async.command.accounts import ConnectionFlags, of_fleet
+from sdrs_async.accounts.sources import Asked, CredentialKind, Signature
+from sdrs_async.command.accounts import of_fleet
 from sdrs_async.command.commands import app
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
 from sdrs_async.errors import ConfigError
-from sdrs_async.limits import Rate, RetryPolicy
+from sdrs_async.limits import Limits, Rate, RetryPolicy
 from sdrs_async.session import connect
 from sdrs_async.simulator import Fault, Simulator
 from tests.command.test_interrupts import on_terminal
 from tests.support.command import Done, finished, process, report, run, texts, until
 
-FLAGS = ConnectionFlags(
-    None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, False, {}, RetryPolicy(), {}
-)
+FLAGS = Asked(None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, False, Limits(), RetryPolicy(), {})
 
 
 class Clouds(NamedTuple):
@@ -315,9 +313,9 @@ def test_each_kind_of_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert connection.concurrency == 9
     assert {one.limits.user_rate for one in connection.pending} == {Rate(7)}
     assert not any(selection.project_level for selection in selections.values())
-    given = ConnectionFlags(
+    given = Asked(
         None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, False,
-        {"user_rate": None, "concurrency": 3}, RetryPolicy(), {"user_rate": None, "concurrency": 3},
+        Limits(user_rate=None, concurrency=3), RetryPolicy(), {"user_rate": None, "concurrency": 3},
     )  # fmt: skip
     connection, selections = of_fleet(path, given, environ, project_level=True)
     assert (connection.concurrency, {one.limits.user_rate for one in connection.pending}) == (3, {None})

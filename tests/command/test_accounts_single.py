@@ -16,17 +16,26 @@ import pytest
 
 from sdrs_async.accounts.account import Account
 from sdrs_async.accounts.sources import Asked, CredentialKind, HuaweiProfile, Signature, choose
-from sdrs_async.command.accounts import ConnectionFlags, of_flags
+from sdrs_async.command.accounts import of_flags
 from sdrs_async.credentials.keys import AkSk
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
 from sdrs_async.errors import AuthenticationError, ConfigError
-from sdrs_async.limits import RetryPolicy
+from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.simulator import Fault, Simulator
 from tests.support.command import finished, process, report, run, texts, until, write_targets
 
-FLAGS = ConnectionFlags(
-    None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, False, {}, RetryPolicy(base=0.001, timeout=5.0)
+FLAGS = Asked(
+    None,
+    None,
+    None,
+    None,
+    CredentialKind.AUTO,
+    Signature.ACCESS,
+    None,
+    False,
+    Limits(),
+    RetryPolicy(base=0.001, timeout=5.0),
 )
 TOKEN = {"OS_TOKEN": "a-token"}
 KEYS = {"HUAWEICLOUD_SDK_AK": "ABCDEFGH", "HUAWEICLOUD_SDK_SK": "the-secret"}
@@ -76,15 +85,15 @@ CHOICES = [
     ({**KEYS, **OTC_KEYS, **USER}, {}, "access key ABCD...", ["access key WXYZ...", "OS_USERNAME"]),
     ({**OTC_KEYS}, {}, "access key WXYZ...", []),
     ({**USER}, {}, "OS_USERNAME", []),
-    ({**TOKEN, **USER}, {"kind": CredentialKind.OPENSTACK}, "OS_USERNAME", []),
-    ({**TOKEN, **KEYS}, {"kind": CredentialKind.AK_SK}, "access key ABCD...", []),
-    ({**KEYS, **TOKEN}, {"kind": CredentialKind.TOKEN}, "OS_TOKEN", []),
-    ({**KEYS}, {"kind": CredentialKind.HUAWEI}, "huawei chain", []),
+    ({**TOKEN, **USER}, {"credential": CredentialKind.OPENSTACK}, "OS_USERNAME", []),
+    ({**TOKEN, **KEYS}, {"credential": CredentialKind.AK_SK}, "access key ABCD...", []),
+    ({**KEYS, **TOKEN}, {"credential": CredentialKind.TOKEN}, "OS_TOKEN", []),
+    ({**KEYS}, {"credential": CredentialKind.HUAWEI}, "huawei chain", []),
     ({"OS_TOKEN": "", "OS_AUTH_TOKEN": "", "OS_CLOUD": "", **KEYS}, {}, "access key ABCD...", []),
     ({"OS_AUTH_TOKEN": "another", **KEYS}, {}, "OS_AUTH_TOKEN", ["access key ABCD..."]),
     ({**TOKEN, "OS_AUTH_TOKEN": "another"}, {}, "OS_TOKEN", ["OS_AUTH_TOKEN"]),
     ({**TOKEN, "OS_AUTH_TOKEN": "a-token"}, {}, "OS_TOKEN", []),
-    ({"OS_AUTH_TOKEN": "another"}, {"kind": CredentialKind.TOKEN}, "OS_AUTH_TOKEN", []),
+    ({"OS_AUTH_TOKEN": "another"}, {"credential": CredentialKind.TOKEN}, "OS_AUTH_TOKEN", []),
     ({**HW_KEYS, **USER}, {}, "access key HWHW...", ["OS_USERNAME"]),
     ({**HW_KEYS, **OTC_KEYS, **KEYS}, {}, "access key ABCD...", ["access key WXYZ...", "access key HWHW..."]),
     ({**HW_KEYS, "HUAWEICLOUD_SDK_AK": "", "OS_SECRET_KEY": ""}, {}, "access key HWHW...", []),
@@ -115,7 +124,7 @@ def test_the_first_that_is_there_is_used(
 def test_what_was_looked_for_is_named(kind: CredentialKind, message: str) -> None:
     """Without a credential, the error says what there could have been."""
     with pytest.raises(ConfigError, match=message):
-        choose(Asked(kind), {})
+        choose(Asked(credential=kind), {})
 
 
 BAD = [

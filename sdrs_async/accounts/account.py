@@ -295,7 +295,6 @@ def pending(
     fallback: str | None = None,
     cloud: str | None = None,
     place: str | None = None,
-    weight: int = 1,
 ) -> Pending:
     """Make the credential and settle what can be without the network.
 
@@ -318,7 +317,7 @@ def pending(
         endpoint = _by_region(place or name, region, iam, cloud)
     account = Pending(
         name, source.kind, auth, endpoint, iam, region, asked.limits, asked.ca_file, asked.allow_http, cloud,
-        (*source.files, *((_OF_CLOUD, path) for path in traits.files)), weight,
+        (*source.files, *((_OF_CLOUD, path) for path in traits.files)),
     )  # fmt: skip
     trusted(asked.ca_file, traits.verify, environ).check()
     if endpoint is not None:

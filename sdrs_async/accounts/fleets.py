@@ -118,10 +118,10 @@ def _pending(
     )  # fmt: skip
     with placed(place := f"account {account.name}"):
         source = account.credential.source(asked, environ)
-        one = pending(account.name, source, asked, environ, place=place, weight=account.weight)
+        one = pending(account.name, source, asked, environ, place=place)
         if account.endpoint is None:
             _check_cloud(one, environ.get("HW_CLOUD"))
-    return one
+    return replace(one, weight=account.weight)
 
 
 def _check_cloud(account: Pending, cloud: str | None) -> None:

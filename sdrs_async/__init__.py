@@ -14,6 +14,7 @@ __all__ = [
     "FailedTask",
     "Failure",
     "Finding",
+    "Fleet",
     "Group",
     "HuaweiAuth",
     "JournalError",
@@ -42,6 +43,7 @@ __all__ = [
     "Verdict",
     "clean",
     "connect",
+    "load_fleet",
     "stream",
 ]
 

@@ -8,8 +8,9 @@ from inspect import isclass
 from typing import get_type_hints
 
 from sdrs_async.accounts.account import Account
+from sdrs_async.accounts.fleets import Fleet, load_fleet
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.auth import Auth, SignInFailed
-from sdrs_async.cleanup.discovery import Selection
 from sdrs_async.cloud.listing import FailedTask, Group, ListingError, Project
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
@@ -31,6 +32,7 @@ __all__ = [
     "FailedTask",
     "Failure",
     "Finding",
+    "Fleet",
     "Group",
     "HuaweiAuth",
     "JournalError",
@@ -59,6 +61,7 @@ __all__ = [
     "Verdict",
     "clean",
     "connect",
+    "load_fleet",
     "stream",
 ]
 

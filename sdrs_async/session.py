@@ -15,8 +15,9 @@ from typing import Any, Self, cast
 
 import anyio
 
-from sdrs_async.accounts.account import Account
-from sdrs_async.cleanup.discovery import Discovery, Selection
+from sdrs_async.accounts.account import Account, client_of
+from sdrs_async.accounts.selection import Selection
+from sdrs_async.cleanup.discovery import Discovery
 from sdrs_async.cloud import listing
 from sdrs_async.cloud.client import Client
 from sdrs_async.cloud.listing import Ask, FailedTask, Group, Project
@@ -83,7 +84,7 @@ class Session:
         self._retry = RetryPolicy() if retry is None else retry
         self._read_ahead = read_ahead
         self._fleet = Fleet(concurrency)
-        self._clients = [_client(account, concurrency, self._retry) for account in accounts]
+        self._clients = [client_of(account, self._retry, concurrency) for account in accounts]
         self._scopes = self._bounds(concurrency)
         pairs = zip(accounts, self._clients, strict=True)
         self._users = {account.name: self._user(account, client) for account, client in pairs}
@@ -95,9 +96,8 @@ class Session:
         return self._fleet.user(
             account.name, client.endpoint, client.send, limits,
             sign_in=client.sign_in if client.signs_in else None,
-            one_key=getattr(account.auth, "one_key", False),
-            identity=getattr(account.auth, "identity", id(account.auth)),
-            weight=account.weight, counts=client.sign_ins,
+            one_key=client.traits.one_key, identity=client.traits.identity,
+            weight=account.weight, counts=client.traits.counts,
         )  # fmt: skip
 
     def _bounds(self, concurrency: int | None) -> Scopes:
@@ -287,13 +287,6 @@ async def driving(run: Running[Any], readers: Iterable[Reader]) -> AsyncIterator
         tasks.cancel_scope.cancel()
     if error is not None:
         raise error
-
-
-def _client(account: Account, concurrency: int | None, retry: RetryPolicy) -> Client:
-    return Client(
-        account.endpoint, account.auth, limits=replace(account.limits, concurrency=concurrency), retry=retry,
-        iam_endpoint=account.iam_endpoint, ca_file=account.ca_file, allow_http=account.allow_http,
-    )  # fmt: skip
 
 
 def check_loop() -> None:

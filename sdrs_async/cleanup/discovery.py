@@ -5,25 +5,24 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import anyio
 
 from sdrs_async.accounts.account import Account
+from sdrs_async.accounts.selection import PROJECT_ID, Selection
 from sdrs_async.cloud import events
 from sdrs_async.cloud.answers import visible
 from sdrs_async.cloud.calls import PAGE, check_id
 from sdrs_async.cloud.listing import Ask, ListingError, Project, group_ids, projects
 from sdrs_async.engine.intake import Budget, Intake, Source, share
 from sdrs_async.engine.users import User
-from sdrs_async.errors import check, check_types, is_text
 from sdrs_async.models import ProjectLevel, Reply, Verdict
 from sdrs_async.report import Ledger, Unlisted
 
-__all__ = ["Discovery", "Selection"]
+__all__ = ["Discovery"]
 
 log = logging.getLogger("sdrs_async")
 
@@ -38,41 +37,7 @@ _LONGEST_REASON = 100
 # Projects of one name that are told by their ids.
 _NAMESAKES = 5
 
-_PROJECTS = "a list of ids, names or patterns, not empty, or None, which selects all"
 _PATTERN = re.compile(r"[*?[]")
-_PROJECT_ID = re.compile(r"[0-9a-f]{32}")
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which projects of an account to look for; all their protection groups are targets.
-
-    `projects`: ids, names, or patterns with `*`, `?` and `[...]` for either; `None`: all that the account can use. An
-    entry that is an id, or of the form of one, means that project only; one that is a name means the project of that
-    very name, and where several have it (each domain has names of its own) nothing is sent for any of them, unless
-    another entry is its id; only what is neither is a pattern, of names or, where no name fits, of ids. All are
-    compared letter for letter. An entry that means no project, or none for sure, is `rejected` in the report's
-    `discovery`.
-    `project_level`: delete the failed tasks of the projects' own level too, one `ProjectLevel` each.
-    """
-
-    projects: Sequence[str] | None = None
-    project_level: bool = False
-
-    def __post_init__(self) -> None:
-        check_types(self, project_level=(bool,))
-        if self.projects is None:
-            return
-        given: object = self.projects
-        entries = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
-        check(bool(entries) and all(is_text(entry) for entry in entries), "projects", _PROJECTS, given)
-        object.__setattr__(self, "projects", entries)
-
-    def ids(self) -> list[str] | None:
-        """The projects where each is given by its id, so that nobody has to be asked; else `None`."""
-        if self.projects is None or not all(_PROJECT_ID.fullmatch(entry) for entry in self.projects):
-            return None
-        return list(dict.fromkeys(self.projects))
 
 
 class Discovery:
@@ -223,12 +188,12 @@ class _Known:
         """
         if project := self._by_id.get(entry):
             return [project]
-        its = [] if _PROJECT_ID.fullmatch(entry) else self._by_name.get(entry, [])
+        its = [] if PROJECT_ID.fullmatch(entry) else self._by_name.get(entry, [])
         return [project for project in its if not project.is_domain] or its[:1]
 
     def fitting(self, pattern: str) -> list[Project]:
         """Those whose name fits a pattern; only without any those whose id does: `*de*` is no part of an id."""
-        if _PROJECT_ID.fullmatch(pattern):
+        if PROJECT_ID.fullmatch(pattern):
             return []
         by_name = [project for project in self._every if fnmatchcase(project.name, pattern)]
         return by_name or [project for project in self._every if fnmatchcase(project.id, pattern)]

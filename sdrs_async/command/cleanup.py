@@ -11,9 +11,9 @@ from functools import partial
 import anyio
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.accounts.connecting import Connected, Connection, count_sign_ins, note_lost
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.connecting import Connected, Connection, count_sign_ins, note_lost
 from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping, warn_of_nothing
 from sdrs_async.command.floors import Floors, floor_words
@@ -29,7 +29,7 @@ from sdrs_async.formats.wording import without_owner
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.report import Ledger, Report
 from sdrs_async.run import Finding, Run
-from sdrs_async.session import Selected, Session
+from sdrs_async.session import Selected, Session, connect
 
 __all__ = ["Cleanup"]
 
@@ -93,7 +93,7 @@ class Cleanup:
         ready = await connected(self._connection, selections, self._interrupts, self._display, listed)
         if ready is None:
             return
-        session = self._connection.session(ready.accounts)
+        session = connect(ready.accounts, concurrency=self._connection.concurrency, retry=self._connection.retry)
         if isinstance(self._wanted, Spool):
             await self._delete_list(session, self._wanted, ready)
             return
@@ -120,7 +120,7 @@ class Cleanup:
         with Spool(account.name for account in ready.accounts) as spooled:
             try:
                 finding = await find(
-                    session, chosen, spooled, self._interrupts, self._display, is_in_file=self._connection.is_in_file
+                    session, chosen, spooled, self._interrupts, self._display, fleet_file=self._connection.fleet_file
                 )
             except SdrsError as error:
                 self._ending.error = error
@@ -180,7 +180,7 @@ class Cleanup:
                     async with session.stream(targets, report=report) as run:
                         self._run, self._ending.report = run, run.report
                         note_lost(run.report, ready.lost)
-                        watch = Watch(run, self._connection.is_in_file, several=len(self._connection.pending) > 1)
+                        watch = Watch(run, fleet_file=self._connection.fleet_file)
                         self._display.progress(tasks, partial(self._snapshot, run, watch, spooled), watch)
                         with stopping(run, self._interrupts, self._records.wait_no_more):
                             async for outcome in run:

@@ -16,11 +16,12 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sdrs_async import RetryPolicy, StaticToken, __version__
+from sdrs_async.accounts.account import Pending
+from sdrs_async.accounts.connecting import Connection
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command import cli
 from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.commands import app
-from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import Ending
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError

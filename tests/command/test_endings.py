@@ -12,10 +12,10 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from typer.testing import CliRunner, Result
 
+from sdrs_async.accounts.connecting import Connection
 from sdrs_async.command import finding, inspecting
 from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.commands import app
-from sdrs_async.command.connecting import Connection
 from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.results import FailureFile, ResultsFile
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError

@@ -8,8 +8,9 @@ from asyncio.subprocess import PIPE
 
 import pytest
 
+from sdrs_async.accounts.account import Pending
+from sdrs_async.accounts.connecting import Connection
 from sdrs_async.auth import SignInFailed
-from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.credentials.keys import StaticToken
 from sdrs_async.errors import AuthenticationError
 from sdrs_async.formats import wording

@@ -18,8 +18,8 @@ from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions import exceptions as sdk
 
 from sdrs_async.accounts.account import Account
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.auth import Auth, SignInFailed
-from sdrs_async.cleanup.discovery import Selection
 from sdrs_async.cloud.calls import projects_page
 from sdrs_async.cloud.client import Client
 from sdrs_async.cloud.sites import check_endpoint

@@ -22,11 +22,11 @@ import trustme
 from cryptography import x509
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.accounts.sources import CredentialKind, Signature
+from sdrs_async.accounts.sources import Asked, CredentialKind, Signature
 from sdrs_async.auth import SignInFailed
 from sdrs_async.cloud.calls import projects_page
 from sdrs_async.cloud.client import Client
-from sdrs_async.command.accounts import ConnectionFlags, of_flags, of_fleet
+from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
 from sdrs_async.errors import ConfigError
@@ -49,8 +49,8 @@ OPENSTACK, HUAWEI, LISTS, SERVICE = HALVES = (
     "Service",
 )
 OURS, OTHERS = trustme.CA(), trustme.CA()
-FLAGS = ConnectionFlags(
-    None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, True, {}, RetryPolicy(timeout=20.0)
+FLAGS = Asked(
+    None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, True, Limits(), RetryPolicy(timeout=20.0)
 )
 LONG = 60.0  # seconds that no test waits for
 CLOSE = "Connection: close"

@@ -43,7 +43,7 @@ class CloudKey(AkSk):
             for setting, url in (("auth_url", iam), ("sdrs_endpoint_override", self.endpoint_override)):
                 check_url(source, setting, url, allow_http=allow_http)
         if service is not None and self.region is None:
-            raise ConfigError("--signature credential signs for a region: name it with --region")
+            raise ConfigError('signature "credential" signs for a region: give it (region, --region)')
         keys.check([f"{source.label}{source.at}: its {name.replace('_', ' ')}" for name in keys._fields])
         super().__init__(*keys, scope=(self.region or "", service) if service else None, iam_endpoint=iam)
 

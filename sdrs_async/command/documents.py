@@ -12,7 +12,7 @@ from signal import Signals
 from types import TracebackType
 from typing import Self, TextIO
 
-from sdrs_async.command.terminal import give_up, waiting
+from sdrs_async.command.streams import give_up, waiting
 from sdrs_async.errors import ConfigError
 
 __all__ = ["Document", "is_regular", "kept_elsewhere", "opened", "unwritable"]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from sdrs_async.accounts.fleet_file import HuaweiProfile, load_fleet
 from sdrs_async.command.connecting import Connection
+from sdrs_async.command.options import Wanted
 from sdrs_async.command.outputs import Named
-from sdrs_async.command.selecting import Wanted
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.keystone.access_key import CloudKey
 

@@ -9,70 +9,95 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any, NamedTuple
+from inspect import Parameter
+from typing import Annotated, Any, NamedTuple
 
 from sdrs_async.command.documents import Document, unwritable
+from sdrs_async.command.flags import Group, output
 from sdrs_async.command.results import STDOUT, FailureFile, ResultsFile
 from sdrs_async.errors import ConfigError
+from sdrs_async.formats.table import FORMATS, Format
 
-__all__ = ["STDOUT", "Opened", "Outputs", "check_apart", "is_same_file", "need_jinja"]
+__all__ = ["STDOUT", "Opened", "Outputs", "check_apart", "is_same_file"]
 
+_LINES = "Write one JSON line per group as it settles; - is stdout.", "FILE.jsonl|-"
 Named = tuple[str, str]
 """What says where a file is, a flag or a variable, and its path."""
 
 
 class Opened(NamedTuple):
-    """The files of a run, while it lasts; `documents` go by their flags, and what goes to stdout is none of them."""
+    """The files of a run, while it lasts; `documents` go by their formats, and what goes to stdout is none of them."""
 
     results: ResultsFile | None
     failures: FailureFile | None
     documents: dict[str, Document]
 
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Where a run writes to: paths, `-` for stdout, `None` for nowhere."""
+class Outputs(Group):
+    """Where a run writes to: a path for each format that has a flag, and `results` for one line per target.
 
-    json: str | None = None
-    results: str | None = None
-    html: str | None = None
+    `-` is stdout, and `None` nowhere.
+    """
+
+    lines = True
+    """Whether `--results` is one of the flags."""
+
+    def __init__(self, **paths: str | None) -> None:
+        self._paths = paths
+
+    @classmethod
+    def parameters(cls) -> list[Parameter]:
+        """The flags."""
+        first, *others = (each.name for each in FORMATS.values() if each.help)
+        names = [first, *["results"] * cls.lines, *others]
+        return [Parameter(name, Parameter.KEYWORD_ONLY, annotation=_flag(name), default=None) for name in names]
+
+    @property
+    def results(self) -> str | None:
+        """Where the lines go."""
+        return self._paths.get("results")
 
     @property
     def on_stdout(self) -> bool:
         """Whether stdout is taken, so that the summary has to go to stderr."""
-        return STDOUT in (self.json, self.results, self.html)
+        return STDOUT in self._paths.values()
 
     def check(self, inputs: Iterable[Named] = ()) -> None:
         """Raise `ConfigError` for what is no place to write to, and for a file that is used twice. Changes no file.
 
         `inputs`: the files that are read.
         """
-        if self.html is not None:
-            need_jinja("--html")
+        for shape, _ in self.documents():
+            shape.check(f"--{shape.name}")
         check_apart(self.given(), inputs)
 
     @contextmanager
     def opened(self) -> Iterator[Opened]:
         """Take the places. Raises `ConfigError` for one that cannot be written; then all is as it was."""
+        results, documents = self.results, self.documents()
         with ExitStack() as stack:
-            results = None if self.results is None else stack.enter_context(ResultsFile(self.results))
-            failures = None if self.json is None else stack.enter_context(FailureFile())
-            whole = ((flag, path) for flag, path in self.given() if flag != "--results" and path != STDOUT)
-            documents = {flag: stack.enter_context(Document(flag, path)) for flag, path in whole}
-            yield Opened(results, failures, documents)
+            yield Opened(
+                stack.enter_context(ResultsFile(results)) if results is not None else None,
+                stack.enter_context(FailureFile()) if any(shape.whole for shape, _ in documents) else None,
+                {
+                    shape.name: stack.enter_context(Document(f"--{shape.name}", path))
+                    for shape, path in documents
+                    if path != STDOUT
+                },
+            )
+
+    def documents(self) -> list[tuple[Format, str]]:
+        """The formats of the whole report that were asked for, each with its path."""
+        return [(FORMATS[name], path) for name, path in self._paths.items() if path is not None and name in FORMATS]
 
     def given(self) -> list[Named]:
         """The flags that were given, each with its path."""
-        flags = (("--json", self.json), ("--results", self.results), ("--html", self.html))
-        return [(flag, path) for flag, path in flags if path is not None]
+        return [(f"--{name}", path) for name, path in self._paths.items() if path is not None]
 
 
-def need_jinja(flag: str) -> None:
-    """Raise `ConfigError` when the library that HTML pages need is not installed."""
-    if find_spec("jinja2") is None:
-        raise ConfigError(f"{flag} needs the extra `html`: pip install 'sdrs-async[html]'")
+def _flag(name: str) -> Any:
+    what, metavar = _LINES if name == "results" else (FORMATS[name].help, "FILE|-")
+    return Annotated[str | None, output(f"--{name}", what, metavar)]
 
 
 # ---- files that are the same, however they are spelled

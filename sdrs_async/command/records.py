@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from io import StringIO
 from signal import Signals
 from typing import TextIO
 
 from sdrs_async.command.documents import kept_elsewhere
-from sdrs_async.command.endings import Ending, as_error
+from sdrs_async.command.endings import Ending
+from sdrs_async.command.errors import as_error
 from sdrs_async.command.outputs import STDOUT, Opened, Outputs
-from sdrs_async.command.terminal import to_stdout
+from sdrs_async.command.streams import to_stdout
 from sdrs_async.errors import ConfigError, SdrsError
-from sdrs_async.formats import html
-from sdrs_async.formats.json import write_json
+from sdrs_async.formats.table import Format
 from sdrs_async.models import Outcome
 from sdrs_async.report import Report
 
@@ -24,18 +25,17 @@ class Records:
     """The files of one cleanup, whose places are taken. One that fails is given up, and takes no other with it."""
 
     def __init__(self, outputs: Outputs, opened: Opened, *, fleet_file: bool = False) -> None:
-        self._given = outputs.given()
+        self._given = outputs.documents()
         self._results, self._failures, self._documents = opened
         self._fleet_file = fleet_file
-        self._writers = {"--json": self._write_json, "--html": self._write_html}
 
     def begin(self, endpoints: Mapping[str, str]) -> None:
         """Something is about to be deleted at these endpoints, which are by the accounts' names.
 
         Raises what shows now already that there would be no record of it.
         """
-        if any(flag == "--html" for flag, _ in self._given):
-            html.render(Report())  # loads all that a page takes, while there is a descriptor for it
+        for shape, _ in self._given:
+            shape.write(Report(), StringIO())  # loads all that it takes, while there is a descriptor for it
         if self._results is not None:
             self._results.begin(endpoints)
 
@@ -69,27 +69,21 @@ class Records:
         if self._results is not None:
             with ending.noting():
                 self._results.check()
-        for flag, path in sorted(self._given, key=lambda given: given[1] == STDOUT):
-            if flag in self._writers:
-                with ending.noting():
-                    self._save(flag, path, partial(self._writers[flag], report), signals)
-                    if path != STDOUT and not quiet:
-                        ending.written.append(path)
+        for shape, path in sorted(self._given, key=lambda given: given[1] == STDOUT):
+            with ending.noting():
+                fill = partial(shape.write, report, failures=self._failures, fleet_file=self._fleet_file)
+                self._save(shape, path, fill, signals)
+                if path != STDOUT and not quiet:
+                    ending.written.append(path)
 
-    def _save(self, flag: str, path: str, fill: Callable[[TextIO], None], signals: Iterable[Signals]) -> None:
+    def _save(self, shape: Format, path: str, fill: Callable[[TextIO], None], signals: Iterable[Signals]) -> None:
         """What cannot be written where it belongs is kept elsewhere. Raises `ConfigError` all the same."""
         try:
             if path != STDOUT:
-                self._documents[flag].save(fill, signals)
+                self._documents[shape.name].save(fill, signals)
                 return
             with to_stdout(signals) as file:
                 fill(file)
         except ConfigError as error:
-            where = kept_elsewhere("report" if path == STDOUT else path, fill)
+            where = kept_elsewhere(f"report{shape.suffix}" if path == STDOUT else path, fill)
             raise ConfigError(f"{error}; {where}") from None
-
-    def _write_json(self, report: Report, file: TextIO) -> None:
-        write_json(report, file, failures=self._failures)
-
-    def _write_html(self, report: Report, file: TextIO) -> None:
-        file.write(html.render(report, fleet_file=self._fleet_file))

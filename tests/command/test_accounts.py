@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from sdrs_async.accounts.sources import CredentialKind, Signature
 from sdrs_async.command.accounts import ConnectionFlags, of_fleet
-from sdrs_async.command.commands import app
+from sdrs_async.command.app import app
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth

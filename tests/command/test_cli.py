@@ -18,8 +18,8 @@ from typer.testing import CliRunner, Result
 from sdrs_async import RetryPolicy, StaticToken, __version__
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command import cli
+from sdrs_async.command.app import app
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.commands import app
 from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import Ending
 from sdrs_async.command.outputs import Outputs
@@ -187,7 +187,7 @@ def test_the_help_of_clean_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Without typer or rich the command says in one line what to install, and exits with 2."""
-    monkeypatch.delitem(sys.modules, "sdrs_async.command.commands")
+    monkeypatch.delitem(sys.modules, "sdrs_async.command.app")
     monkeypatch.setitem(sys.modules, "typer", None)
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -197,8 +197,8 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 def test_another_missing_module_is_a_bug_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the extra's own libraries are explained: a broken installation is not called a missing extra."""
-    monkeypatch.setitem(sys.modules, "sdrs_async.command.commands", None)
-    with pytest.raises(ModuleNotFoundError, match=r"sdrs_async\.command\.commands"):
+    monkeypatch.setitem(sys.modules, "sdrs_async.command.app", None)
+    with pytest.raises(ModuleNotFoundError, match=r"sdrs_async\.command\.app"):
         cli.main()
 
 

@@ -16,8 +16,8 @@ from typer.testing import CliRunner
 from sdrs_async.cleanup.discovery import Selection
 from sdrs_async.cloud.listing import Project
 from sdrs_async.command import cleanup
+from sdrs_async.command.app import app
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.commands import app
 from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import Ending
 from sdrs_async.command.finding import Display, warn_of_nothing

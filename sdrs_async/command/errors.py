@@ -46,7 +46,7 @@ def _need_descriptors() -> None:
 
 
 def as_error(error: Exception) -> SdrsError:
-    """The error as one of those that stop a command: what nobody foresaw is a defect, or there are no descriptors left.
+    """The error as one of those that stop a command: what nobody foresaw is a defect, or something is missing.
 
     Of a defect only kind and place are told, since its text may hold anything; how it got there is a debug record.
     """
@@ -54,6 +54,8 @@ def as_error(error: Exception) -> SdrsError:
         return as_error(error.exceptions[0])
     if isinstance(error, SdrsError):
         return error
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("rich"):  # loaded when it is needed
+        return ConfigError("the command needs its extra: pip install 'sdrs-async[cli]'")
     if isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE):
         return ConfigError(f"{error.strerror}: allow more of them (ulimit -n), or give a lower --concurrency")
     cause: BaseException | None = error

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Mapping
-from urllib.parse import urlsplit
-
 import anyio
 
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command import flags
-from sdrs_async.command.connecting import Connection, Pending
-from sdrs_async.command.floors import LATENCY, floor_words
+from sdrs_async.command.connecting import Connection
 from sdrs_async.command.options import Talk, Wanted, Working, with_flags
 from sdrs_async.command.outputs import STDOUT, Outputs
-from sdrs_async.command.questions import extent, groups_of
 from sdrs_async.command.selected import Targets, listed, selected
-from sdrs_async.command.streams import is_interactive, say, to_stdout
+from sdrs_async.command.streams import is_interactive, say
 from sdrs_async.errors import ConfigError
-from sdrs_async.formats.wording import printable
-from sdrs_async.pace.floor import Floor, Scopes
 
 __all__ = ["NOTES", "clean"]
 
@@ -86,8 +78,9 @@ def clean(
 
 def _show(connection: Connection, targets: Targets, talk: Talk) -> int:
     if isinstance(targets, Spool):
-        with to_stdout():
-            _show_list(targets, connection)
+        from sdrs_async.command.dry_run import show_list
+
+        show_list(targets, connection)
         return 0
     from sdrs_async.command.planning import Planning
 
@@ -103,38 +96,6 @@ def _check_can_ask(wanted: Wanted, *, asking: bool) -> None:
 def _need_terminal(*, asking: bool) -> None:
     if asking and not is_interactive():
         raise ConfigError("there is no terminal to ask on: add --yes to delete, or --dry-run to see what would be done")
-
-
-def _show_list(spooled: Spool, connection: Connection) -> None:
-    write = sys.stdout.write
-    accounts, endpoints = connection.pending, connection.endpoints()
-    spooled.unite(endpoints)
-    several = len(accounts) > 1
-    where = f"with {len(accounts):,} accounts" if several else f"at {_place(accounts[0], endpoints)}"
-    write(f"Dry run: would delete the failed tasks of {extent(spooled)} {where}; nothing was sent.\n")
-    if words := floor_words(_floor_of_list(spooled, connection, endpoints)):
-        write(f"Takes {words}.\n")
-    if spooled.duplicates:
-        write(f"Left out: {spooled.duplicates:,} duplicates.\n")
-    for account in accounts:
-        if several:
-            write(f"\n{printable(account.name)} at {_place(account, endpoints)}")
-        for number, one in enumerate(spooled.extents(account.name)):
-            write("" if number else f"\n{'groups':>8}  project\n")
-            level = "  project level" if one.project_level else ""
-            write(f"{groups_of(one):>8}  {printable(one.project_id)}{level}\n")
-
-
-def _place(account: Pending, endpoints: Mapping[str, str]) -> str:
-    """The host that it is sent to, as far as it is known before anything is asked."""
-    endpoint = endpoints.get(account.name)
-    return printable(urlsplit(endpoint).netloc if endpoint else f"the endpoint that {account.iam_endpoint} names")
-
-
-def _floor_of_list(spooled: Spool, connection: Connection, endpoints: Mapping[str, str]) -> Floor:
-    scopes = Scopes({one.name: one.limits for one in connection.pending}, endpoints, connection.concurrency)
-    loads = {one.name: [x.groups + x.project_level for x in spooled.extents(one.name)] for one in connection.pending}
-    return scopes.floor(loads, LATENCY)
 
 
 def _warn_of_no_files(outputs: Outputs) -> None:

@@ -22,7 +22,6 @@ from sdrs_async.command.outlook import Outlook, Watch
 from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.progress import Snapshot
 from sdrs_async.command.questions import about_found, about_list, confirmed, extent
-from sdrs_async.command.records import Records
 from sdrs_async.command.signals import interrupts
 from sdrs_async.command.streams import say
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
@@ -74,8 +73,7 @@ class Cleanup:
         async with interrupts() as self._interrupts:
             with ExitStack() as files:
                 try:
-                    opened = files.enter_context(self._outputs.opened())
-                    self._records = Records(self._outputs, opened, fleet_file=self._connection.fleet_file)
+                    self._records = files.enter_context(self._outputs.opened(fleet_file=self._connection.fleet_file))
                     await self._connect()
                 except Exception as error:
                     self._ending.error = as_error(error)

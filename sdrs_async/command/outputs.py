@@ -1,4 +1,4 @@
-"""Where a command writes to: checked before anything else, opened before anything is sent."""
+"""Where a command writes to and what: checked before anything else, opened before anything is sent."""
 
 from __future__ import annotations
 
@@ -7,30 +7,33 @@ import os
 import stat
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from inspect import Parameter
-from typing import Annotated, Any, NamedTuple
+from io import StringIO
+from signal import Signals
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-from sdrs_async.command.documents import Document, unwritable
+from sdrs_async.command.documents import Document, kept_elsewhere, unwritable
+from sdrs_async.command.errors import as_error
 from sdrs_async.command.flags import Group, output
 from sdrs_async.command.results import STDOUT, FailureFile, ResultsFile
-from sdrs_async.errors import ConfigError
+from sdrs_async.command.streams import to_stdout
+from sdrs_async.errors import ConfigError, SdrsError
 from sdrs_async.formats.table import FORMATS, Format
+from sdrs_async.models import Outcome
+from sdrs_async.report import Report
 
-__all__ = ["STDOUT", "Opened", "Outputs", "check_apart", "is_same_file"]
+if TYPE_CHECKING:
+    from sdrs_async.command.endings import Ending
+
+__all__ = ["STDOUT", "Outputs", "Records", "check_apart", "is_same_file"]
 
 _LINES = "Write one JSON line per group as it settles; - is stdout.", "FILE.jsonl|-"
 Named = tuple[str, str]
 """What says where a file is, a flag or a variable, and its path."""
-
-
-class Opened(NamedTuple):
-    """The files of a run, while it lasts; `documents` go by their formats, and what goes to stdout is none of them."""
-
-    results: ResultsFile | None
-    failures: FailureFile | None
-    documents: dict[str, Document]
 
 
 class Outputs(Group):
@@ -72,11 +75,12 @@ class Outputs(Group):
         check_apart(self.given(), inputs)
 
     @contextmanager
-    def opened(self) -> Iterator[Opened]:
+    def opened(self, *, fleet_file: bool = False) -> Iterator[Records]:
         """Take the places. Raises `ConfigError` for one that cannot be written; then all is as it was."""
         results, documents = self.results, self.documents()
         with ExitStack() as stack:
-            yield Opened(
+            yield Records(
+                documents,
                 stack.enter_context(ResultsFile(results)) if results is not None else None,
                 stack.enter_context(FailureFile()) if any(shape.whole for shape, _ in documents) else None,
                 {
@@ -84,6 +88,7 @@ class Outputs(Group):
                     for shape, path in documents
                     if path != STDOUT
                 },
+                fleet_file,
             )
 
     def documents(self) -> list[tuple[Format, str]]:
@@ -98,6 +103,83 @@ class Outputs(Group):
 def _flag(name: str) -> Any:
     what, metavar = _LINES if name == "results" else (FORMATS[name].help, "FILE|-")
     return Annotated[str | None, output(f"--{name}", what, metavar)]
+
+
+# ---- what is written
+
+
+@dataclass(slots=True)
+class Records:
+    """The files of one cleanup, whose places are taken. One that fails is given up, and takes no other with it.
+
+    `documents` go by their formats, those that are `given`, and what goes to stdout is none of them; `fleet_file`: the
+    accounts come from one.
+    """
+
+    given: list[tuple[Format, str]]
+    results: ResultsFile | None
+    failures: FailureFile | None
+    documents: dict[str, Document]
+    fleet_file: bool = False
+
+    def begin(self, endpoints: Mapping[str, str]) -> None:
+        """Something is about to be deleted at these endpoints, which are by the accounts' names.
+
+        Raises what shows now already that there would be no record of it.
+        """
+        for shape, _ in self.given:
+            shape.write(Report(), StringIO())  # loads all that it takes, while there is a descriptor for it
+        if self.results is not None:
+            self.results.begin(endpoints)
+
+    async def take(self, outcome: Outcome) -> list[SdrsError]:
+        """Record a target that has settled; what went wrong with that."""
+        mishaps = []
+        try:
+            if self.failures is not None:
+                self.failures.add(outcome)
+        except Exception as error:
+            self.failures = None
+            mishaps.append(as_error(error))
+        try:
+            if self.results is not None:
+                await self.results.add(outcome)
+        except Exception as error:
+            self.results = None
+            mishaps.append(as_error(error))
+        return mishaps
+
+    def wait_no_more(self) -> None:
+        """From now on, nothing waits for somebody who reads the results."""
+        if self.results is not None:
+            self.results.wait_no_more()
+
+    def write(self, report: Report, ending: Ending, signals: Iterable[Signals], *, quiet: bool = False) -> None:
+        """Write the documents, the one on stdout last, since somebody may have to read it; `ending` learns how it went.
+
+        `signals`: as for `waiting`; `quiet`: nobody wants to hear what was written.
+        """
+        if self.results is not None:
+            with ending.noting():
+                self.results.check()
+        for shape, path in sorted(self.given, key=lambda given: given[1] == STDOUT):
+            with ending.noting():
+                fill = partial(shape.write, report, failures=self.failures, fleet_file=self.fleet_file)
+                self._save(shape, path, fill, signals)
+                if path != STDOUT and not quiet:
+                    ending.written.append(path)
+
+    def _save(self, shape: Format, path: str, fill: Callable[[TextIO], None], signals: Iterable[Signals]) -> None:
+        """What cannot be written where it belongs is kept elsewhere. Raises `ConfigError` all the same."""
+        try:
+            if path != STDOUT:
+                self.documents[shape.name].save(fill, signals)
+                return
+            with to_stdout(signals) as file:
+                fill(file)
+        except ConfigError as error:
+            where = kept_elsewhere(f"report{shape.suffix}" if path == STDOUT else path, fill)
+            raise ConfigError(f"{error}; {where}") from None
 
 
 # ---- files that are the same, however they are spelled

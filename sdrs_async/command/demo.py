@@ -54,13 +54,11 @@ async def _run(outputs: Outputs, quiet: bool) -> int:
 
     0 when they agree and every group is clean, 1 when not; after a signal or a failed output that of the cleanup.
     """
-    from rich.text import Text
-
     from sdrs_async.command.cleanup import Cleanup
-    from sdrs_async.command.screen import Screen
+    from sdrs_async.command.screen import show
 
     if not quiet:
-        Screen(stderr=True).print(Text(" ".join(_INTRODUCTION.split()), end="\n\n"))
+        show(" ".join(_INTRODUCTION.split()) + "\n", stderr=True)
     # Its ids follow from the seed, so one that is never started tells whom the faults can be for.
     async with _simulator(_faults(_simulator().targets)) as simulator:
         auth, limits = StaticToken(simulator.token), Limits(project_rate=f"{_RATE}/s")
@@ -108,9 +106,7 @@ def compare(report: Report, simulator: Simulator, outputs: Outputs, *, quiet: bo
 
     `quiet`: whether they do, and no numbers.
     """
-    from rich.text import Text
-
-    from sdrs_async.command.screen import Screen
+    from sdrs_async.command.screen import show
 
     arrived, sent = len(simulator.log), report.to_dict()["requests"]["sent"]
     most = simulator.most_in_window(1.0, _ROUTE)
@@ -127,5 +123,5 @@ def compare(report: Report, simulator: Simulator, outputs: Outputs, *, quiet: bo
         f"  {verdict}",
     )
     with to_stdout():
-        Screen(stderr=outputs.on_stdout).print(Text(verdict if quiet else "\n".join(lines)))
+        show(verdict if quiet else "\n".join(lines), stderr=outputs.on_stdout)
     return 0 if agree else 1

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from functools import partial
 from inspect import Parameter
-from typing import Annotated, Any, Self, get_origin, get_type_hints
+from typing import Annotated, Any, get_origin, get_type_hints
 
 import typer
 
@@ -44,11 +43,6 @@ class Group:
             for name, hint in hints.items()
             if get_origin(hint) is Annotated
         ]
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any], given: frozenset[str]) -> Self:
-        """The flags with these values; `given`: those of them, by name, that stand on the command line."""
-        return cls(**values)
 
 
 def flag(panel: str, name: str, what: str, metavar: str | None = None, *, short: str = "", **more: Any) -> Any:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Self, get_type_hints
+from typing import Any, get_type_hints
 
 import typer
 
@@ -29,7 +29,8 @@ _NAMES = ("project_rate", "project_concurrency", "user_rate", "endpoint_rate", "
 def with_flags(command: Callable[..., int]) -> Callable[..., None]:
     """The command as typer takes it: its parameters are flags, and each `Group` among them stands for all of its own.
 
-    It ends with the exit code that the command returns, or with that of the error that stops it, which is told.
+    It ends with the exit code that the command returns, or with that of the error that stops it, which is told. What is
+    logged goes by its parameter `talk`, where it has one.
     """
     hints = get_type_hints(command, include_extras=True)
     groups: dict[str, type[flags.Group]] = {
@@ -41,15 +42,20 @@ def with_flags(command: Callable[..., int]) -> Callable[..., None]:
 
     @wraps(command)
     def run(context: typer.Context, **values: Any) -> None:
-        for name, group in groups.items():
-            own = {each.name: values.pop(each.name) for each in group.parameters()}
-            values[name] = group.of(own, frozenset(each for each in own if _is_given(context, each)))
-        talk = next((value for value in values.values() if isinstance(value, Talk)), Talk())
+        given = frozenset(name for name in values if _is_given(context, name))
+        values |= {name: _filled(group, values, given) for name, group in groups.items()}
+        talk = values.get("talk", Talk())
         with reported(talk.log_level, talk.log_format):
             raise typer.Exit(command(**values))
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what `inspect.signature` looks for first
     return run
+
+
+def _filled(group: type[flags.Group], values: dict[str, Any], given: frozenset[str]) -> flags.Group:
+    """The group with its own of the values, which are taken out of these."""
+    own = {each.name: values.pop(each.name) for each in group.parameters()}
+    return group(**own, given=given & own.keys()) if issubclass(group, Connecting) else group(**own)
 
 
 def _is_given(context: typer.Context, name: str) -> bool:
@@ -122,10 +128,6 @@ class Connecting(flags.Group):
     ca_file: flags.CaFile = None
     allow_http: flags.AllowHttp = False
     given: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any], given: frozenset[str]) -> Self:  # noqa: D102 - as of the class above
-        return cls(**values, given=given)
 
     def read(self) -> ConnectionFlags:
         """What these flags come to; `ConfigError` names the one that cannot be used."""

@@ -96,8 +96,11 @@ BAD_FLAGS = [
     (["--timeout", "nan"], "--timeout: nan is not a time in seconds"),
     (["--endpoint", "http://sdrs.example.com"], "would send the credential unencrypted"),
     (["--endpoint", "sdrs.example.com"], "is not a URL"),
-    (["--endpoint", "https://x", "--ca-file", "/nowhere.pem"], "the CA file '/nowhere.pem' cannot be used"),
-    (["--ca-file", "/nowhere.pem"], "the CA file '/nowhere.pem' cannot be used"),
+    (
+        ["--endpoint", "https://x", "--ca-file", "/nowhere.pem"],
+        "the CA file '/nowhere.pem' that --ca-file (ca_file) names cannot be used",
+    ),
+    (["--ca-file", "/nowhere.pem"], "the CA file '/nowhere.pem' that --ca-file (ca_file) names cannot be used"),
     (["--json", "-", "--results", "-"], "--json and --results cannot both be stdout"),
     (["--json", ""], "--json: the path is empty"),
     (["--targets", "", "--yes"], "--targets: the path is empty"),
@@ -146,8 +149,11 @@ def test_os_cacert_stands_in_for_the_flag(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("OS_TOKEN", "a-token")
     monkeypatch.setenv("OS_CACERT", "/from-the-environment.pem")
     given = ["clean", "--targets", "x", "--endpoint", "https://sdrs.example.com"]
-    assert "'/from-the-environment.pem' cannot be used" in invoke(*given).stderr
-    assert "'/from-the-flag.pem' cannot be used" in invoke(*given, "--ca-file", "/from-the-flag.pem").stderr
+    assert "'/from-the-environment.pem' that OS_CACERT names cannot be used" in invoke(*given).stderr
+    assert (
+        "'/from-the-flag.pem' that --ca-file (ca_file) names cannot be used"
+        in invoke(*given, "--ca-file", "/from-the-flag.pem").stderr
+    )
 
 
 def test_usage_errors_and_the_version() -> None:

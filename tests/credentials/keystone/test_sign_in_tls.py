@@ -71,7 +71,7 @@ async def test_a_ca_file_that_is_none_is_a_configuration_error(clouds: Clouds, t
     async with playing(issued(), tls=tls_of(trustme.CA())) as iam:
         options = {"auth_url": iam.url.replace("http:", "https:")}
         with pytest.raises(
-            ConfigError, match=r"^cloud 'prod': the CA file '.*ca\.pem' cannot be used, which cacert nam"
+            ConfigError, match=r"^cloud 'prod': the CA file '.*ca\.pem' that cacert names cannot be used: "
         ):
             clouds.auth(options, cacert=str(path))
         path.write_text("nothing", "utf-8")

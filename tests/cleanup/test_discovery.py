@@ -276,7 +276,10 @@ async def test_a_server_that_ignores_the_offset_is_reported_as_incomplete(monkey
 @pytest.mark.parametrize(
     ("quirk", "message"),
     [
-        ("wrong-count", "the list of server_groups ends after 200 of 1,000,000, which is its count, and so it does"),
+        (
+            "wrong-count",
+            "the list of server_groups ends after 200 of 1,000,000, which is its count, also when it is read once more",
+        ),
         ("shrinks", "the list of server_groups changes while it is read, also when it is read once more"),
     ],
 )

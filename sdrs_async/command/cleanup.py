@@ -14,16 +14,16 @@ from sdrs_async.accounts.account import Account
 from sdrs_async.accounts.connecting import Connected, Connection, count_sign_ins, note_lost
 from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.endings import Ending, as_error
+from sdrs_async.command.endings import Ending
+from sdrs_async.command.errors import as_error
 from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping, warn_of_nothing
 from sdrs_async.command.floors import Floors, floor_words
-from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outlook import Outlook, Watch
 from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.progress import Snapshot
 from sdrs_async.command.questions import about_found, about_list, confirmed, extent
-from sdrs_async.command.records import Records
-from sdrs_async.command.terminal import say
+from sdrs_async.command.signals import interrupts
+from sdrs_async.command.streams import say
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.formats.wording import without_owner
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
@@ -73,8 +73,7 @@ class Cleanup:
         async with interrupts() as self._interrupts:
             with ExitStack() as files:
                 try:
-                    opened = files.enter_context(self._outputs.opened())
-                    self._records = Records(self._outputs, opened, fleet_file=self._connection.fleet_file)
+                    self._records = files.enter_context(self._outputs.opened(fleet_file=self._connection.fleet_file))
                     await self._connect()
                 except Exception as error:
                     self._ending.error = as_error(error)

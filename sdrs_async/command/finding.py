@@ -17,10 +17,11 @@ from sdrs_async.accounts.account import Account
 from sdrs_async.accounts.connecting import Connected, Connection
 from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.spool import BATCH, Owned, Spool
-from sdrs_async.command.interrupts import Interrupts
 from sdrs_async.command.outlook import Watch
 from sdrs_async.command.progress import Found, Snapshot, show_bar, show_lines
-from sdrs_async.command.terminal import Screen, say
+from sdrs_async.command.screen import Screen
+from sdrs_async.command.signals import Interrupts
+from sdrs_async.command.streams import say
 from sdrs_async.engine.loop import GRACE
 from sdrs_async.errors import ConfigError, single_error
 from sdrs_async.formats.wording import left_out_reasons, many, without_owner

@@ -23,11 +23,12 @@ from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.documents import Document
 from sdrs_async.command.finding import Display, connected, find, warn_of_nothing
 from sdrs_async.command.floors import LATENCY, Floors, floor_json
-from sdrs_async.command.interrupts import Interrupts, interrupts
 from sdrs_async.command.outputs import STDOUT
 from sdrs_async.command.questions import extent, groups_of, names_of
+from sdrs_async.command.screen import Screen
+from sdrs_async.command.signals import Interrupts, interrupts
 from sdrs_async.command.simulating import Simulation, simulate, simulation_json, simulation_parts
-from sdrs_async.command.terminal import Screen, to_stdout
+from sdrs_async.command.streams import to_stdout
 from sdrs_async.formats import wording
 from sdrs_async.formats.text import learned_section
 from sdrs_async.formats.wording import duration, printable

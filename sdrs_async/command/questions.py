@@ -10,7 +10,7 @@ from sdrs_async.accounts.account import Account
 from sdrs_async.cleanup.spool import Extent, Spool
 from sdrs_async.cloud.listing import Project
 from sdrs_async.command.floors import floor_words
-from sdrs_async.command.terminal import ask, say
+from sdrs_async.command.streams import ask, say
 from sdrs_async.formats import wording
 from sdrs_async.formats.wording import many
 from sdrs_async.pace.floor import Floor

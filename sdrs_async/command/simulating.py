@@ -14,7 +14,7 @@ from rich.text import Text
 from sdrs_async.accounts.account import Account
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.floors import LATENCY, work_of
-from sdrs_async.command.terminal import unlogged
+from sdrs_async.command.streams import unlogged
 from sdrs_async.errors import ConfigError
 from sdrs_async.formats import limits
 from sdrs_async.formats.wording import duration, many, printable

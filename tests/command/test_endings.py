@@ -13,10 +13,11 @@ from anyio.from_thread import start_blocking_portal
 from typer.testing import CliRunner, Result
 
 from sdrs_async.accounts.connecting import Connection
-from sdrs_async.command import finding, inspecting
+from sdrs_async.command import checks, finding
+from sdrs_async.command.app import app
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.commands import app
-from sdrs_async.command.endings import Ending, as_error
+from sdrs_async.command.endings import Ending
+from sdrs_async.command.errors import as_error
 from sdrs_async.command.results import FailureFile, ResultsFile
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
 from sdrs_async.formats import html
@@ -158,7 +159,7 @@ def test_looking_ends_with_1_too(monkeypatch: pytest.MonkeyPatch, simulator: Sim
 
     where = ["--endpoint", simulator.url, "--iam-endpoint", simulator.url]
     monkeypatch.setattr(Session, "find", find)
-    monkeypatch.setattr(inspecting, "run_doctor", fail_late)
+    monkeypatch.setattr(checks, "run_checks", fail_late)
     for args, words in (
         (["plan", "--all-projects"], "error: defect: nothing moves"),
         (["doctor"], "error: defect: RuntimeError in "),

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from sdrs_async.accounts.account import Account
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.commands import app
+from sdrs_async.command.app import app
 from sdrs_async.command.floors import Floors, floor_json, floor_words, work_of
 from sdrs_async.command.outlook import Outlook, Watch, spent, waiting
 from sdrs_async.command.progress import Spent, Waiting

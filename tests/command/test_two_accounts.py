@@ -16,10 +16,10 @@ from sdrs_async.cleanup.spool import Spool
 from sdrs_async.cloud.listing import Project
 from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.finding import Display, find
-from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outlook import Watch
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.questions import names_of
+from sdrs_async.command.signals import interrupts
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.session import connect
 from sdrs_async.simulator import Fault, Simulator

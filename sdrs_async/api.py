@@ -10,6 +10,8 @@ from typing import get_type_hints
 from sdrs_async.accounts.account import Account
 from sdrs_async.auth import Auth, SignInFailed
 from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.cleanup.plan import Plan
+from sdrs_async.cleanup.spool import Extent
 from sdrs_async.cloud.listing import FailedTask, Group, ListingError, Project
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
@@ -18,6 +20,7 @@ from sdrs_async.engine.intake import READ_AHEAD, Targets
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError, check
 from sdrs_async.limits import Learned, Limits, Rate, RetryPolicy, UsedUp
 from sdrs_async.models import Outcome, ProjectLevel, Request, Target, Verdict
+from sdrs_async.pace.floor import Floor
 from sdrs_async.report import Report, Unlisted
 from sdrs_async.run import Finding, Run
 from sdrs_async.session import Lists, Session, connect
@@ -28,8 +31,10 @@ __all__ = [
     "Auth",
     "AuthenticationError",
     "ConfigError",
+    "Extent",
     "FailedTask",
     "Finding",
+    "Floor",
     "Group",
     "HuaweiAuth",
     "JournalError",
@@ -39,6 +44,7 @@ __all__ = [
     "ListingError",
     "Lists",
     "Outcome",
+    "Plan",
     "Project",
     "ProjectLevel",
     "Rate",

@@ -14,6 +14,7 @@ import typer
 from sdrs_async.accounts.sources import CredentialKind, Signature
 from sdrs_async.cleanup.discovery import Selection
 from sdrs_async.cleanup.id_forms import is_usual_project
+from sdrs_async.cleanup.plan import LATENCY
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.cleanup.target_files import Owners, spool
 from sdrs_async.command import flags, options
@@ -21,14 +22,13 @@ from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import reported
-from sdrs_async.command.floors import LATENCY, floor_words
 from sdrs_async.command.inputs import inputs
 from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.planning import Planning
-from sdrs_async.command.questions import extent, groups_of
 from sdrs_async.command.selecting import Wanted
 from sdrs_async.command.terminal import is_interactive, say, to_stdout
 from sdrs_async.errors import ConfigError
+from sdrs_async.formats.plan_text import extent, floor_words, groups_of
 from sdrs_async.formats.wording import many, printable
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.pace.floor import Floor, Scopes

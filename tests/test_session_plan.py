@@ -38,7 +38,7 @@ async def test_a_plan_of_given_targets_is_checked_and_counted_on_disk() -> None:
         async with session.plan([*sim.targets, sim.targets[0], ProjectLevel(sim.targets[0][0])]) as plan:
             assert not plan.listed
             assert (plan.groups, plan.levels, plan.projects) == (6, 1, 2)
-            assert list(plan.targets("prod")[sim.targets[0][0]])[0] == ProjectLevel(sim.targets[0][0])
+            assert next(plan.targets("prod")[sim.targets[0][0]]) == ProjectLevel(sim.targets[0][0])
             async with session.stream(plan) as run:
                 assert len([outcome async for outcome in run]) == 7
         with pytest.raises(ConfigError, match="target number 2"):
@@ -50,10 +50,13 @@ async def test_what_cannot_be_listed_is_known_before_anything_is_deleted() -> No
     """The project stands in the plan's report, with the reason; the others are in the plan."""
     first = Simulator(projects=2, groups=3).targets[0][0]
     faults = [Fault("status", status=403, route="list_groups", only=first)]
-    async with Simulator(projects=2, groups=3, faults=faults) as sim:
-        async with connect(account(sim)) as session, session.plan(Selection()) as plan:
-            assert [one.project_id for one in plan.report.discovery.failed] == [first]
-            assert (plan.groups, plan.projects, sim.remaining) == (3, 1, 6 * 2)
+    async with (
+        Simulator(projects=2, groups=3, faults=faults) as sim,
+        connect(account(sim)) as session,
+        session.plan(Selection()) as plan,
+    ):
+        assert [one.project_id for one in plan.report.discovery.failed] == [first]
+        assert (plan.groups, plan.projects, sim.remaining) == (3, 1, 6 * 2)
 
 
 async def test_a_plan_is_good_inside_its_block_and_for_its_own_accounts() -> None:
@@ -86,9 +89,12 @@ async def test_nothing_of_a_plan_grows_with_its_targets() -> None:
             most = max(most, len(alive))
             yield target
 
-    async with Simulator(projects=1, groups=1) as sim, connect(account(sim)) as session:
-        async with session.plan(targets()) as plan:
-            assert (plan.groups, plan.projects) == (70_000, 3)
+    async with (
+        Simulator(projects=1, groups=1) as sim,
+        connect(account(sim)) as session,
+        session.plan(targets()) as plan,
+    ):
+        assert (plan.groups, plan.projects) == (70_000, 3)
     assert most < 70_000
 
 

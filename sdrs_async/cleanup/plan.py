@@ -10,6 +10,7 @@ from sdrs_async.accounts.account import Account
 from sdrs_async.cleanup.spool import BATCH, Extent, Owned, Spool
 from sdrs_async.cloud.calls import PAGE
 from sdrs_async.cloud.listing import Project
+from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Learned, Limits
 from sdrs_async.models import ProjectLevel
 from sdrs_async.pace.floor import Floor, Scopes
@@ -93,6 +94,8 @@ class Plan:
 
         Read lazily. Raises `ConfigError` when the plan is not good any more.
         """
+        if self._spool.closed:
+            raise ConfigError("the targets of this plan are kept no longer: use it inside its block")
         return self._spool.per_project(account)
 
     # ---- how long

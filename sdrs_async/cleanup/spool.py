@@ -89,6 +89,7 @@ class Spool:
         self.levels = 0
         self.projects = 0
         self.duplicates = 0
+        self.closed = False
         self._numbers = {account: number for number, account in enumerate(dict.fromkeys(accounts))}
         # SQLite's own temporary file: it has no name from the start, so that nothing is left behind by a kill.
         self._db = sqlite3.connect("", isolation_level=None)
@@ -109,6 +110,7 @@ class Spool:
 
     def close(self) -> None:
         """Give the disk space back."""
+        self.closed = True
         self._db.close()
 
     def fill(self, targets: Iterator[Owned], *, project_level: bool = False) -> None:
@@ -242,10 +244,6 @@ class _Sources(Mapping[str, Iterator[str | ProjectLevel]]):
 def _storage() -> Iterator[None]:
     try:
         yield
-    except sqlite3.ProgrammingError:
-        raise ConfigError(
-            "these targets are kept no longer, or for another thread: use them where they are kept"
-        ) from None
     except sqlite3.Error as error:
         raise ConfigError(
             f"the targets cannot be kept in a temporary file: {error} (TMPDIR names another place)"

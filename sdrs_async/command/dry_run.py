@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 from sdrs_async.accounts.account import Pending
 from sdrs_async.accounts.connecting import Connection
+from sdrs_async.cleanup.plan import LATENCY
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.floors import LATENCY, floor_words
-from sdrs_async.command.questions import extent, groups_of
 from sdrs_async.command.streams import to_stdout
+from sdrs_async.formats.plan_text import extent, floor_words, groups_of
 from sdrs_async.formats.wording import printable
 from sdrs_async.pace.floor import Floor, Scopes
 

@@ -62,7 +62,7 @@ def stuck(run: Run) -> None:
 
 def test_a_run_that_is_stuck_ends_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:
     """Its words are on stderr and in the report; report, page, results and summary are there, and say exit code 1."""
-    monkeypatch.setattr(Run, "raise_error", stuck)
+    monkeypatch.setattr(Run, "_raise_error", stuck)
     results, page = tmp_path / "results", tmp_path / "page"
     done = invoke(*arguments(tmp_path, simulator, "--results", str(results), "--html", str(page)))
     assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, "error: defect: nothing moves")
@@ -76,7 +76,7 @@ BUGS = {
     "results": (ResultsFile, "add", fail_late),
     "display": (finding, "show_lines", fail_late),
     "failures": (FailureFile, "add", fail),
-    "iteration": (Run, "raise_error", fail),
+    "iteration": (Run, "_raise_error", fail),
 }
 
 
@@ -102,7 +102,7 @@ def test_the_way_to_a_bug_is_a_debug_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Simulator
 ) -> None:
     """`--log-level debug` shows the lines of code that led there, and no value."""
-    monkeypatch.setattr(Run, "raise_error", fail)
+    monkeypatch.setattr(Run, "_raise_error", fail)
     done = invoke(*arguments(tmp_path, simulator, "--log-level", "debug"))
     assert "DEBUG sdrs_async: RuntimeError, most recent call last:" in done.stderr
     assert "raise RuntimeError(SECRET)" in done.stderr

@@ -23,6 +23,10 @@ help: ## List the targets
 demo: $(VENV)/.demo-stamp ## Clean up several projects on the embedded simulator, offline; writes demo-report.html
 	$(BIN)/sdrs-async demo --html demo-report.html
 
+# Three workers and many short processes read the same modules: none of them has to compile these again.
+test coverage soak: export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
+test coverage soak: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(VENV)/.dev-stamp ## Run the whole suite (PYTEST_ARGS=... adds arguments)
 	$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
 

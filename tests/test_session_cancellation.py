@@ -1,6 +1,6 @@
 """Told to stop, a run sends nothing more: on a real clock, at random moments, in every phase, by every way to end it.
 
-`SDRS_SOAK_CANCELS` and `SDRS_SOAK_SEED` set how many cancellations there are, and which.
+How many there are is set by the environment (`tests.support.soak`): `SDRS_SOAK_CANCELS`, and `SDRS_SOAK_SEED` which.
 """
 
 from __future__ import annotations

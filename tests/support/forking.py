@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 # What the command imports, at its start and for what most runs do.
 _LOADED = (
     "sdrs_async.command.commands", "sdrs_async.simulator", "anyio._backends._asyncio", "pydantic.type_adapter",
+    "pydantic.types", "pydantic.plugin._loader", "rich._emoji_codes",
     "rich.markdown", "rich.panel", "jinja2", "openstack.config",
 )  # fmt: skip
 

@@ -2,6 +2,8 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 SDRS_SOAK_CANCELS ?= 300
+SDRS_SOAK_EXAMPLES ?= 500
+SDRS_SOAK_SEEDS ?= 500
 SDRS_SOAK_SEED ?= $(shell date +%s)
 
 VENV := .venv
@@ -20,6 +22,10 @@ help: ## List the targets
 
 demo: $(VENV)/.demo-stamp ## Clean up several projects on the embedded simulator, offline; writes demo-report.html
 	$(BIN)/sdrs-async demo --html demo-report.html
+
+# Three workers and many short processes read the same modules: none of them has to compile these again.
+test coverage soak: export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
+test coverage soak: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.dev-stamp ## Run the whole suite (PYTEST_ARGS=... adds arguments)
 	$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
@@ -46,9 +52,10 @@ bench: $(VENV)/.dev-stamp ## Measure overhead, signing, pacing, scopes, memory, 
 	$(BIN)/python -m benchmarks.discovery
 	$(BIN)/python -m benchmarks.laboratory
 
-soak: $(VENV)/.dev-stamp ## Cancel 300 runs at random moments (SDRS_SOAK_CANCELS=..., SDRS_SOAK_SEED=... to repeat one)
+soak: $(VENV)/.dev-stamp ## What is tried at random, many times: 300 cancellations, 500 examples (SDRS_SOAK_SEED=... repeats)
 	SDRS_SOAK_SEED=$(SDRS_SOAK_SEED) SDRS_SOAK_CANCELS=$(SDRS_SOAK_CANCELS) \
-	    $(BIN)/python -m pytest --timeout 1800 -rA tests/test_session_cancellation.py $(PYTEST_ARGS)
+	    SDRS_SOAK_EXAMPLES=$(SDRS_SOAK_EXAMPLES) SDRS_SOAK_SEEDS=$(SDRS_SOAK_SEEDS) \
+	    $(BIN)/python -m pytest -n 3 --dist worksteal --timeout 1800 -m 'soak or hypothesis' $(PYTEST_ARGS)
 
 format: $(VENV)/.dev-stamp ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix --exit-zero --quiet .

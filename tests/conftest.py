@@ -11,10 +11,11 @@ import pytest
 from hypothesis import settings
 
 from tests.support.command import STEM
+from tests.support.soak import EXAMPLES
 
 # How long an example takes is the machine's matter; a test that never ends meets the time limit of all tests.
 # Examples differ from run to run, and what failed once is kept in `.hypothesis`: many runs look further than one.
-settings.register_profile("sdrs-async", deadline=None, max_examples=40)
+settings.register_profile("sdrs-async", deadline=None, max_examples=EXAMPLES)
 settings.load_profile("sdrs-async")
 
 PREFIXES = ("OS_", "HUAWEICLOUD_", "HW_", "HC_CONTAINER_")

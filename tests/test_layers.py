@@ -21,35 +21,37 @@ LAZY = {
     *("sdrs_async.laboratory", "sdrs_async.formats.html"),
 }
 
-MODULES = structure.modules()
-
 
 def test_no_import_climbs() -> None:
     """Imports lead down from room to room, inside functions too; those for typing alone are free."""
-    assert structure.climbing(structure.rooms(MODULES)) == []
+    assert structure.climbing(structure.rooms(structure.modules())) == []
 
 
 def test_every_room_has_its_place() -> None:
     """A room that the list does not know fails here, so that its place is decided when it is built."""
-    assert set(structure.rooms(MODULES)) == set(ROOMS)
+    assert set(structure.rooms(structure.modules())) == set(ROOMS)
 
 
 def test_nothing_runs_in_a_circle() -> None:
     """Inside a room neither: what is read first needs nothing of what is read later."""
-    assert structure.circles(MODULES) == []
+    assert structure.circles(structure.modules()) == []
 
 
 def test_the_doors_show_the_library_and_the_command() -> None:
     """The public door knows `api` alone, the other the command; of the rooms only the command goes through the door."""
-    assert MODULES[DOOR] == {"api"}
-    assert MODULES[MAIN] == {"command.cli"}
-    assert {structure.room_of(module) for module, imported in MODULES.items() if DOOR in imported} <= {"command"}
+    assert structure.modules()[DOOR] == {"api"}
+    assert structure.modules()[MAIN] == {"command.cli"}
+    assert {structure.room_of(module) for module, imported in structure.modules().items() if DOOR in imported} <= {
+        "command"
+    }
 
 
 def test_the_simulator_shares_no_code_with_what_it_judges() -> None:
     """It imports nothing of the package, and only the commands that start it import it."""
-    assert structure.rooms(MODULES)[SIMULATOR] == set()
-    users = {module for module, imported in MODULES.items() if SIMULATOR in map(structure.room_of, imported)}
+    assert structure.rooms(structure.modules())[SIMULATOR] == set()
+    users = {
+        module for module, imported in structure.modules().items() if SIMULATOR in map(structure.room_of, imported)
+    }
     assert {module for module in users if structure.room_of(module) != SIMULATOR} == SIMULATOR_USERS
 
 

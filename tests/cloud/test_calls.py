@@ -35,6 +35,7 @@ from sdrs_async.cloud.verdicts import classify
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Rate
 from sdrs_async.models import Target, Verdict
+from tests.support.soak import EXAMPLES
 
 PROJECT = "0123456789abcdef0123456789abcdef"
 GROUP = "decf224d-87fe-403a-8721-037a1a45c287"
@@ -187,7 +188,7 @@ FOLDS: list[Callable[[str], str]] = [
 ]  # fmt: skip
 
 
-@settings(max_examples=400)
+@settings(max_examples=5 * EXAMPLES)  # many ids are none
 @given(FOLDING | st.text(max_size=6) | NEAR, st.lists(st.sampled_from(FOLDS), max_size=4))
 @example("fa\u0131lure-jobs", [str.upper])
 @example("\uff0e\uff0e", [partial(normalize, "NFKC")])

@@ -19,7 +19,7 @@ import pytest
 
 from sdrs_async.command.beside import environment
 from sdrs_async.simulator import Simulator
-from tests.support.command import Done, finished, process, run, until
+from tests.support.command import Done, finished, fresh, process, run, until
 
 ROOT = Path(__file__).resolve().parents[2]
 IAM = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
@@ -73,7 +73,7 @@ ASKS = f"import os, urllib.request as http; print(http.urlopen(os.environ[{IAM!r
 )
 async def test_the_server_answers_however_the_command_was_started(start: Callable[[], object]) -> None:
     """Services and jobs are started with streams that are closed, or by who does not care when children end."""
-    async with process("simulate", "--", sys.executable, "-c", ASKS, preexec_fn=start) as command:
+    async with fresh("simulate", "--", sys.executable, "-c", ASKS, preexec_fn=start) as command:
         assert await finished(command) == Done(0, "200\n", "")
 
 
@@ -110,7 +110,7 @@ async def test_ctrl_c_and_sigterm_are_the_commands_own() -> None:
         "print('ready', flush=True)\n"
         "sys.stdin.readline()\n"
     )
-    async with process("simulate", "--", sys.executable, "-c", script, start_new_session=True) as command:
+    async with fresh("simulate", "--", sys.executable, "-c", script, start_new_session=True) as command:
         assert command.stdout is not None
         assert command.stdin is not None
         assert await command.stdout.readline() == b"ready\n"

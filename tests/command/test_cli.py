@@ -492,7 +492,7 @@ async def test_a_full_stdout_is_one_error(
     if "--json" not in flags:
         args += ["--json", str(tmp_path / "report.json")]
     places = {"TMPDIR": str(tmp_path)}
-    async with process(*args, token=simulator.token, environ=places, stdout=full) as command:
+    async with process(*args, token=simulator.token, environ=places, stdout=full.fileno()) as command:
         done = await finished(command)
     assert done.code == 2
     lines = [line for line in done.stderr.splitlines() if line.startswith("error: ") or "Error" in line]
@@ -509,7 +509,7 @@ async def test_a_full_stdout_is_one_error(
 @pytest.mark.parametrize("args", [["--version"], ["simulate"]], ids=["version", "simulate"])
 async def test_a_full_stdout_is_one_error_of_other_commands_too(args: list[str], full: BinaryIO) -> None:
     """Commands that print a line or two end with the same error line and exit code 2."""
-    async with process(*args, stdout=full) as command:
+    async with process(*args, stdout=full.fileno()) as command:
         done = await finished(command)
     assert (done.code, done.stderr) == (2, "error: stdout cannot be written: No space left on device\n")
 
@@ -518,7 +518,7 @@ async def test_a_full_stdout_is_one_error_of_other_commands_too(args: list[str],
 async def test_a_full_stderr_changes_nothing(tmp_path: Path, simulator: Simulator, code: int, full: BinaryIO) -> None:
     """What cannot be said on stderr is lost: the run, its files, its summary and the exit code are the same."""
     args = arguments(tmp_path, simulator, "--log-level", "debug") if code == 0 else ["clean", "--no-such-flag"]
-    async with process(*args, token=simulator.token, stderr=full) as command:
+    async with process(*args, token=simulator.token, stderr=full.fileno()) as command:
         done = await finished(command)
     assert done.code == code
     if code == 0:

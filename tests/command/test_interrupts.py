@@ -9,7 +9,7 @@ import pty
 import select
 import signal
 import termios
-from asyncio.subprocess import PIPE, Process
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 
 from sdrs_async.command.streams import waiting
 from sdrs_async.simulator import Fault, Simulator
-from tests.support.command import arguments, finished, process, report, texts, until
+from tests.support.command import Started, arguments, finished, fresh, process, report, texts, until
 
 SIGNALS = [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated"), (signal.SIGHUP, 129, "hung up")]
 
@@ -91,7 +91,7 @@ async def test_signals_that_keep_coming_cut_nothing_off(tmp_path: Path) -> None:
 
 
 @asynccontextmanager
-async def started_to_ignore(number: signal.Signals, *args: str, token: str | None = None) -> AsyncIterator[Process]:
+async def started_to_ignore(number: signal.Signals, *args: str, token: str | None = None) -> AsyncIterator[Started]:
     """The command, started by who ignores a signal, as nohup does and a shell that starts something with `&`."""
     async with AsyncExitStack() as stack:
         with ExitStack() as ignored:
@@ -230,7 +230,7 @@ async def test_ctrl_c_while_stdin_is_read_sends_nothing(monkeypatch: pytest.Monk
     monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
     async with Simulator() as simulator:
         args = ["clean", "--targets", "-", "--endpoint", simulator.url, "--yes", "--log-level", "debug"]
-        async with process(*args, token=simulator.token) as command:
+        async with fresh(*args, token=simulator.token) as command:
             assert command.stdin is not None
             # More than the pipe and the buffer before it hold: once that is through, the command is reading.
             command.stdin.write(b"\n" * 300_000)
@@ -247,7 +247,7 @@ async def test_ctrl_c_while_stdin_is_read_sends_nothing(monkeypatch: pytest.Monk
 class Terminal:
     """What a process shows on its terminal, and a keyboard for it."""
 
-    def __init__(self, command: Process, screen: int, shown: bytearray) -> None:
+    def __init__(self, command: Started, screen: int, shown: bytearray) -> None:
         self.command = command
         self._screen = screen
         self._shown = shown

@@ -29,7 +29,7 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Outcome, Target, Verdict
 from sdrs_async.simulator import Fault, Simulator
-from tests.support.command import arguments, finished, process, report, run, texts, until
+from tests.support.command import arguments, finished, fresh, process, report, run, texts, until
 
 FAILED = Outcome(Target("p", "g"), Verdict.CONFLICT, 409, "SDRS.1002", "busy", attempts=5)
 
@@ -242,7 +242,7 @@ async def test_without_descriptors_nothing_is_sent(tmp_path: Path) -> None:
         for most in (5, 7, 8, 9):
             limit = bounded(resource.RLIMIT_NOFILE, most)
             args = arguments(tmp_path, simulator, *files)
-            async with process(*args, token=simulator.token, preexec_fn=limit) as command:
+            async with fresh(*args, token=simulator.token, preexec_fn=limit) as command:
                 done = await finished(command)
             assert (done.code, done.stdout, simulator.log) == (2, "", [])
             assert done.stderr.splitlines()[-1].startswith("error: ")
@@ -257,7 +257,7 @@ async def test_descriptors_that_run_out_cost_no_report(tmp_path: Path) -> None:
     async with Simulator(projects=20, groups=2, latency=0.3) as simulator:
         limit = bounded(resource.RLIMIT_NOFILE, 24)
         args = arguments(tmp_path, simulator, *files)
-        async with process(*args, token=simulator.token, preexec_fn=limit) as command:
+        async with fresh(*args, token=simulator.token, preexec_fn=limit) as command:
             done = await finished(command)
     assert done.code in (0, 5), done
     targets = report(tmp_path)["targets"]
@@ -273,7 +273,7 @@ async def test_a_limit_of_a_files_size_ends_no_process(tmp_path: Path) -> None:
         limit = bounded(resource.RLIMIT_FSIZE, 1000)
         args = arguments(tmp_path, simulator, "--quiet")
         environ = {"TMPDIR": str(tmp_path), "COVERAGE_PROCESS_CONFIG": ""}
-        async with process(*args, token=simulator.token, environ=environ, preexec_fn=limit) as command:
+        async with fresh(*args, token=simulator.token, environ=environ, preexec_fn=limit) as command:
             done = await finished(command)
     assert done.code == 2
     where = f"nor can it be kept in {tmp_path}: File too large"

@@ -136,6 +136,6 @@ async def test_a_reader_that_goes_away_is_no_error(tmp_path: Path, format_: str)
 async def test_a_full_stdout_is_an_error(tmp_path: Path, format_: str, full: BinaryIO) -> None:
     """`report x.json > /dev/full`: one error line, exit code 2."""
     args = ["report", write_report(tmp_path / "a.json", "a"), "--format", format_]
-    async with process(*args, stdout=full) as command:
+    async with process(*args, stdout=full.fileno()) as command:
         done = await finished(command)
     assert (done.code, done.stderr) == (2, "error: stdout cannot be written: No space left on device\n")

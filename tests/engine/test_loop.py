@@ -68,7 +68,7 @@ IMPATIENT = RetryPolicy(attempts=3, timeout=5.0)
 def last_start(hanging: int) -> float:
     """When the last request of 24 healthy projects starts beside so many that hang, with 32 slots for all."""
     service = Service(answer=lambda t, n: None if t.project_id.startswith("hang") else DELETED)
-    targets = {f"p{number}": [f"g{group}" for group in range(250)] for number in range(24)}
+    targets = {f"p{number}": [f"g{group}" for group in range(100)] for number in range(24)}
     targets |= {f"hang{number}": [f"g{group}" for group in range(40)] for number in range(hanging)}
     settle(service, targets, Limits("10/s", 8, None, None, 32), IMPATIENT)
     return max(max(service.arrived[f"p{number}"]) for number in range(24))

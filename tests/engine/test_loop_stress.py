@@ -23,7 +23,10 @@ from sdrs_async.engine.users import User
 from sdrs_async.limits import Limits, Rate, RetryPolicy
 from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, Target, Verdict
 from tests.support.engine_runs import DELETED, Iam, Party, Service, engine_of, most_in_window, page, refused
+from tests.support.soak import SEEDS
 from tests.support.virtual_time import run_virtual
+
+pytestmark = pytest.mark.soak
 
 RATES = (None, None, "1/s", "3/s", "10/s", "50/s", "20/5min", "500/s", Rate(7, 0.5))
 ENDINGS = ("none", "none", "stop", "stop at once", "cancel", "pause")
@@ -68,7 +71,7 @@ async def _end(engine: Engine, run: asyncio.Task[None], ending: str, rng: Random
         await asyncio.sleep(rng.choice([0.02, 3, 30]))
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_every_target_settles_once_and_no_limit_is_broken(seed: int) -> None:
     """Random limits, answers and endings: one outcome per target read, windows and caps kept, nothing left behind."""
     rng = Random(seed)
@@ -255,7 +258,7 @@ def _within_limits(party: Party) -> None:
     assert max(service.most_in_flight.values(), default=0) <= (limits.project_concurrency or len(service.calls))
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(SEEDS))
 def test_several_users_settle_all_and_leave_nothing(seed: int) -> None:
     """Sign-ins, keys to prove and lists, at random: books that balance, limits kept, and a session that goes on."""
     stress_users(seed)

@@ -261,4 +261,4 @@ class Scopes(RuleBasedStateMachine):
 
 
 TestScopes = Scopes.TestCase
-TestScopes.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+TestScopes.settings = settings(stateful_step_count=30)

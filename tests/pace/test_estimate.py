@@ -14,7 +14,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sdrs_async.engine.lanes import Lane
@@ -499,7 +499,6 @@ def test_a_silence_longer_than_the_window_shows_a_longer_one() -> None:
     assert gateway.share(40, 120) >= 0.95
 
 
-@settings(max_examples=60)
 @given(
     ceiling=st.sampled_from([None, Rate(1, 1.0), Rate(10, 1.0), Rate(200, 300.0)]),
     steps=st.lists(

@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sdrs_async.limits import Limits, Rate
@@ -78,7 +78,6 @@ def test_the_rates_of_user_and_endpoint_are_shared(limits: Limits) -> None:
     assert {most_in_window(times, 1) for times in service.arrived.values()} == {4}
 
 
-@settings(max_examples=30)
 @given(
     count=st.integers(1, 20),
     per=st.sampled_from([0.5, 1.0, 7.0, 60.0]),
@@ -249,7 +248,6 @@ def test_a_told_limit_that_is_refused_though_it_was_kept_is_adapted() -> None:
     assert rate.count / rate.per < 10
 
 
-@settings(max_examples=40)
 @given(
     rate=st.none() | st.builds(Rate, st.integers(1, 30), st.sampled_from([1.0, 5.0, 60.0])),
     told=st.builds(Rate, st.integers(1, 30), st.sampled_from([0.5, 1.0, 10.0, 60.0])),

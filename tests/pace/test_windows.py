@@ -7,7 +7,7 @@ from heapq import heappop, heappush
 from random import Random
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sdrs_async.limits import Rate
@@ -78,7 +78,6 @@ def test_memory_is_bounded_by_what_a_window_remembers() -> None:
     assert len(window._answers) <= 250
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     base=st.sampled_from([0.0, 0.02]),
     there=st.floats(0, 1),

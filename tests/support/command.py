@@ -13,28 +13,46 @@ from pathlib import Path
 from typing import Any
 
 from sdrs_async.simulator import Simulator
-from tests.support.forking import FORKS, Done, Stem
+from tests.support.forking import FORKS, Done, Forked, Stem
 
-__all__ = ["STEM", "Done", "arguments", "finished", "process", "report", "run", "texts", "until", "write_targets"]
+__all__ = [
+    "STEM", "Done", "Started", "arguments", "finished", "fresh", "process", "report", "run", "texts", "until",
+    "write_targets",
+]  # fmt: skip
 
 _ROOT = Path(__file__).resolve().parents[2]
 
 
 STEM = Stem()
-"""What `run` forks from."""
+"""What `process` and `run` fork from."""
+
+Started = Process | Forked
 
 
 @asynccontextmanager
 async def process(
-    *args: str, token: str | None = None, environ: Mapping[str, str] | None = None, **streams: Any
-) -> AsyncIterator[Process]:
-    """Start `python -m sdrs_async` with these arguments; it is killed if the block leaves it running.
+    *args: str, token: str | None = None, environ: Mapping[str, str] | None = None, **streams: int
+) -> AsyncIterator[Started]:
+    """Start the command with these arguments; it is killed if the block leaves it running.
 
-    `environ`: more variables.
+    `environ`: more variables. `stdin`, `stdout`, `stderr`: pipes, unless descriptors are given.
     """
-    streams = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE} | streams
+    if FORKS:
+        async with STEM.process(args, _variables(token, environ), **streams) as forked:
+            yield forked
+    else:
+        async with fresh(*args, token=token, environ=environ, **streams) as command:
+            yield command
+
+
+@asynccontextmanager
+async def fresh(
+    *args: str, token: str | None = None, environ: Mapping[str, str] | None = None, **options: Any
+) -> AsyncIterator[Process]:
+    """The same in an interpreter of its own, `python -m sdrs_async`: for what `options` of a process do, and slow."""
+    options = {"stdin": PIPE, "stdout": PIPE, "stderr": PIPE} | options
     command = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "sdrs_async", *args, env=_variables(token, environ), cwd=_ROOT, **streams
+        sys.executable, "-m", "sdrs_async", *args, env=_variables(token, environ), cwd=_ROOT, **options
     )
     try:
         yield command
@@ -49,7 +67,7 @@ def _variables(token: str | None, more: Mapping[str, str] | None) -> dict[str, s
     return env if token is None else env | {"OS_TOKEN": token}
 
 
-async def finished(command: Process, stdin: bytes = b"") -> Done:
+async def finished(command: Started, stdin: bytes = b"") -> Done:
     """Wait for the end of a process."""
     async with asyncio.timeout(60):
         stdout, stderr = await command.communicate(stdin)
@@ -60,9 +78,7 @@ async def finished(command: Process, stdin: bytes = b"") -> Done:
 async def run(
     *args: str, token: str | None = None, environ: Mapping[str, str] | None = None, stdin: bytes = b""
 ) -> Done:
-    """Run the command to its end, in a fork of a process that has loaded it; for signals and streams, use `process`."""
-    if FORKS:
-        return await STEM.run(args, _variables(token, environ), stdin)
+    """Run the command to its end; for signals and streams, use `process`."""
     async with process(*args, token=token, environ=environ) as command:
         return await finished(command, stdin)
 

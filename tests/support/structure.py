@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "sdrs_async"
@@ -63,6 +64,7 @@ def imports(source: str, path: Path, package: Path = PACKAGE) -> Iterator[str]:
                 yield _known(rest, package)
 
 
+@cache
 def modules(package: Path = PACKAGE) -> Arrows:
     """What each module imports."""
     return {

@@ -3,40 +3,61 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import signal
+from collections.abc import Mapping, Sequence
 
 import pytest
 
-from tests.support.command import finished, process
-from tests.support.forking import FORKS, Stem
+from tests.support.command import STEM, Done, finished, fresh
+from tests.support.forking import FORKS
 
 pytestmark = pytest.mark.skipif(not FORKS, reason="needs a system where a process with loaded libraries may fork")
 
 
-@pytest.fixture
-def stem() -> Iterator[Stem]:
-    """One of its own, that a test may harm."""
-    made = Stem()
-    yield made
-    made.stop()
+async def done(args: Sequence[str], env: Mapping[str, str], stdin: bytes = b"") -> Done:
+    """What a run leaves that is forked."""
+    async with STEM.process(args, env) as command:
+        return await finished(command, stdin)
 
 
-async def test_a_fork_leaves_what_a_process_leaves(stem: Stem) -> None:
+async def test_a_fork_leaves_what_a_process_leaves() -> None:
     """Exit code, stdout and stderr are the same, and its own variables and stdin are what it sees."""
     args = ["clean", "--targets", "-", "--any-ids", "--endpoint", "http://127.0.0.1:9", "--dry-run"]
     targets = b"p/g1\np/g2\np/g1\n"
-    async with process(*args, token="a-token") as command:
+    async with fresh(*args, token="a-token") as command:
         expected = await finished(command, targets)
     assert (expected.code, "of 2 protection groups in 1 project" in expected.stdout) == (0, True)
     given = dict(os.environ)
-    assert await stem.run(args, given | {"OS_TOKEN": "a-token"}, targets) == expected
-    refused = await stem.run(args, given, targets)
+    assert await done(args, given | {"OS_TOKEN": "a-token"}, targets) == expected
+    refused = await done(args, given, targets)
     assert (refused.code, refused.stdout) == (2, "")
     assert "OS_TOKEN is not set" in refused.stderr
 
 
-async def test_a_fork_that_takes_too_long_is_killed(stem: Stem) -> None:
-    """The test fails with a time-out, nothing is left behind, and the next run is as good as any."""
-    with pytest.raises(TimeoutError):
-        await stem.run(["simulate"], os.environ, b"", seconds=0.2)
-    assert (await stem.run(["--version"], os.environ, b"")).code == 0
+async def test_a_fork_that_is_left_is_killed() -> None:
+    """Nothing is left behind, whatever is still running beside it goes on, and the next run is as good as any."""
+    async with STEM.process(["simulate"], os.environ) as beside:
+        async with STEM.process(["simulate"], os.environ) as left:
+            pass
+        assert (left.returncode, beside.returncode) == (-signal.SIGKILL, None)
+        with pytest.raises(ProcessLookupError):
+            os.kill(left.pid, 0)
+        assert (await done(["--version"], os.environ)).code == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_fork_ignores_what_whoever_started_it_ignores(number: signal.Signals) -> None:
+    """And only that, though the process that forks was started by then."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        async with STEM.process(["simulate"], os.environ) as command:
+            signal.signal(number, before)
+            async with STEM.process(["simulate"], os.environ) as other:
+                for each in (command, other):
+                    assert each.stdout is not None
+                    await each.stdout.readline()
+                    each.send_signal(number)
+                await other.wait()
+                assert command.returncode is None
+    finally:
+        signal.signal(number, before)

@@ -20,6 +20,7 @@ from sdrs_async.cloud.answers import one_line, parse_error
 from sdrs_async.transport import redaction
 from sdrs_async.transport.redaction import Secrets, hidden_of_key, is_plain_id, secrets_sent, shown_key, user_info_of
 from sdrs_async.transport.spellings import readings as product_readings
+from tests.support.soak import EXAMPLES
 
 RUN = 8
 TOKEN = "gAAAAABmZ-" + "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_" * 40
@@ -163,7 +164,7 @@ words = st.lists(st.sampled_from(["no", "token", "was", "wrong:", "(see", "above
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@settings(max_examples=8)
+@settings(max_examples=1 + EXAMPLES // 5)  # of each spelling
 @given(secret=st.one_of(passwords, tokens), before=words, after=words)
 @example(secret=AWKWARD, before="you sent", after="is wrong")
 @example(secret=TOKEN, before="you sent", after="is wrong")
@@ -177,7 +178,7 @@ def test_no_spelling_of_a_secret_is_left(spelling: str, secret: str, before: str
 
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
-@settings(max_examples=8)
+@settings(max_examples=1 + EXAMPLES // 5)  # of each spelling
 @given(secret=st.one_of(passwords, tokens), cut=st.tuples(st.floats(0, 1), st.floats(0, 1)))
 @example(secret=TOKEN, cut=(0.1, 0.3))
 def test_a_piece_of_a_text_that_was_cut_is_struck(spelling: str, secret: str, cut: tuple[float, float]) -> None:

@@ -16,7 +16,6 @@ import platform
 import socket
 import sys
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -77,9 +76,9 @@ class Loop(VirtualTimeLoop):
     async def sock_connect(self, sock: socket.socket, address: Any) -> None:
         """Nobody is there."""
 
-    async def create_connection(self, protocol_factory: Callable[[], Any], *_: Any, sock: Any, **__: Any) -> Any:
-        sock.close()
-        protocol = protocol_factory()
+    async def create_connection(self, *given: Any, **named: Any) -> Any:
+        named["sock"].close()
+        protocol = given[0]()
         wire = Wire(self, protocol)
         protocol.connection_made(wire)
         return wire, protocol

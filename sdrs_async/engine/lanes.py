@@ -71,16 +71,15 @@ class Lane:
     `answered`: it has answered since its last time-out. Until then the project has one slot: one that hangs, or is
     closed to this credential, costs one request at first and not its whole cap. `timed_out`: it has not answered since
     its last time-out. `admitted`: it answered something other than a 429, `accepted`: than that it is forbidden;
-    `forbidden`: how often it was that; `stopped`: why nothing more is sent for it; `active`: it has work, on the wire
-    or waiting; `signed_at` and `signed_until`: the loop's time from and until which it is signed in; `sign_in_at`: when
-    to try that again after it has failed. `turn` and `taken`: its number among those that are due, and the turns it has
-    had with that number; `lost_turn`: a 429 took its last one, so that it keeps the number. `waiting_since`: when the
-    first of those came that have made it have `ready` ones without a break.
+    `forbidden`: how often it was that; `stopped`: why nothing more is sent for it; `signed_at` and `signed_until`: the
+    loop's time from and until which it is signed in; `sign_in_at`: when to try that again after it has failed. `turn`:
+    its entry in the line. `waiting_since`: when the first of those came that have made it have `ready` ones without a
+    break.
     """
 
     __slots__ = (
-        "accepted", "active", "admitted", "answered", "cap", "forbidden", "gate", "in_flight", "kin", "later",
-        "lost_turn", "place", "project_id", "ready", "sign_in_at", "signed_at", "signed_until", "stopped", "taken",
+        "accepted", "admitted", "answered", "cap", "forbidden", "gate", "in_flight", "kin", "later",
+        "project_id", "ready", "sign_in_at", "signed_at", "signed_until", "stopped",
         "timed_out", "turn", "user", "waiting_since",
     )  # fmt: skip
 
@@ -97,31 +96,24 @@ class Lane:
         self.ready: deque[Job] | tuple[()] = _NONE
         self.later: list[tuple[float, int, Job]] = []
         self.waiting_since = 0.0
-        self.place: float | None = None
+        self.turn = user.turn.line.project(self, user.turn)
         self.signed_until = math.inf if user.sign_in is None else -math.inf
         self.sign_in_at = 0.0
         self.signed_at = -math.inf
         self.stopped: str | None = None
-        self.active = False
         self.answered = False
         self.timed_out = False
         self.admitted = False
         self.accepted = False
         self.forbidden = 0
-        self.turn = 0
-        self.lost_turn = False
-        self.taken = 0
 
-    def due(self, share: float) -> float:
-        """When this lane may start its next request, with at most `share` of them on the wire.
-
-        `inf` when it has none, or only an answer can tell.
-        """
+    def due(self) -> float:
+        """When this lane may start its next request; `inf` when it has none, or only an answer can tell."""
         ready = self.ready
         if not ready and not self.later:
             return math.inf
         in_flight = self.in_flight
-        if in_flight >= share or in_flight >= (self.cap if self.answered else 1):
+        if in_flight >= self.turn.line.share or in_flight >= (self.cap if self.answered else 1):
             return math.inf
         if self.kin and in_flight + sum(other.in_flight for other in self.kin) >= self.cap:
             return math.inf
@@ -134,12 +126,12 @@ class Lane:
         self.kin = (*self.kin, other)
         self.cap = min(self.cap, other.cap)
 
-    def push(self, job: Job) -> None:
+    def push(self, job: Job, now: float) -> None:
         """A new one; it goes behind those that are ready."""
         if self.ready:
             self.ready.append(job)
         else:
-            self.ready = deque((job,))
+            self.ready, self.waiting_since = deque((job,)), now
 
     def next_job(self, now: float) -> Job:
         """The job whose turn it is: a try again that is due goes before a first try."""

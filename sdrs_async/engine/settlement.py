@@ -173,7 +173,7 @@ class Settlement:
     def _throttled(self, job: Job, reply: Reply, now: float) -> None:
         """The scope that a 429 names waits as a whole; targets with less time left than that fail at once."""
         job.throttled += reply.sent
-        job.lane.lost_turn = True
+        self.fleet.lose_turn(job.lane)
         if reply.scope == "sign-in":
             self._again(job, self._hold_sign_ins(job.lane.user, reply, now), now)
             return

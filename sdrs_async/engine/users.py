@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from sdrs_async.auth import SignInCounts
+from sdrs_async.engine.line import Line
 from sdrs_async.limits import Limits, Rate
 from sdrs_async.models import Call, Reply
 from sdrs_async.pace.crowd import Concurrency
@@ -94,19 +95,19 @@ class Hold:
 class Endpoint:
     """What is common to all that is sent to one endpoint: its rate, its `users`, what it can take at once.
 
-    `turns`: users whose turn is due, each by the number of the lane that has waited longest; `crowd`: how many
-    requests at a time, as many as the fleet may or fewer while latency says that they queue.
+    `crowd`: how many requests at a time, as many as the fleet may or fewer while latency says that they queue; `turn`:
+    its entry in the line.
     """
 
-    __slots__ = ("crowd", "gate", "in_flight", "name", "turns", "users")
+    __slots__ = ("crowd", "gate", "in_flight", "name", "turn", "users")
 
-    def __init__(self, name: str, rate: Rate | None, concurrency: int | None) -> None:
+    def __init__(self, name: str, rate: Rate | None, concurrency: int | None, line: Line) -> None:
         self.name = name
         self.users: list[User] = []
         self.gate = Gate(rate)
         self.crowd = Concurrency(math.inf if concurrency is None else concurrency)
         self.in_flight = 0
-        self.turns: list[tuple[int, User]] = []
+        self.turn = line.endpoint(self)
 
     def due(self) -> float:
         """When the next request may start; `inf` if only an answer can tell."""
@@ -123,7 +124,7 @@ class User:
     `lanes`: its projects by their ids; the one of the account itself has an empty id. `gate` limits its requests,
     `peers` is what its projects learn of each other, `sign_ins` waits when IAM throttles;
     `sign_in` is `None` where nobody has to sign in, `key` where there is no key to be locked. `weight`: turns in a row
-    of each of its projects. `ring`: lanes that are due, in the order in which they became it; `place`: see `Turns`.
+    of each of its projects; `turn`: its entry in the line.
     `counts`: its sign-ins, where there are any.
     `unsigned`: lanes that wait for a sign-in, `signing`: how many sign-ins are under way, `has_token`: one has
     succeeded, `silent_since`: when the first began that failed; `stopped`: why nothing more is sent; `signed_in`,
@@ -132,8 +133,8 @@ class User:
 
     __slots__ = (
         "_project_rate", "_turned_away", "counts", "endpoint", "gate", "has_token", "key", "lanes", "limits", "name",
-        "peers", "place", "refused", "ring", "send", "sign_in", "sign_ins", "signed_in", "signing", "silent_since",
-        "stopped", "unsigned", "weight",
+        "peers", "refused", "send", "sign_in", "sign_ins", "signed_in", "signing", "silent_since",
+        "stopped", "turn", "unsigned", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -167,8 +168,7 @@ class User:
         if key is not None:
             key.users.append(self)
         self.weight = weight
-        self.ring: deque[Lane] = deque()
-        self.place: float | None = None
+        self.turn = endpoint.turn.line.user(self, endpoint.turn)
         self.unsigned: deque[Lane] = deque()
         self.signing = 0
         self.has_token = False

@@ -234,11 +234,11 @@ def stress_users(seed: int) -> None:
 
 
 def _nothing_left(made: Fleet) -> None:
-    assert made._active == 0
-    assert not [lane for lane in made.lanes() if lane.has_work() or lane.active or lane.in_flight]
+    assert made._line.active == 0
+    assert not [lane for lane in made.lanes() if lane.has_work() or lane.turn.active or lane.in_flight]
     assert not [user for user in made.users if user.endpoint.in_flight or user.signing or user.unsigned]
     assert not made.unsigned
-    assert not made._hanging
+    assert not made._hanging.lanes
 
 
 def _within_limits(party: Party) -> None:

@@ -119,7 +119,7 @@ class Running(Generic[T]):
 
     def is_reading(self) -> bool:
         """Whether more targets may come than are known by now."""
-        return self._engine.reading
+        return self._engine.intake.reading
 
     @property
     def duplicates(self) -> int:

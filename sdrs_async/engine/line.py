@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import insort
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from heapq import heappop, heappush, heapreplace
+from heapq import heappop, heappush
 from typing import Any, Protocol
 
 __all__ = ["Line", "Place", "Turn", "Waiter"]
@@ -22,6 +24,10 @@ class Place(Enum):
     UNSIGNED = auto()
 
 
+# Enum looks its members up by name each time, which costs as much as a call.
+_NOWHERE, _WAITING, _DUE = Place.NOWHERE, Place.WAITING, Place.DUE
+
+
 class Waiter(Protocol):
     """Who takes turns: a project, its user, and the endpoint of that."""
 
@@ -34,14 +40,15 @@ class Waiter(Protocol):
 class Turn:
     """The entry of one who takes turns.
 
-    `behind`: whose turn it has to be as well; `ring`: a heap of the turns behind this one that are due. `at`: the time
-    that a `WAITING` one waits for; `number`: the lower, the longer it has been due; `lost`: a 429 took its last turn,
-    so that it keeps its number; `taken`: turns that it has had with that number; `active`: it has a share of the slots.
+    `behind`: whose turn it has to be as well; `ring`: the turns behind this one that are due, by their numbers. `at`:
+    the time that a `WAITING` one waits for; `number`: the lower, the longer it has been due; `lost`: a 429 took its
+    last turn, so that it keeps its number; `taken`: turns that it has had with that number; `active`: it has a share of
+    the slots.
     """
 
     line: Line
     who: Any
-    ring: list[tuple[int, Turn]]
+    ring: deque[tuple[int, Turn]]
     behind: Turn = field(init=False)
     place: Place = Place.NOWHERE
     at: float = 0.0
@@ -52,7 +59,7 @@ class Turn:
 
 
 # The ring of every project, behind whose turn there is none.
-_NOBODY: list[tuple[int, Turn]] = []
+_NOBODY: deque[tuple[int, Turn]] = deque()
 
 
 class Line:
@@ -72,14 +79,14 @@ class Line:
 
     def endpoint(self, who: Waiter) -> Turn:
         """The turn of an endpoint: it is always among those that are due, and asked when it is its turn."""
-        turn = Turn(self, who, [], Place.DUE)
+        turn = Turn(self, who, deque(), _DUE)
         turn.behind = turn
         self._endpoints.append(turn)
         return turn
 
     def user(self, who: Waiter, endpoint: Turn) -> Turn:
         """The turn of a user of that endpoint."""
-        turn = Turn(self, who, [])
+        turn = Turn(self, who, deque())
         turn.behind = endpoint
         return turn
 
@@ -112,7 +119,7 @@ class Line:
 
         `again`: it was its turn just now, and if it is due at once it is so with the same number.
         """
-        while turn.place is Place.NOWHERE or turn.place is Place.WAITING:
+        while turn.place is _NOWHERE or turn.place is _WAITING:
             ring = turn.ring
             if ring is not _NOBODY and not ring:
                 return
@@ -128,16 +135,19 @@ class Line:
                     self._order += 1
                     turn.number = self._order
                 turn.lost = False
-            turn.place, again = Place.DUE, False
-            heappush(turn.behind.ring, (turn.number, turn))
-            turn = turn.behind
+            turn.place, again = _DUE, False
+            entry, turn = (turn.number, turn), turn.behind
+            if turn.ring and entry < turn.ring[-1]:
+                insort(turn.ring, entry)
+            else:
+                turn.ring.append(entry)
 
     def _wait(self, turn: Turn, due: float) -> None:
         if due == math.inf:
-            turn.place = Place.NOWHERE
-        elif turn.place is Place.NOWHERE or turn.at != due:  # an entry of another time is left, and known by that
+            turn.place = _NOWHERE
+        elif turn.place is _NOWHERE or turn.at != due:  # an entry of another time is left, and known by that
             self._order += 1
-            turn.place, turn.at = Place.WAITING, due
+            turn.place, turn.at = _WAITING, due
             heappush(self._waiting, (due, self._order, turn))
 
     def take(self, now: float) -> Turn | None:
@@ -145,38 +155,36 @@ class Line:
         if self._waiting and self._waiting[0][0] <= now:
             self._come(now)
         while (users := self._longest(now)) is not None:
-            user = users[0][1]
-            if user.who.due() <= now:
-                _, turn = heappop(user.ring)
-                turn.place = Place.NOWHERE
-                if user.ring:
-                    heapreplace(users, (user.ring[0][0], user))
-                else:
-                    self._leave(users)
-                return turn
-            self._leave(users)
-            self.place(user, now)
+            _, user = users.popleft()
+            if user.who.due() > now:
+                user.place = _NOWHERE
+                self.place(user, now)
+                continue
+            _, turn = user.ring.popleft()
+            turn.place = _NOWHERE
+            if user.ring:
+                insort(users, (user.ring[0][0], user))
+            else:
+                user.place = _NOWHERE
+            return turn
         return None
 
     def _come(self, now: float) -> None:
         """Place those again whose time has come."""
         while self._waiting and self._waiting[0][0] <= now:
             at, _, turn = heappop(self._waiting)
-            if turn.place is Place.WAITING and turn.at == at:
-                turn.place = Place.NOWHERE
+            if turn.place is _WAITING and turn.at == at:
+                turn.place = _NOWHERE
                 self.place(turn, now)
 
-    def _longest(self, now: float) -> list[tuple[int, Turn]] | None:
+    def _longest(self, now: float) -> deque[tuple[int, Turn]] | None:
         """The users of the endpoint that is due at which somebody has waited longest."""
-        longest: list[tuple[int, Turn]] | None = None
+        longest: deque[tuple[int, Turn]] | None = None
         for endpoint in self._endpoints:
             ring = endpoint.ring
             if ring and (longest is None or ring[0] < longest[0]) and endpoint.who.due() <= now:
                 longest = ring
         return longest
-
-    def _leave(self, ring: list[tuple[int, Turn]]) -> None:
-        heappop(ring)[1].place = Place.NOWHERE
 
     def dues(self) -> Iterator[float]:
         """When it is worth to ask again."""

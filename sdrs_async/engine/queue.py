@@ -239,8 +239,7 @@ class Fleet:
         for one in (lane, *lane.kin):
             self._line.place(one.turn, now)
         for other in (user,) if key is None else key.users:
-            if other.turn.place is not Place.DUE:
-                self._line.place(other.turn, now)
+            self._line.place(other.turn, now)
 
     def _unpark(self, lane: Lane, now: float) -> None:
         lane.turn.place = Place.NOWHERE

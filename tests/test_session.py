@@ -29,7 +29,9 @@ def busy(session: Session) -> list[str]:
     """What is left of a run that has ended; there should be nothing."""
     fleet = session._fleet
     left = [lane.project_id for lane in fleet.lanes() if lane.has_work() or lane.active or lane.in_flight]
-    return left + [user.name for user in fleet.users if user.endpoint.in_flight or user.signing or user.unsigned]
+    return left + [
+        user.name for user in fleet.users if user.endpoint.in_flight or user.sign_ins.under_way or user.sign_ins.waiting
+    ]
 
 
 class SlowSignIn:

@@ -17,7 +17,6 @@ import anyio
 
 from sdrs_async.cloud.calls import groups_page
 from sdrs_async.engine.alarm import Alarm
-from sdrs_async.engine.decide import last_start
 from sdrs_async.engine.intake import Intake, Reader, Source
 from sdrs_async.engine.lanes import Job
 from sdrs_async.engine.queue import Fleet
@@ -173,7 +172,7 @@ class Engine:
 
     def _leave_waiting(self, now: float) -> None:
         for lane in self.fleet.lanes():
-            self.settlement.interrupt(lane.drain(), now)
+            self.settlement.interrupt(lane.backlog.drain(), now)
             self.fleet.rest(lane)
 
     def attend(self, host: asyncio.Task[Any] | None) -> None:
@@ -248,7 +247,7 @@ class Engine:
         lane = self.fleet.startable(self._loop.time()) if self._has_room() else None
         if lane is not None:
             return f"a target of project {lane.project_id} of {lane.user.called} might have been sent"
-        signing = any(user.signing for user in self.fleet.users)
+        signing = any(user.sign_ins.under_way for user in self.fleet.users)
         if self.settlement.open and not (self._given or signing) and self.fleet.earliest() == math.inf:
             return f"{self.settlement.open:,} targets have waited for nothing"
         return None
@@ -362,7 +361,8 @@ class Engine:
             now = self._loop.time()
             self.fleet.leave(job.lane, now, late)
             self._given.discard(job)
-            self.settlement.look_ahead(job.lane, now)
+            if job.lane.backlog.later:
+                self.settlement.look_ahead(job.lane, now)
             next_job = self._take(now)
             if next_job is None:
                 next_job = await self._next_job(now)
@@ -386,8 +386,7 @@ class Engine:
             return 0.0
         if job.first_try == math.inf:
             job.first_try = now
-        elif job.last is not None and now >= job.first_try + last_start(self._policy):
-            self.settlement.expire(job, job.last, now)
+        elif self.settlement.expire(job, now, now):
             return 0.0
         remaining = job.first_try + self._policy.total - now
         job.sent += 1
@@ -397,6 +396,8 @@ class Engine:
         if proof:
             call = groups_page(call.project_id, limit=1)
         reply = await user.send(call, seconds if seconds < remaining else remaining)
+        if not reply.sent:
+            job.sent -= 1  # no credential could be had for it
         settle = self.settlement.proof if proof else self.settlement.reply
         settle(job, reply, self._loop.time())
         # A server may still read as much later what was given up.

@@ -14,10 +14,11 @@ from heapq import heappop, heappush
 from operator import attrgetter
 
 from sdrs_async.auth import SignInCounts
+from sdrs_async.engine.access import SignIn
 from sdrs_async.engine.lanes import Job, Lane
 from sdrs_async.engine.line import Turns
-from sdrs_async.engine.scopes import Survey
-from sdrs_async.engine.users import Endpoint, Key, Send, SignIn, User
+from sdrs_async.engine.survey import Survey
+from sdrs_async.engine.users import Endpoint, Key, Send, User
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits, Rate
 
@@ -104,7 +105,7 @@ class Fleet:
         """
         hanging_full = len(self._hanging) >= self._hanging_cap
         return next(
-            (one for one in self.lanes() if not (one.timed_out and hanging_full) and self._due(one) <= now), None
+            (one for one in self.lanes() if not (one.record.timed_out and hanging_full) and self._due(one) <= now), None
         )
 
     def earliest(self) -> float:
@@ -113,23 +114,21 @@ class Fleet:
 
     def _due(self, lane: Lane) -> float:
         user = lane.user
-        if lane.place == _UNSIGNED and user.signing:
+        if lane.place == _UNSIGNED and user.sign_ins.under_way:
             return math.inf
         return max(lane.due(self._share), user.due(), user.endpoint.due())
 
     def push(self, job: Job, now: float) -> None:
         """A new target; it goes behind those of its project."""
         lane = job.lane
-        lane.push(job)
-        if len(lane.ready) == 1:
-            lane.waiting_since = now
+        if lane.backlog.push(job, now):
             self._activate(lane)
             self._place(lane, now)
 
     def retry(self, job: Job, due: float, now: float) -> None:
         """Try a job again at `due`."""
         self._order += 1
-        job.lane.retry(job, due, self._order)
+        job.lane.backlog.retry(job, due, self._order)
         self._activate(job.lane)
         self._place(job.lane, now)
 
@@ -164,12 +163,12 @@ class Fleet:
         while user.ring:
             lane = user.ring.popleft()
             lane.place = None
-            if lane.timed_out and len(self._hanging) >= self._hanging_cap:
+            if lane.record.timed_out and len(self._hanging) >= self._hanging_cap:
                 lane.place = _PARKED
                 self._parked.append(lane)
             elif lane.due(self._share) > now:
                 self._place(lane, now)
-            elif lane.signed_until <= now:
+            elif lane.access.until <= now:
                 self._wait_for_sign_in(lane)
             else:
                 return self._start(lane, now)
@@ -199,8 +198,8 @@ class Fleet:
         """A run has ended, and with it the sign-ins that lanes waited for; nothing starts until the next one."""
         self.busy, self.closed, self.give_up = False, True, None
         for user in self.users:
-            while user.unsigned:
-                self.unsigned.append(user.unsigned.popleft())
+            while user.sign_ins.waiting:
+                self.unsigned.append(user.sign_ins.waiting.popleft())
         while self.unsigned:
             self.signed(self.unsigned.popleft(), now)
 
@@ -209,14 +208,8 @@ class Fleet:
 
         `late`: seconds for which the server may still count it.
         """
-        user, key, endpoint = lane.user, lane.user.key, lane.user.endpoint
-        lane.in_flight -= 1
-        endpoint.in_flight -= 1
-        if key is not None:
-            key.in_flight -= 1
-        lane.gate.leave(now, late)
-        user.gate.leave(now, late)
-        endpoint.gate.leave(now, late)
+        user, key = lane.user, lane.user.key
+        lane.leave(now, late)
         if self._parked:
             self._unpark(lane, now)
         if self._hanging:
@@ -227,6 +220,10 @@ class Fleet:
             self._place(kin, now)
         for other in (user,) if key is None else key.users:
             self._turns.place(other, now)
+
+    def lose_turn(self, lane: Lane) -> None:
+        """Its last turn came to nothing: the next one is the lane's as if it had not had that."""
+        lane.lost_turn = True
 
     def rest(self, lane: Lane) -> None:
         """Give the share of a lane that has run out of work to the others."""
@@ -240,7 +237,7 @@ class Fleet:
 
     def _unpark(self, lane: Lane, now: float) -> None:
         """This lane has been answered, or one that hung has left a place for the next."""
-        if lane.place == _PARKED and not lane.timed_out:
+        if lane.place == _PARKED and not lane.record.timed_out:
             self._parked.remove(lane)
             self._enter_ring(lane, now)
         elif lane in self._hanging:
@@ -261,21 +258,11 @@ class Fleet:
         return min(due, self._heap[0][0]) if self._heap else due
 
     def _start(self, lane: Lane, now: float) -> Job:
-        user, key, endpoint = lane.user, lane.user.key, lane.user.endpoint
-        job = lane.next_job(now)
-        job.given_at = now
-        # Scope by scope, here and in `leave`, and not a method for all of them: no turn is cheaper than its calls.
-        lane.gate.enter(now)
-        user.gate.enter(now)
-        endpoint.gate.enter(now)
-        lane.in_flight += 1
-        endpoint.in_flight += 1
-        if key is not None:
-            key.in_flight += 1
+        user, job = lane.user, lane.start(now)
         lane.taken += 1
-        if lane.timed_out:
+        if lane.record.timed_out:
             self._hanging.add(lane)
-        if lane.ready or lane.later:
+        if lane.backlog.ready or lane.backlog.later:
             if lane.taken < user.weight and lane.due(self._share) <= now:
                 lane.place = _IN_RING
                 user.ring.appendleft(lane)  # its next turn at once

@@ -17,10 +17,6 @@ __all__ = ["SignIns"]
 
 Spawn = Callable[[Callable[[User], Coroutine[Any, Any, None]], User], None]
 
-# Of one user at a time: IAM is throttled too.
-_AT_ONCE = 4
-# Seconds for which any sign-in is used, so that one that is over at once cannot turn into an endless row of them.
-_LEAST = 1.0
 # Seconds until it is looked again whether another one may begin.
 _LATER = 0.05
 
@@ -47,28 +43,28 @@ class SignIns:
     def start(self, lane: Lane) -> None:
         """Sign in to the project of a lane that is due, as soon as its user may."""
         user = lane.user
-        user.unsigned.append(lane)
-        if user.signing < _AT_ONCE:
-            user.signing += 1
+        user.sign_ins.waiting.append(lane)
+        if user.sign_ins.begin():
             self._spawn(self._sign_in_all, user)
 
     async def _sign_in_all(self, user: User) -> None:
+        book = user.sign_ins
         try:
-            while user.unsigned:
+            while book.waiting:
                 if not self._may():
                     await anyio.sleep(_LATER)
-                elif user.sign_ins.until > anyio.current_time():
-                    await anyio.sleep_until(user.sign_ins.until)  # and look again: it may be longer by then
+                elif book.hold.until > anyio.current_time():
+                    await anyio.sleep_until(book.hold.until)  # and look again: it may be longer by then
                 else:
-                    await self._sign_in(user.unsigned.popleft())
+                    await self._sign_in(book.waiting.popleft())
         finally:
-            user.signing -= 1
+            book.end()
 
     async def _sign_in(self, lane: Lane) -> None:
-        fleet, sign_in = self._settlement.fleet, lane.user.sign_in
+        fleet, sign_in = self._settlement.fleet, lane.user.sign_ins.sign_in
         loop = asyncio.get_running_loop()
         try:
-            if sign_in is not None and lane.has_waiting():  # what waited may have been given up meanwhile
+            if sign_in is not None and lane.backlog:  # what waited may have been given up meanwhile
                 self._note(lane, await sign_in(lane.project_id, self._timeout), loop.time())
         finally:
             fleet.signed(lane, loop.time())
@@ -76,8 +72,7 @@ class SignIns:
 
     def _note(self, lane: Lane, result: float | Reply, now: float) -> None:
         if not isinstance(result, Reply):
-            lane.signed_at, lane.signed_until = now, now + max(result, _LEAST)
-            lane.user.has_token = True
-            lane.user.sign_ins.accept()
-        elif lane.has_waiting():
+            lane.access.signed(now, result)
+            lane.user.sign_ins.succeed()
+        elif lane.backlog:
             self._settlement.sign_in_failed(lane, result, now)

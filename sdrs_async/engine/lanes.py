@@ -176,13 +176,11 @@ class Lane:
     whether it is signed in to (`access`).
 
     `kin`: the lanes of other users at the same endpoint that reach the same project: they share its gate and its cap.
-    `active`: it has work, on the wire or waiting. `turn` and `taken`: its number among those that are due, and the
-    turns it has had with that number; `lost_turn`: a 429 took its last one, so that it keeps the number.
+    `turn`: its entry in the line.
     """
 
     __slots__ = (
-        "access", "active", "backlog", "cap", "gate", "in_flight", "kin", "lost_turn", "place", "project_id", "record",
-        "taken", "turn", "user",
+        "access", "backlog", "cap", "gate", "in_flight", "kin", "project_id", "record", "turn", "user",
     )  # fmt: skip
 
     def __init__(self, project_id: str, user: User, kin: Iterable[Lane] = ()) -> None:
@@ -197,11 +195,7 @@ class Lane:
         self.backlog = Backlog()
         self.record = Record()
         self.access = Access(-math.inf) if user.sign_ins.sign_in is not None else _ALWAYS
-        self.active = False
-        self.place: float | None = None
-        self.turn = 0
-        self.lost_turn = False
-        self.taken = 0
+        self.turn = user.turn.line.project(self, user.turn)
 
     def join(self, other: Lane) -> None:
         """Share gate and cap with another lane too, under the lower of the two caps."""
@@ -214,14 +208,13 @@ class Lane:
 
     # ---- turns
 
-    def due(self, share: float) -> float:
-        """When this lane may start its next request, with at most `share` of them on the wire.
-
-        `inf` when it has none, or only an answer can tell.
-        """
+    def due(self) -> float:
+        """When this lane may start its next request; `inf` when it has none, or only an answer can tell."""
         backlog, in_flight = self.backlog, self.in_flight
         ready, later = backlog.ready, backlog.later
-        if not (ready or later) or in_flight >= share or in_flight >= (self.cap if self.record.answered else 1):
+        if not (ready or later) or in_flight >= self.turn.line.share:
+            return math.inf
+        if in_flight >= (self.cap if self.record.answered else 1):
             return math.inf
         if self.kin and in_flight + sum(other.in_flight for other in self.kin) >= self.cap:
             return math.inf

@@ -6,11 +6,11 @@ Plain state without I/O, task or clock; `queue` decides whose turn it is.
 from __future__ import annotations
 
 import math
-from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
 from sdrs_async.auth import SignInCounts
 from sdrs_async.engine.access import SignIn, SignInBook
+from sdrs_async.engine.line import Line
 from sdrs_async.limits import Limits, Rate
 from sdrs_async.models import Call, Reply, Verdict
 from sdrs_async.pace.crowd import Concurrency
@@ -87,19 +87,19 @@ class Key:
 class Endpoint:
     """What is common to all that is sent to one endpoint: its rate, its `users`, what it can take at once.
 
-    `turns`: users whose turn is due, each by the number of the lane that has waited longest; `crowd`: how many
-    requests at a time, as many as the fleet may or fewer while latency says that they queue.
+    `crowd`: how many requests at a time, as many as the fleet may or fewer while latency says that they queue; `turn`:
+    its entry in the line.
     """
 
-    __slots__ = ("crowd", "gate", "in_flight", "name", "turns", "users")
+    __slots__ = ("crowd", "gate", "in_flight", "name", "turn", "users")
 
-    def __init__(self, name: str, rate: Rate | None, concurrency: int | None) -> None:
+    def __init__(self, name: str, rate: Rate | None, concurrency: int | None, line: Line) -> None:
         self.name = name
         self.users: list[User] = []
         self.gate = Gate(rate)
         self.crowd = Concurrency(math.inf if concurrency is None else concurrency)
         self.in_flight = 0
-        self.turns: list[tuple[int, User]] = []
+        self.turn = line.endpoint(self)
 
     def due(self) -> float:
         """When the next request may start; `inf` if only an answer can tell."""
@@ -186,13 +186,11 @@ class User:
 
     `lanes`: its projects by their ids; the one of the account itself has an empty id. `gate` limits its requests,
     `projects` is what its projects are alike in; `key` is `None` where there is no key to be locked. `weight`: turns in
-    a row of each of its projects. `ring`: lanes that are due, in the order in which they became it; `place`: see
-    `Turns`.
+    a row of each of its projects; `turn`: its entry in the line.
     """
 
     __slots__ = (
-        "endpoint", "gate", "key", "lanes", "name", "place", "projects", "ring", "send", "sign_ins", "standing",
-        "weight",
+        "endpoint", "gate", "key", "lanes", "name", "projects", "send", "sign_ins", "standing", "turn", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -222,8 +220,7 @@ class User:
         if key is not None:
             key.users.append(self)
         self.weight = weight
-        self.ring: deque[Lane] = deque()
-        self.place: float | None = None
+        self.turn = endpoint.turn.line.user(self, endpoint.turn)
 
     @property
     def called(self) -> str:

@@ -301,7 +301,7 @@ def test_a_run_that_is_cancelled_in_its_first_moments_leaves_the_next_one_all_it
             await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait([first])
-        assert not [lane for lane in engine.fleet.lanes() if lane.has_work() or lane.active]
+        assert not [lane for lane in engine.fleet.lanes() if lane.has_work() or lane.turn.active]
         outcomes.clear()
         again = Engine(engine.fleet, outcomes.append, RetryPolicy())
         await again.run(sources(fleet(8, 2), 100, user))

@@ -126,8 +126,8 @@ def test_shares_are_counted_right_after_many_renewals() -> None:
     tokens = Tokens(life=2.0, spare=0.6)
     settled = settle_all({"a": tokens.party(6, 60, limits=Limits("5/s", 2, None, None, None))}, concurrency=12)
     assert settled.verdicts() == {Verdict.DELETED: 360}
-    assert settled.engine.fleet._active == 0
-    assert not any(lane.active for lane in settled.engine.fleet.lanes())
+    assert settled.engine.fleet._line.active == 0
+    assert not any(lane.turn.active for lane in settled.engine.fleet.lanes())
 
 
 # ---- renewed
@@ -360,7 +360,7 @@ def test_ending_a_run_ends_its_sign_ins_at_once(ending: str) -> None:
         assert (iam.at_once, user.sign_ins.under_way) == (0, 0)
         assert (len(user.sign_ins.waiting), len(engine.fleet.unsigned)) == (0, 0)
         assert engine.settlement.open == 0
-        assert engine.fleet._active == 0
+        assert engine.fleet._line.active == 0
         hang = False
         again = Engine(engine.fleet, outcomes.append, RetryPolicy())
         await again.run(sources(fleet(10, 2), 1000, user))

@@ -18,6 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sdrs_async.engine.lanes import Lane
+from sdrs_async.engine.line import Line
 from sdrs_async.engine.users import Endpoint, Projects, User
 from sdrs_async.limits import Limits, Rate
 from sdrs_async.models import Call, Reply, Verdict
@@ -321,7 +322,7 @@ def test_only_followers_tell_that_a_limit_is_their_users(follow: bool) -> None:
     async def send(call: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
         raise AssertionError("nothing is sent")
 
-    user = User("user", send, Limits("10/s", None, None, None, 64), Endpoint("endpoint", None, 64))
+    user = User("user", send, Limits("10/s", None, None, None, 64), Endpoint("endpoint", None, 64, Line(64)))
     peers = risen(4, 10)
     projects = Projects(Rate(10), None, peers)
     for name in "abc":

@@ -60,7 +60,5 @@ def queue(fleet: Fleet, user: User, projects: int, each: int, now: float) -> Non
 
 def give_back(fleet: Fleet, job: Job, now: float) -> None:
     """What the settlement and the engine tell of a good answer, as far as it concerns whose turn it is."""
-    lane, endpoint = job.lane, job.lane.user.endpoint
-    lane.note(DELETED, now, now - LATENCY)
-    endpoint.crowd.add(now, LATENCY, endpoint.in_flight)
-    fleet.leave(lane, now)
+    job.lane.note(job, DELETED, now)
+    fleet.leave(job.lane, now)

@@ -8,15 +8,18 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Awaitable, Callable
+from random import Random
 from typing import TYPE_CHECKING
 
 from sdrs_async.auth import SignInCounts
+from sdrs_async.limits import RetryPolicy, backoff
 from sdrs_async.models import Reply
+from sdrs_async.pace.meter import MAX_HOLD
 
 if TYPE_CHECKING:
     from sdrs_async.engine.lanes import Lane
 
-__all__ = ["Access", "Hold", "SignIn", "SignInBook"]
+__all__ = ["Access", "Hold", "SignIn", "SignInBook", "hold_after"]
 
 SignIn = Callable[[str, float], Awaitable[float | Reply]]
 """Signs in to a project within so many seconds: the seconds for which that is good, or what went wrong."""
@@ -70,25 +73,34 @@ class Hold:
         self.refusals = 0
         self.refusal: Reply | None = None
 
-    def refuse(self, reply: Reply, now: float) -> int:
-        """Count a 429 and return how many there were in a row; those that arrive during a hold belong to its cause."""
+    def refuse(self, reply: Reply, now: float, policy: RetryPolicy, rng: Random) -> bool:
+        """A 429 came; whether it holds them for longer than was known. Those of one hold belong to one cause."""
         self.refusal = reply
         if now >= self.until or not self.refusals:
             self.refusals += 1
         self.since = now if now > self.until + _LULL else min(self.since, now)
-        return self.refusals
+        until = now + hold_after(policy, reply, self.refusals, rng)
+        if longer := until > self.until:
+            self.until = until
+        return longer
 
     def accept(self) -> None:
         """A sign-in went well, which ends their row."""
         self.refusals, self.since = 0, math.inf
 
-    def hold(self, until: float) -> None:
-        """Nothing before `until`; a shorter hold never cuts a longer one."""
-        self.until = max(self.until, until)
-
     def held(self, now: float) -> tuple[float, float]:
         """Until when and since when, as a gate has it."""
         return self.until, min(self.since, now)
+
+
+def hold_after(policy: RetryPolicy, reply: Reply, refusals: int, rng: Random) -> float:
+    """Seconds for which a 429 of IAM holds the sign-ins of an account; `refusals` counts those in a row, from 1.
+
+    `Retry-After` wins; without it, back-off.
+    """
+    if reply.retry_after:  # at 0 it would be sent again at once, and throttled tries have no limit but the time
+        return min(reply.retry_after, MAX_HOLD)
+    return max(min(policy.base, policy.cap) / 2, backoff(policy, refusals, rng))
 
 
 class SignInBook:

@@ -8,9 +8,8 @@ from typing import NamedTuple
 from sdrs_async.engine.lanes import Job, Lane
 from sdrs_async.limits import RetryPolicy, backoff
 from sdrs_async.models import Reply, Verdict
-from sdrs_async.pace.meter import MAX_HOLD
 
-__all__ = ["Again", "Done", "Hold", "Stop", "decide", "delay_after", "hold_after", "is_late", "result", "too_late"]
+__all__ = ["Again", "Done", "Hold", "Stop", "decide", "delay_after", "is_late", "result", "too_late"]
 
 _BASE_FACTOR = {Verdict.TRANSIENT: 1.0, Verdict.UNREACHABLE: 1.0, Verdict.CONFLICT: 4.0}
 _FORBIDDEN_STOP = 5
@@ -93,16 +92,6 @@ def delay_after(policy: RetryPolicy, reply: Reply, attempt: int, elapsed: float,
     # A Retry-After of 0, or of a date that is past by this machine's clock, names no time.
     delay = min(reply.retry_after, policy.cap) if reply.retry_after else backoff(policy, attempt, rng, factor)
     return delay if elapsed + delay < _last_start(policy) else None
-
-
-def hold_after(policy: RetryPolicy, reply: Reply, refusals: int, rng: Random) -> float:
-    """Seconds for which a 429 of IAM holds the sign-ins of an account; `refusals` counts those in a row, from 1.
-
-    `Retry-After` wins; without it, back-off.
-    """
-    if reply.retry_after:  # at 0 it would be sent again at once, and throttled tries have no limit but the time
-        return min(reply.retry_after, MAX_HOLD)
-    return max(min(policy.base, policy.cap) / 2, backoff(policy, refusals, rng))
 
 
 # ---- too late

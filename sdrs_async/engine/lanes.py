@@ -10,11 +10,12 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import Protocol
+from typing import Protocol, cast
 
+from sdrs_async.cloud import events
 from sdrs_async.engine.access import Access
 from sdrs_async.engine.users import User
-from sdrs_async.models import Call, Reply, Verdict
+from sdrs_async.models import Call, Listing, Outcome, ProjectLevel, Reply, Target, Verdict
 from sdrs_async.pace.meter import Gate
 
 __all__ = ["Backlog", "Job", "Lane", "Record", "Slots"]
@@ -24,6 +25,7 @@ _NONE: tuple[()] = ()
 _NO_RETRIES: list[tuple[float, int, Job]] = []
 # Of a lane whose user signs each request by itself.
 _ALWAYS = Access(math.inf)
+_NOT_SENT = frozenset({Verdict.SKIPPED, Verdict.UNSETTLED})
 # What a project answers that may be read and not cleaned.
 _NO_PERMISSION = frozenset({Verdict.FORBIDDEN, Verdict.READ})
 
@@ -63,6 +65,26 @@ class Job:
         """What was sent until now was not for this target: it is as if it had never been tried."""
         self.sent = self.throttled = self.unsigned = 0
         self.first_try, self.last, self.last_answer, self.lost = math.inf, None, None, False
+
+    def outcome(self, verdict: Verdict, message: str, told: Reply | None, now: float) -> Outcome:
+        """What came of the target; `told`: tells the error code where no answer of the service to it does."""
+        answer = self.last_answer
+        final = answer if verdict not in _NOT_SENT else None
+        # Of a sign-in that failed there is no answer of the service, but perhaps IAM's word for why.
+        code = final or told
+        return Outcome(
+            cast(Target | ProjectLevel, self.call),
+            verdict,
+            final.status_code if final else None,
+            code.error_code if code else None,
+            message,
+            answer.request_id if answer else None,
+            self.sent,
+            now - self.first_try if self.sent else 0.0,
+            final.elapsed if final else None,
+            self.throttled,
+            self.lane.user.name,
+        )
 
     @property
     def tries(self) -> int:
@@ -250,17 +272,34 @@ class Lane:
 
     # ---- the scopes that its requests pass through
 
-    def note(self, reply: Reply, now: float, sent_at: float) -> None:
-        """Let every scope learn from the reply to a request that was sent at `sent_at`."""
+    def note(self, job: Job, reply: Reply, now: float) -> None:
+        """A request of this job was answered, or given up: what that tells of job, project, user and all scopes."""
         user, verdict = self.user, reply.verdict
+        job.last = reply
+        if reply.sent:
+            job.throttled += verdict is Verdict.THROTTLED
+        else:
+            job.unsigned += verdict is not Verdict.THROTTLED
         if not user.standing.signed_in or user.key is not None or verdict is Verdict.UNAUTHORIZED:
             user.note(reply)
         if self.record.note(reply):
             user.projects.admit()
-        if reply.status_code is not None and verdict is not Verdict.THROTTLED:
-            self.gate.accept(now, sent_at)
-            user.gate.accept(now, sent_at)
-            user.endpoint.gate.accept(now, sent_at)
+        if reply.status_code is None:
+            job.lost = job.lost or reply.lost
+            return
+        job.last_answer = reply
+        if not isinstance(job.call, Listing):
+            user.endpoint.crowd.add(now, reply.elapsed, user.endpoint.in_flight)
+        if verdict is not Verdict.THROTTLED:
+            for gate in (self.gate, user.gate, user.endpoint.gate):
+                gate.accept(now, job.given_at)
+
+    def stop(self, reason: str) -> list[Job]:
+        """Nothing more is sent for it, for this reason; return what waits."""
+        waiting = list(self.backlog.drain())
+        if self.record.stop(reason) and self.user.standing.stopped is None:  # else it is said of all of them at once
+            events.stopped(f"project {self.project_id} of {self.user.called}", reason, len(waiting))
+        return waiting
 
     def refused(self, reply: Reply, now: float, sent_at: float) -> tuple[Gate, str]:
         """The gate of the scope that a 429 names, to a request that was sent at `sent_at`; and what to call it.

@@ -87,7 +87,7 @@ class Engine:
         self.error: BaseException | None = None
         self.reading = True
         self.completed = False
-        self._sign_ins = SignIns(self.settlement, policy.timeout, self._spawn, self._wake, self._may_start)
+        self._sign_ins = SignIns(self.settlement, policy, self._spawn, self._wake, self._may_start)
         self._hand_over = accept
         self._policy = policy
         self._cap = fleet.cap or math.inf
@@ -398,8 +398,7 @@ class Engine:
         reply = await user.send(call, seconds if seconds < remaining else remaining)
         if not reply.sent:
             job.sent -= 1  # no credential could be had for it
-        settle = self.settlement.proof if proof else self.settlement.reply
-        settle(job, reply, self._loop.time())
+        self.settlement.reply(job, reply, self._loop.time(), proof=proof)
         # A server may still read as much later what was given up.
         return self._policy.timeout if reply.timed_out and reply.lost else 0.0
 

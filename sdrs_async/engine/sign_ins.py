@@ -11,31 +11,33 @@ import anyio
 from sdrs_async.engine.lanes import Lane
 from sdrs_async.engine.settlement import Settlement
 from sdrs_async.engine.users import User
-from sdrs_async.models import Reply
+from sdrs_async.limits import RetryPolicy
+from sdrs_async.models import Reply, Verdict
 
 __all__ = ["SignIns"]
 
 Spawn = Callable[[Callable[[User], Coroutine[Any, Any, None]], User], None]
 
+_PASSING = frozenset({Verdict.TRANSIENT, Verdict.UNREACHABLE})
 # Seconds until it is looked again whether another one may begin.
 _LATER = 0.05
 
 
 class SignIns:
-    """The sign-ins of one run. `timeout`: seconds for each; `spawn`: starts a task of the run, from one of its tasks;
-    `signed`: called whenever one has ended; `may`: whether another one may begin.
+    """The sign-ins of one run. `spawn`: starts a task of the run, from one of its tasks; `signed`: called whenever
+    one has ended; `may`: whether another one may begin.
     """
 
     def __init__(
         self,
         settlement: Settlement,
-        timeout: float,
+        policy: RetryPolicy,
         spawn: Spawn,
         signed: Callable[[], None],
         may: Callable[[], bool],
     ) -> None:
         self._settlement = settlement
-        self._timeout = timeout
+        self._policy = policy
         self._spawn = spawn
         self._signed = signed
         self._may = may
@@ -65,7 +67,7 @@ class SignIns:
         loop = asyncio.get_running_loop()
         try:
             if sign_in is not None and lane.backlog:  # what waited may have been given up meanwhile
-                self._note(lane, await sign_in(lane.project_id, self._timeout), loop.time())
+                self._note(lane, await sign_in(lane.project_id, self._policy.timeout), loop.time())
         finally:
             fleet.signed(lane, loop.time())
         self._signed()
@@ -75,4 +77,22 @@ class SignIns:
             lane.access.signed(now, result)
             lane.user.sign_ins.succeed()
         elif lane.backlog:
-            self._settlement.sign_in_failed(lane, result, now)
+            self._fail(lane, result, now)
+
+    def _fail(self, lane: Lane, reply: Reply, now: float) -> None:
+        """It was a try of the job whose turn it is. The others wait and fail with it: each alone would ask again."""
+        settlement, user, policy = self._settlement, lane.user, self._policy
+        job, before = lane.backlog.take(now), settlement.open
+        job.first_try = min(job.first_try, now - reply.elapsed)
+        settlement.reply(job, reply, now)
+        if reply.verdict not in _PASSING:
+            return
+        if settlement.open < before:
+            settlement.fail(lane, reply, now)
+        else:
+            lane.access.put_off(lane.backlog.next_retry())
+        # Twice the time of one project's tries: the hundreds behind it would need hours to learn the same.
+        patience = 2 * policy.attempts * policy.timeout
+        if user.sign_ins.fail(now, reply.elapsed) >= patience:
+            reason = f"not sent: no sign-in of {user.called} went well in {patience:.0f} s ({reply.message})"
+            settlement.stop(user, reason, now)

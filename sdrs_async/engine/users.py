@@ -9,6 +9,7 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from sdrs_async.auth import SignInCounts
+from sdrs_async.cloud import events
 from sdrs_async.engine.access import SignIn, SignInBook
 from sdrs_async.engine.line import Line
 from sdrs_async.limits import Limits, Rate
@@ -18,7 +19,7 @@ from sdrs_async.pace.meter import Gate
 from sdrs_async.pace.peers import Peers
 
 if TYPE_CHECKING:
-    from sdrs_async.engine.lanes import Lane
+    from sdrs_async.engine.lanes import Job, Lane
 
 __all__ = ["Endpoint", "Key", "Projects", "Send", "Standing", "User"]
 
@@ -61,10 +62,6 @@ class Key:
     def is_full(self) -> bool:
         """Whether an answer has to come before the next request."""
         return self._in_flight >= self._cap
-
-    def is_known(self) -> bool:
-        """Whether an answer has shown that it is good."""
-        return self._cap == math.inf
 
     def enter(self) -> None:
         """A request that it signs starts."""
@@ -236,8 +233,21 @@ class User:
     def note(self, reply: Reply) -> None:
         """Learn from a reply whether the credential is good."""
         self.standing.note(reply)
-        if self.key is not None and not self.key.is_known():
+        if self.key is not None:
             self.key.note(good=reply.verdict in _PROOF or _is_of_sdrs(reply))
+
+    def stop(self, reason: str) -> list[Job]:
+        """Nothing more is sent for any of its projects, for this reason; return what waits of them."""
+        new = self.standing.stop(reason)
+        waiting = [job for lane in self.lanes.values() for job in lane.stop(reason)]
+        if new:
+            events.stopped(self.called, reason, len(waiting))
+        return waiting
+
+    def passed(self) -> None:
+        """The read that had to prove its key was not refused."""
+        if self.key is not None:
+            self.key.passed()
 
     def needs_proof(self) -> bool:
         """Whether a read has to show that the key is good before anything else is sent."""

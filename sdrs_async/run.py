@@ -12,8 +12,8 @@ from sdrs_async.cloud import events
 from sdrs_async.cloud.listing import Project
 from sdrs_async.engine.intake import Reader
 from sdrs_async.engine.loop import GRACE, Engine
-from sdrs_async.engine.scopes import Survey
 from sdrs_async.engine.slices import one_by_one
+from sdrs_async.engine.survey import Survey
 from sdrs_async.engine.users import User
 from sdrs_async.errors import AuthenticationError, check, is_time
 from sdrs_async.limits import Learned, UsedUp
@@ -161,13 +161,13 @@ class Running(Generic[T]):
         report, users = self.report, self._engine.fleet.users
         report.reads += self._engine.settlement.reads
         report.reads_throttled += self._engine.settlement.reads_throttled
-        report.signed_in = any(user.signed_in for user in users)
-        report.refused = any(user.refused is not None for user in users)
+        report.signed_in = any(user.standing.signed_in for user in users)
+        report.refused = any(user.standing.refused is not None for user in users)
         for user in users:
-            if user.refused is not None and (user.stopped is not None or not user.signed_in):
-                report.refused_accounts[user.name] = user.refused
-            if user.counts is not None:
-                report.add_sign_ins(*user.counts.take())
+            if user.standing.refused is not None and (user.standing.stopped is not None or not user.standing.signed_in):
+                report.refused_accounts[user.name] = user.standing.refused
+            if (counts := user.sign_ins.counts) is not None:
+                report.add_sign_ins(*counts.take())
         report.learned = tuple(self.learned())
         report.add_duplicate(self._engine.intake.duplicates)
 
@@ -203,8 +203,8 @@ def carry_report(error: BaseException, report: Report) -> None:
 
 
 def _no_account(users: Iterable[User]) -> AuthenticationError | None:
-    refused = {user.called: user for user in users if user.refused is not None}
-    if not refused or any(user.signed_in for user in users):
+    refused = {user.called: user for user in users if user.standing.refused is not None}
+    if not refused or any(user.standing.signed_in for user in users):
         return None
     reasons = "; ".join(f"{name}: {_reason(user)}" for name, user in refused.items())
     remedies = ". ".join(dict.fromkeys(_remedy(user) for user in refused.values()))
@@ -212,7 +212,7 @@ def _no_account(users: Iterable[User]) -> AuthenticationError | None:
 
 
 def _reason(user: User) -> str:
-    return (user.refused or "").rstrip(". ") or "the credential was refused"
+    return (user.standing.refused or "").rstrip(". ") or "the credential was refused"
 
 
 def _remedy(user: User) -> str:
@@ -221,7 +221,7 @@ def _remedy(user: User) -> str:
             "Check access key, secret key and this machine's clock before the next try: more than 5 refusals lock the "
             "key for 5 minutes"
         )
-    if user.sign_in is not None:
+    if user.sign_ins.sign_in is not None:
         return "Check user, password and the project or domain that is signed in to, before the next try"
     return "Get a new token for these projects"
 

@@ -29,7 +29,8 @@ def busy(session: Session) -> list[str]:
     """What is left of a run that has ended; there should be nothing."""
     fleet = session._fleet
     left = [lane.project_id for lane in fleet.lanes() if lane.has_work() or lane.turn.active or lane.in_flight]
-    return left + [user.name for user in fleet.users if user.endpoint.in_flight or user.signing or user.unsigned]
+    left += [user.name for user in fleet.users if user.sign_ins.under_way or user.sign_ins.waiting]
+    return left + [user.name for user in fleet.users if user.endpoint.in_flight]
 
 
 class SlowSignIn:

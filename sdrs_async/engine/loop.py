@@ -18,7 +18,6 @@ import anyio
 from sdrs_async.cloud.calls import groups_page
 from sdrs_async.engine.alarm import Alarm
 from sdrs_async.engine.course import Course, Stage, stray
-from sdrs_async.engine.decide import last_start
 from sdrs_async.engine.intake import Intake, Reader, Source
 from sdrs_async.engine.lanes import Job
 from sdrs_async.engine.queue import Fleet
@@ -75,7 +74,7 @@ class Workers:
         self._policy = policy
         self._course = course
         self._spawn = spawn
-        self._sign_ins = SignIns(settlement, policy.timeout, spawn, self.wake, course.may_go_on)
+        self._sign_ins = SignIns(settlement, policy, spawn, self.wake, course.may_go_on)
         self._spare = settlement.fleet.cap or math.inf  # workers that there may be more
         self._idle: list[asyncio.Future[Job]] = []
         self._news = asyncio.Event()
@@ -149,7 +148,8 @@ class Workers:
             now = self._course.now()
             self.settlement.fleet.leave(job.lane, now, late)
             self.given.discard(job)
-            self.settlement.look_ahead(job.lane, now)
+            if job.lane.backlog.later:
+                self.settlement.look_ahead(job.lane, now)
             next_job = self._take(now)
             if next_job is None:
                 next_job = await self._next_job(now)
@@ -173,8 +173,7 @@ class Workers:
             return 0.0
         if job.first_try == math.inf:
             job.first_try = now
-        elif job.last is not None and now >= job.first_try + last_start(self._policy):
-            self.settlement.expire(job, job.last, now)
+        elif self.settlement.expire(job, now, now):
             return 0.0
         remaining = job.first_try + self._policy.total - now
         job.sent += 1
@@ -184,8 +183,9 @@ class Workers:
         if proof:
             call = groups_page(call.project_id, limit=1)
         reply = await user.send(call, seconds if seconds < remaining else remaining)
-        settle = self.settlement.proof if proof else self.settlement.reply
-        settle(job, reply, self._course.now())
+        if not reply.sent:
+            job.sent -= 1  # no credential could be had for it
+        self.settlement.reply(job, reply, self._course.now(), proof=proof)
         # A server may still read as much later what was given up.
         return self._policy.timeout if reply.timed_out and reply.lost else 0.0
 

@@ -10,10 +10,11 @@ from collections import deque
 from collections.abc import Callable, Iterator
 
 from sdrs_async.auth import SignInCounts
+from sdrs_async.engine.access import SignIn
 from sdrs_async.engine.lanes import Job, Lane
 from sdrs_async.engine.line import Line, Place
-from sdrs_async.engine.scopes import Survey
-from sdrs_async.engine.users import Endpoint, Key, Send, SignIn, User
+from sdrs_async.engine.survey import Survey
+from sdrs_async.engine.users import Endpoint, Key, Send, User
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits, Rate
 
@@ -43,7 +44,7 @@ class _Hanging:
         freed = None
         if self.parked and lane in self.lanes:
             freed = self.parked.popleft()
-        elif lane in self.parked and not lane.timed_out:
+        elif lane in self.parked and not lane.record.timed_out:
             self.parked.remove(lane)
             freed = lane
         self.lanes.discard(lane)
@@ -125,7 +126,7 @@ class Fleet:
         Looks at every lane: for whoever suspects that one was forgotten.
         """
         has_room = self._hanging.has_room()
-        return next((one for one in self.lanes() if (has_room or not one.timed_out) and _due(one) <= now), None)
+        return next((one for one in self.lanes() if (has_room or not one.record.timed_out) and _due(one) <= now), None)
 
     def earliest(self) -> float:
         """When a lane can start something, as far as its scopes tell; `inf` if only an answer or a sign-in can."""
@@ -133,15 +134,13 @@ class Fleet:
 
     def push(self, job: Job, now: float) -> None:
         """A new target; it goes behind those of its project."""
-        lane = job.lane
-        lane.push(job, now)
-        if len(lane.ready) == 1:
-            self._place(lane, now)
+        if job.lane.backlog.push(job, now):
+            self._place(job.lane, now)
 
     def retry(self, job: Job, due: float, now: float) -> None:
         """Try a job again at `due`."""
         self._order += 1
-        job.lane.retry(job, due, self._order)
+        job.lane.backlog.retry(job, due, self._order)
         self._place(job.lane, now)
 
     def _place(self, lane: Lane, now: float) -> None:
@@ -153,7 +152,7 @@ class Fleet:
     def drain(self) -> Iterator[Job]:
         """Take out everything that waits."""
         for lane in self.lanes():
-            yield from lane.drain()
+            yield from lane.backlog.drain()
             self.rest(lane)
 
     def survey(self, now: float) -> Survey:
@@ -187,12 +186,12 @@ class Fleet:
 
     def _start(self, lane: Lane, now: float) -> Job | None:
         """A job of the lane whose turn it is, unless it is kept by something that is its own."""
-        if lane.timed_out and not self._hanging.has_room():
+        if lane.record.timed_out and not self._hanging.has_room():
             lane.turn.place = Place.PARKED
             self._hanging.parked.append(lane)
         elif lane.due() > now:
             self._line.place(lane.turn, now)
-        elif lane.signed_until <= now:
+        elif lane.access.until <= now:
             lane.turn.place = Place.UNSIGNED
             self._line.rest(lane.turn)  # it can use none of its share meanwhile
             self.unsigned.append(lane)
@@ -201,22 +200,12 @@ class Fleet:
         return None
 
     def _enter(self, lane: Lane, now: float) -> Job:
-        user, key, endpoint = lane.user, lane.user.key, lane.user.endpoint
-        job = lane.next_job(now)
-        job.given_at = now
-        # Scope by scope, here and in `leave`, and not a method for all of them: no turn is cheaper than its calls.
-        lane.gate.enter(now)
-        user.gate.enter(now)
-        endpoint.gate.enter(now)
-        lane.in_flight += 1
-        endpoint.in_flight += 1
-        if key is not None:
-            key.in_flight += 1
-        if lane.timed_out:
+        job = lane.start(now)
+        if lane.record.timed_out:
             self._hanging.start(lane)
         lane.turn.taken += 1
-        if lane.ready or lane.later:
-            self._line.place(lane.turn, now, again=lane.turn.taken < user.weight)
+        if lane.backlog.ready or lane.backlog.later:
+            self._line.place(lane.turn, now, again=lane.turn.taken < lane.user.weight)
         return job
 
     def leave(self, lane: Lane, now: float, late: float = 0.0) -> None:
@@ -224,17 +213,11 @@ class Fleet:
 
         `late`: seconds for which the server may still count it.
         """
-        user, key, endpoint = lane.user, lane.user.key, lane.user.endpoint
-        lane.in_flight -= 1
-        endpoint.in_flight -= 1
-        if key is not None:
-            key.in_flight -= 1
-        lane.gate.leave(now, late)
-        user.gate.leave(now, late)
-        endpoint.gate.leave(now, late)
+        user, key = lane.user, lane.user.key
+        lane.leave(now, late)
         if self._hanging.lanes and (freed := self._hanging.leave(lane)) is not None:
             self._unpark(freed, now)
-        if not lane.ready:
+        if not lane.backlog.ready:
             self.rest(lane)
         for one in (lane, *lane.kin):
             self._line.place(one.turn, now)
@@ -277,8 +260,8 @@ class Fleet:
         self.close()
         self.busy, self.give_up = False, None
         for user in self.users:
-            while user.unsigned:
-                self.unsigned.append(user.unsigned.popleft())
+            while user.sign_ins.waiting:
+                self.unsigned.append(user.sign_ins.waiting.popleft())
         while self.unsigned:
             self.signed(self.unsigned.popleft(), now)
 
@@ -286,6 +269,6 @@ class Fleet:
 def _due(lane: Lane) -> float:
     """When the lane can start something, by all of its scopes."""
     user = lane.user
-    if lane.turn.place is Place.UNSIGNED and user.signing:
+    if lane.turn.place is Place.UNSIGNED and user.sign_ins.under_way:
         return math.inf
     return max(lane.due(), user.due(), user.endpoint.due())

@@ -46,7 +46,7 @@ def _what_is_stuck(course: Course, workers: Workers) -> str | None:
     lane = fleet.startable(course.now()) if workers.has_room() else None
     if lane is not None:
         return f"a target of project {lane.project_id} of {lane.user.called} might have been sent"
-    signing = any(user.signing for user in fleet.users)
+    signing = any(user.sign_ins.under_way for user in fleet.users)
     if still_open and not (workers.given or signing) and fleet.earliest() == math.inf:
         return f"{still_open:,} targets have waited for nothing"
     return None

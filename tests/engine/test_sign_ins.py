@@ -352,12 +352,13 @@ def test_ending_a_run_ends_its_sign_ins_at_once(ending: str) -> None:
             await asyncio.sleep(0)
         if ending != "stop in the same moment":
             await asyncio.sleep(1)
-            assert (iam.at_once, user.signing) == (4, 4)
+            assert (iam.at_once, user.sign_ins.under_way) == (4, 4)
         started = asyncio.get_running_loop().time()
         run.cancel() if ending == "cancel" else engine.stop(grace=20)
         await asyncio.wait([run])
         assert asyncio.get_running_loop().time() - started < 0.01
-        assert (iam.at_once, user.signing, len(user.unsigned), len(engine.fleet.unsigned)) == (0, 0, 0, 0)
+        assert (iam.at_once, user.sign_ins.under_way) == (0, 0)
+        assert (len(user.sign_ins.waiting), len(engine.fleet.unsigned)) == (0, 0)
         assert engine.settlement.open == 0
         assert engine.fleet._line.active == 0
         hang = False

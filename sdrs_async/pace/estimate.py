@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from copy import copy
+from dataclasses import dataclass, field, replace
 
 from sdrs_async.limits import Rate
 
@@ -34,56 +35,113 @@ _SHORT = 2.0  # seconds: a window that long can be filled again without being ab
 _SETTLED, _PATIENCE = 0.8, 0.3  # of a window: until a short one is filled again, a long aligned one asked again
 _SEEMS = 1.02  # times what is proven: more was let through than a window that is not aligned can have room for
 _SLIGHT = 1.4  # times what is proven: a rise that a boundary explains
+_NEVER = -math.inf
+_NO_LEVEL = 0.0  # less than every level
+
+
+@dataclass(slots=True)
+class _Search:
+    """How long the window is, which is looked for while `under_way`, by a try now and then.
+
+    Seconds: the window was `filled` in so many, `tried` is the length to try, `least` the shortest that it can be.
+    """
+
+    under_way: bool
+    filled: float
+    tried: float
+    least: float = 0.0
+
+
+@dataclass(slots=True)
+class _Guesses:
+    """Levels that may be right, each `_NO_LEVEL` where there is none.
+
+    `hint` is to be tried next time, `later` to be measured after the next boundary of a window, which cannot show less
+    than `floor`. `before`: where the present level is itself a guess, the one from before the cut, or of as much as
+    there was to send.
+    """
+
+    hint: float = _NO_LEVEL
+    later: float = _NO_LEVEL
+    floor: float = _NO_LEVEL
+    before: float = _NO_LEVEL
+
+
+@dataclass(slots=True)
+class _Growth:
+    """Trying more, not before a time: while `under_way` for so many `seconds` in which all was used, step by step.
+
+    `stepped`: when the last step was; `passed`: requests let in since.
+    """
+
+    stepped: float
+    not_before: float = math.inf
+    under_way: bool = False
+    seconds: float = 0.0
+    passed: int = 0
+
+    def step(self, now: float, passed: int = 0) -> None:
+        """A step is taken now; so many requests of the next one have been let in already."""
+        self.stepped, self.passed = now, passed
+
+    def end(self, not_before: float) -> None:
+        """Nothing more is tried until then."""
+        self.under_way, self.not_before = False, not_before
+
+
+@dataclass(slots=True)
+class _Course:
+    """When the present level was `opened`, when the present limit has `begun`, and when it `refused` since."""
+
+    begun: float
+    opened: float = _NEVER
+    refused: list[float] = field(default_factory=list)
 
 
 class Estimate:
-    """What is believed of a hidden limit: at most `level` requests in any `per` seconds. Told of every answer.
+    """What is believed of a limit that the server does not tell: at most `level` requests in any `per` seconds.
 
-    `trial`: one request is to go alone, and no other until it was accepted; not before `wait`.
+    It is told of every answer to the scope whose limit it is. After a refusal it is on `trial`: one request is to go
+    alone, not before `wait`, and no other until that one was let through; `streak` counts the trials refused in a row.
     """
 
     __slots__ = (
-        "_aligned", "_before", "_begun", "_ceiling", "_filled", "_floor", "_grown", "_hint", "_later", "_least",
-        "_opened", "_passed", "_probe_at", "_proven", "_refused", "_searching", "_stepped", "_tried", "level", "per",
-        "streak", "trial", "wait",
+        "_aligned", "_ceiling", "_course", "_growth", "_guesses", "_proven", "_search", "level", "per", "streak",
+        "trial", "wait",
     )  # fmt: skip
 
     def __init__(self, now: float, began: float, accepted: int, ceiling: Rate | None) -> None:
         """`accepted`: since `began`, before that none; `ceiling`: configured, or told. `refuse` comes next."""
         # A start that is older than the longest window tells nothing: then the limit has changed.
-        self._filled = now - began
+        filled = now - began
+        searching = accepted > 0 and filled <= _LONGEST
         self._ceiling = ceiling.count / ceiling.per if ceiling is not None else math.inf
-        self._searching = accepted > 0 and self._filled <= _LONGEST
-        if self._searching:
-            self.level, self.per = float(accepted), _at_least(min(_LATER * self._filled, _LONGEST), _LENGTHS)
+        if searching:
+            self.level, self.per = float(accepted), _at_least(min(_LATER * filled, _LONGEST), _LENGTHS)
         elif ceiling is not None:
             self.level, self.per = float(ceiling.count), ceiling.per
         else:
-            self.level, self.per = max(1.0, accepted / max(self._filled, 1.0)), 1.0
-        self._proven = 0.0 if self._searching else self.level
-        self._tried, self._least, self.streak, self._passed = self.per, 0.0, 0, 0
-        # Levels, 0 for none: to try next time; to measure after the next boundary, and below which that cannot be.
-        self._hint = self._later = self._floor = 0.0
-        # Where the present level is a guess: that from before the cut, or of as much as there was to send; else 0.
-        self._before = 0.0 if self._searching or ceiling is not None else self.level
-        self._aligned = False
-        self._opened, self._begun, self._refused = -math.inf, now, list[float]()
-        self._grown, self._stepped, self._probe_at, self.trial, self.wait = -1.0, now, math.inf, False, 0.0
+            self.level, self.per = max(1.0, accepted / max(filled, 1.0)), 1.0
+        self._proven = _NO_LEVEL if searching else self.level
+        self._search = _Search(searching, filled, tried=self.per)
+        self._guesses = _Guesses(before=_NO_LEVEL if searching or ceiling is not None else self.level)
+        self._growth, self._course = _Growth(now), _Course(now)
+        self._aligned, self.streak, self.trial, self.wait = False, 0, False, 0.0
 
     def fork(self, now: float) -> Estimate:
-        """One that begins where this one is."""
+        """Another estimate, for a scope like this one, that begins with what is proven."""
         made = copy(self)
         made.level = made._proven = self._proven or self.level
-        made.trial = made._searching = False
-        made.streak, made._grown = 0, -1.0
-        made._before = made._hint = made._later = made._floor = 0.0
-        made._opened, made._begun, made._refused, made._probe_at = -math.inf, now - _MINUTE, [], now + _PAUSE
+        made.trial, made.streak = False, 0
+        made._search = replace(self._search, under_way=False)
+        made._guesses, made._course = _Guesses(), _Course(now - _MINUTE)
+        made._growth = replace(self._growth, under_way=False, not_before=now + _PAUSE)
         return made
 
     @property
     def rate(self) -> Rate:
         """What to keep to: as many whole requests as it takes, in a time that is as much longer."""
-        return _whole(self.level, self._tried if self._searching else self.per)
+        return _whole(self.level, self._search.tried if self._search.under_way else self.per)
 
     @property
     def known(self) -> Rate | None:
@@ -99,7 +157,9 @@ class Estimate:
     @property
     def followed(self) -> Rate:
         """What others keep to that believe in it: no more than is proven."""
-        return _whole(min(self._proven or self.level, self.level), self._tried if self._searching else self.per)
+        return _whole(
+            min(self._proven or self.level, self.level), self._search.tried if self._search.under_way else self.per
+        )
 
     @property
     def even(self) -> bool:
@@ -110,98 +170,105 @@ class Estimate:
         """A request was let through; true if what to keep to has changed. `probe`: whether more may be tried now."""
         if self.trial:
             return self._accept_trial(now)
-        self._passed += 1
-        if self._grown >= 0:
+        self._growth.passed += 1
+        if self.growing:
             return self._grow(now)
-        if now >= self._opened + _HELD * self.per and self.level > self._proven:
+        if now >= self._course.opened + _HELD * self.per and self.level > self._proven:
             # What has come in bursts has to be even for a window, before more is tried.
-            self._probe_at = max(self._probe_at, now + (0.0 if self._proven else self.per))
-            self._proven, self._before = self.level, 0.0
+            self._growth.not_before = max(self._growth.not_before, now + (0.0 if self._proven else self.per))
+            self._proven, self._guesses.before = self.level, _NO_LEVEL
             return True
         return probe and self.wants_more(now) and self._try_more(now)
 
     def accept_late(self) -> bool:
         """A request from before the trial was let through; true if what to keep to has changed."""
-        self.level += (late := self._searching and not self.streak)
+        self.level += (late := self._search.under_way and not self.streak)
         return late
 
     @property
     def growing(self) -> bool:
         """Whether more than what is proven is being tried."""
-        return self._grown >= 0
+        return self._growth.under_way
 
     def wants_more(self, now: float) -> bool:
         """Whether it is time to try more: in the first minute only while few were refused."""
-        few = now >= self._begun + _MINUTE or len(self._refused) < _BUDGET
-        return few and self._proven >= self.level and now >= self._probe_at
+        few = now >= self._course.begun + _MINUTE or len(self._course.refused) < _BUDGET
+        return few and self._proven >= self.level and now >= self._growth.not_before
 
     def _accept_trial(self, now: float) -> bool:
-        passed = self._passed
-        self.trial, self.streak, self._passed, self._opened, self._stepped = False, 0, 1, now, now
-        changed = self._searching or self._later > 0
-        if self._searching:
-            self._searching, self.per = False, max(length for length in _LENGTHS if length <= self._tried)
-            if self._filled <= self.per:
+        search, guesses, passed = self._search, self._guesses, self._growth.passed
+        self.trial, self.streak, self._course.opened = False, 0, now
+        self._growth.step(now, passed=1)
+        changed = search.under_way or guesses.later > _NO_LEVEL
+        if search.under_way:
+            search.under_way, self.per = False, max(length for length in _LENGTHS if length <= search.tried)
+            if search.filled <= self.per:
                 # It is longer than was thought when it was filled: all of that fitted into one.
                 self.level = max(self.level, float(passed))
-        elif self._later:
+        elif guesses.later:
             # It is just after a boundary: filling the window at once shows its limit.
-            self.level, self._later, self._floor, self._proven = self._later, 0.0, self._proven, 0.0
-        elif self._before and self._hint > self.level and self.per <= _SHORT:
-            self.level, self._hint, changed = self._hint, 0.0, True
+            self.level, guesses.later = guesses.later, _NO_LEVEL
+            guesses.floor, self._proven = self._proven, _NO_LEVEL
+        elif guesses.before and guesses.hint > self.level and self.per <= _SHORT:
+            self.level, guesses.hint, changed = guesses.hint, _NO_LEVEL, True
         return changed
 
     def _try_more(self, now: float) -> bool:
         """Begin to grow; or see whether what a window with a boundary in it let through fits into each."""
-        self._stepped, self._passed = now, 0
-        if hinted := self._hint > self.level:
-            self.level, self._hint, self._opened = self._hint, 0.0, now
-        if self._before or not hinted:
-            self._grown = 0.0
+        guesses = self._guesses
+        self._growth.step(now)
+        if hinted := guesses.hint > self.level:
+            self.level, guesses.hint, self._course.opened = guesses.hint, _NO_LEVEL, now
+        if guesses.before or not hinted:
+            self._growth.under_way, self._growth.seconds = True, 0.0
         return hinted
 
     def _grow(self, now: float) -> bool:
-        past = now - self._stepped
+        growth = self._growth
+        past = now - growth.stepped
         if past < _STEP:
             return False
-        used = self._passed >= 0.7 * self.level * past / self.per - 1
-        self._stepped, self._passed = now, 0
+        used = growth.passed >= 0.7 * self.level * past / self.per - 1
+        growth.step(now)
         most = self._ceiling * self.per
         if self.level >= most:
-            if now >= self._opened + _HELD * self.per:
-                self._proven, self._grown, self._probe_at = self.level, -1.0, math.inf
+            if now >= self._course.opened + _HELD * self.per:
+                self._proven = self.level
+                growth.end(not_before=math.inf)
             return not self.growing
         if used:
-            self._grown += past
-            self.level *= 1 + min(_GROWTH * 2 ** (self._grown / _DOUBLED), _FASTEST) * past
+            growth.seconds += past
+            self.level *= 1 + min(_GROWTH * 2 ** (growth.seconds / _DOUBLED), _FASTEST) * past
             if self.level >= most:
-                self.level, self._opened = most, now
+                self.level, self._course.opened = most, now
         return used
 
     def refuse_late(self, now: float) -> None:
         """A 429 of a cause that was heeded already."""
-        self._refused.append(now)
+        self._course.refused.append(now)
 
     def refuse(self, now: float, recent: int) -> None:
         """A 429 of what was sent after the last one was heeded; `recent`: accepted in the last `per` seconds."""
-        self._refused, self.wait = [at for at in self._refused if at > now - _MINUTE] + [now], 0.0
+        self._course.refused = [at for at in self._course.refused if at > now - _MINUTE] + [now]
+        self.wait = 0.0
         if self.trial:
             self.streak += 1
             self._refuse_trial(now, recent)
-        elif self._grown >= 0:
+        elif self.growing:
             self._refuse_more(now, recent)
-        elif not self._searching:
+        elif not self._search.under_way:
             self._refuse_open(now)
-        self._grown, self.trial = -1.0, True
-        self._probe_at = now + (_PAUSE if self._proven or self._searching else 0.0)
+        self.trial = True
+        self._growth.end(not_before=now + (_PAUSE if self._proven or self._search.under_way else 0.0))
 
     def _refuse_trial(self, now: float, recent: int) -> None:
-        if self._searching:
-            if self._opened == -math.inf:
-                self._least = self._tried - self._filled
+        search = self._search
+        if search.under_way:
+            if self._course.opened == _NEVER:
+                search.least = search.tried - search.filled
             # Where the first window began before a boundary, it ends a little later than its length.
-            often = len(self._refused) < _BUDGET or self._tried >= _LONGEST
-            self._tried = _at_least(1.01 * self._tried, _TRIES if often else _LENGTHS)
+            often = len(self._course.refused) < _BUDGET or search.tried >= _LONGEST
+            search.tried = _at_least(1.01 * search.tried, _TRIES if often else _LENGTHS)
         elif 0 < self._proven < self.level:
             self._aligned = True
             self._measure_later()
@@ -209,60 +276,63 @@ class Estimate:
             self._fall(now, 0)
         elif not recent and self.per < _LONGEST:
             # Nothing was let through for as long as it is: its window is a longer one, and aligned to be refused late.
-            self.level = (self._before or self.level) * _LONGEST / self.per
-            self.per, self._proven, self._before, self._hint, self._aligned = _LONGEST, 0.0, 0.0, 0.0, True
+            self.level = (self._guesses.before or self.level) * _LONGEST / self.per
+            self.per, self._proven, self._aligned = _LONGEST, _NO_LEVEL, True
+            self._guesses.before = self._guesses.hint = _NO_LEVEL
         elif self._aligned and self.per > _SHORT:
             self.wait = now + _PATIENCE * self.per
 
     def _fall(self, now: float, passed: int) -> None:
         """The limit has been cut: begin far below, unless so many that have passed since a window began tell more."""
-        before, hint = self._before or self.level, self._hint if self._before else 0.0
+        guesses = self._guesses
+        before, hint = guesses.before or self.level, guesses.hint if guesses.before else _NO_LEVEL
         # Cuts that come one after the other are none: then what is believed of the window is wrong.
-        if now >= self._begun + _MINUTE / 2:
+        if now >= self._course.begun + _MINUTE / 2:
             hint = _LITTLE * before
         self._change(now, 2)
         self.level = max(1.0, int(_DEEP * self.level), min(_LITTLE * self.level, passed))
-        self._proven, self._before = self.level, before if passed <= self.level else 0.0
-        self._hint = hint if self._before else 0.0
-        if self._hint and self.per <= _SHORT:
+        self._proven, guesses.before = self.level, before if passed <= self.level else _NO_LEVEL
+        guesses.hint = hint if guesses.before else _NO_LEVEL
+        if guesses.hint and self.per <= _SHORT:
             # What was refused may count too: it is old by the time that the window is full again.
             self.wait = now + _SETTLED * self.per
 
     def _change(self, now: float, refusals: int) -> None:
         """The limit is another one now, which the last so many refusals told."""
-        self._begun, self._refused, self._hint, self._floor = now, self._refused[-refusals:], 0.0, 0.0
+        self._course.begun, self._course.refused = now, self._course.refused[-refusals:]
+        self._guesses.hint = self._guesses.floor = _NO_LEVEL
 
     def _refuse_more(self, now: float, recent: int) -> None:
         """More was tried: what was let through in the last window is the limit, unless a boundary lies in it."""
         self.level = max(self._proven, min(self.level, recent), 1.0)
-        guessed, self._before = self._before > 0, 0.0
-        exact = guessed and (not self._aligned or len(self._refused) < _BUDGET)
+        guessed, self._guesses.before = self._guesses.before > _NO_LEVEL, _NO_LEVEL
+        exact = guessed and (not self._aligned or len(self._course.refused) < _BUDGET)
         if self.level <= _SLIGHT * self._proven + 1 and not exact:
             # What is too much was let through before a boundary, a window after which comes the next.
             self.wait = now + self.per * (self.level + 1 - self._proven) / self._proven
-            self._hint, self.level = self.level, self._proven
+            self._guesses.hint, self.level = self.level, self._proven
             return
-        if now >= self._begun + _MINUTE:
+        if now >= self._course.begun + _MINUTE:
             self._change(now, 1)
         if self._aligned:
             self._measure_later(0.0 if guessed else _SHRINK)
 
     def _measure_later(self, shrink: float = _SHRINK) -> None:
         """See what a window takes once the next has begun; the less is left of the level, the surer that it has."""
-        self._later = self._later or self.level
+        self._guesses.later = self._guesses.later or self.level
         self.level = max(self._proven, shrink * self.level)
 
     def _refuse_open(self, now: float) -> None:
         """Refused although nothing more was tried: it was not right yet, or it has changed."""
         if not self._proven:
             self._measure(now)
-        elif now < self._opened + _HELD * self.per and self.level > self._proven:
-            self.level = max(1.0, self._proven, min(_AGAIN * self.level, self._passed))
-            self._aligned, self._before = self._aligned or not self._before, 0.0
-        elif now < self._opened + self.per:
+        elif now < self._course.opened + _HELD * self.per and self.level > self._proven:
+            self.level = max(1.0, self._proven, min(_AGAIN * self.level, self._growth.passed))
+            self._aligned, self._guesses.before = self._aligned or not self._guesses.before, _NO_LEVEL
+        elif now < self._course.opened + self.per:
             # As many as have passed since then fit into a window, and no more if that began then.
-            self._fall(now, self._passed)
-        elif self.per > _SHORT and (self._aligned or self._hint > _SEEMS * self._proven + 1):
+            self._fall(now, self._growth.passed)
+        elif self.per > _SHORT and (self._aligned or self._guesses.hint > _SEEMS * self._proven + 1):
             # It is full until its end, which is far: to ask again soon would only be refused.
             self._fall(now, 0)
             self._aligned = True
@@ -271,18 +341,19 @@ class Estimate:
 
     def _measure(self, now: float) -> None:
         """A window that was filled at once from its start on is full: its limit is what has passed."""
-        count, self._filled = int(self.level), now - self._opened
-        windows, rest = divmod(self._passed, count)
-        took = _LATER * (now - self._opened - windows * self.per)
+        search, count, passed = self._search, int(self.level), self._growth.passed
+        search.filled = now - self._course.opened
+        windows, rest = divmod(passed, count)
+        took = _LATER * (search.filled - windows * self.per)
         if windows and rest <= max(2, 0.1 * count):
             self.per = _at_least(max(took + _LATER * windows * self.per, 1.01 * self.per), _LENGTHS)
-        elif self._floor:
-            self.level = self._proven = max(self._floor, float(rest))
+        elif self._guesses.floor:
+            self.level = self._proven = max(self._guesses.floor, float(rest))
         else:
-            self.level = max(1.0, self._passed / (windows + 1))
-            self.per = _at_least(max(min(took, _LONGEST), self._least), _LENGTHS)
+            self.level = max(1.0, passed / (windows + 1))
+            self.per = _at_least(max(min(took, _LONGEST), search.least), _LENGTHS)
             self.wait = now + 0.95 * self.per
-        self._tried, self._searching, self._aligned = self.per, True, True
+        search.tried, search.under_way, self._aligned = self.per, True, True
 
 
 def _at_least(seconds: float, lengths: tuple[float, ...]) -> float:

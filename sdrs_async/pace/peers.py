@@ -8,6 +8,7 @@ from sdrs_async.pace.estimate import Estimate
 
 __all__ = ["Peers"]
 
+_NEVER = -math.inf
 # Seconds: refusals of several scopes that have one cause; who leads has nothing more to send; between two tries.
 _TOGETHER, _SILENT, _BETWEEN = 1.0, 5.0, 10.0
 # A great rise, and so many of those that follow it refused within so many seconds: it was somebody else's share.
@@ -15,26 +16,32 @@ _GREAT, _DOUBTS, _SOON = 1.3, 3, 5.0
 
 
 class Peers:
-    """What scopes that are alike learn of each other: those that have no estimate of their own follow the first one.
+    """What the scopes that are alike, such as the projects of one user, learn of each other.
 
-    `version` changes with what is to be followed; `opens`: nothing of those that follow starts before that time.
-    `heeded`: when the last refusal was sent out to all; `seen`: when the one they follow was last told of an answer;
-    `shared`: what one of them can do all together cannot, so that the limit is one of theirs in common.
+    The first scope that is refused without being told a limit leads: the others follow its `estimate` until they are
+    refused themselves. `version` changes with what is to be followed; scopes that follow start nothing before `opens`.
+    `heeded`: when the last refusal became known to all; `seen`: when the leading scope last had an answer;
+    `shared`: what one scope was allowed all together are not, so that the limit is one that they have in common.
     """
 
     __slots__ = (
-        "_doubts", "_fork", "_highest", "_probe_at", "_rose_at", "estimate", "heeded", "members", "opens", "seen",
+        "_doubts", "_fork", "_highest", "_members", "_probe_at", "_rose_at", "estimate", "heeded", "opens", "seen",
         "shared", "version",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self.estimate: Estimate | None = None
-        self.version = self.members = 0
-        self.opens = self.heeded = self.seen = self._probe_at = -math.inf
+        self.version = self._members = 0
+        self.opens = self.heeded = self.seen = self._probe_at = _NEVER
         self._fork: Estimate | None = None
-        self._highest, self._rose_at = 0.0, -math.inf
+        self._highest, self._rose_at = 0.0, _NEVER
         self._doubts: set[object] = set()
         self.shared = False
+
+    def join(self) -> bool:
+        """One more scope is like the others; true if it is the first."""
+        self._members += 1
+        return self._members == 1
 
     def refused(self, estimate: Estimate, now: float, opens: float) -> None:
         """The estimate of one of them was wrong, all wait until its trial is over: they may be next."""
@@ -60,7 +67,7 @@ class Peers:
             if pace > _GREAT * highest:
                 self._rose_at, self._doubts = now, set()
             elif pace < self._highest:
-                self._rose_at = -math.inf
+                self._rose_at = _NEVER
             self._highest = max(self._highest, pace)
 
     def doubt(self, follower: object, now: float, sent_at: float) -> None:

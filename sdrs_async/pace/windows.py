@@ -15,7 +15,7 @@ from collections.abc import Iterable
 
 from sdrs_async.limits import Rate
 
-__all__ = ["LONGEST_SPREAD", "UNLIMITED", "Window", "promises", "quicker", "spread_out"]
+__all__ = ["LONGEST_SPREAD", "UNLIMITED", "Window", "pause", "promises", "quicker", "spread_out"]
 
 UNLIMITED = sys.maxsize
 """The `count` of a window without a rate."""
@@ -25,6 +25,10 @@ LONGEST_SPREAD = 10.0
 
 # Of N permits about sqrt(N) more or less than usual come free together, by the jitter of the network.
 _LEAST_QUICKER, _QUICKER = 0.1, 1.6
+# A limit that was found by trying is spread more evenly than one that is known: it may be of another kind.
+_A_LITTLE_QUICKER = 1.02
+# Seconds by which the first window takes longer, where its requests are to be behind those of others.
+_LAG = 0.12
 
 _FORGET = 32
 
@@ -106,8 +110,27 @@ def promises(rate: Rate | None) -> tuple[Rate, ...]:
 
 
 def quicker(count: float) -> float:
-    """How much quicker than the rate the starts are spread: permits that come free together shall not queue for it."""
+    """By which factor the starts of a window of `count` are spread more quickly than its rate.
+
+    Permits come free some of them together: spread at the rate itself they would queue, and part of it go unused.
+    """
     return 1 + max(_LEAST_QUICKER, _QUICKER / math.sqrt(count))
+
+
+def pause(windows: Iterable[Window], found: Window | None, *, behind: bool) -> float:
+    """Seconds between two starts that are spread evenly: by the slowest of the windows that are short, 0 without one.
+
+    `found`: the one of them whose rate was found by trying; `behind`: a little less than the rates, not more.
+    """
+    paces = []
+    for window in windows:
+        if window is found:
+            if window.per <= 1.3 * LONGEST_SPREAD:
+                paces.append(_A_LITTLE_QUICKER * window.count / window.per)
+        elif window.per <= LONGEST_SPREAD:
+            factor = window.per / (window.per + _LAG) if behind else quicker(window.count)
+            paces.append(factor * window.count / window.per)
+    return 1 / min(paces) if paces else 0.0
 
 
 def spread_out(count: int, began: float, until: float, late: float, since: float) -> list[float]:

@@ -1,0 +1,259 @@
+"""What the 429s of a scope show of its limits: those that they tell, and the search for one that they do not.
+
+Nothing here reads a clock, waits or draws randomness; all times are the event loop's and are handed in.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+from sdrs_async.limits import Rate
+from sdrs_async.pace.estimate import Estimate
+from sdrs_async.pace.peers import Peers
+from sdrs_async.pace.windows import LONGEST_SPREAD, UNLIMITED, Window, quicker, spread_out
+
+__all__ = ["LULL", "MAX_HOLD", "Learning", "Traffic"]
+
+LULL = 10.0
+"""Seconds without a request after which a scope begins anew."""
+
+MAX_HOLD = 900.0
+"""Longest wait in seconds that a 429 may impose on a scope, whatever its `Retry-After` says."""
+
+_NEVER = -math.inf
+# Requests that a scope has to have had let in, before what it is refused tells the others something.
+_TELLING = 3
+# So many 429s in so many seconds are waited out as they say, and no reason to look for a limit.
+_ENOUGH, _MINUTE = 3, 60.0
+# Seconds: the longest wait for another trial, which goes alone.
+_MAX_WAIT = 30.0
+# A text may name any number: what others have used is not worth more memory than this, nor limits more windows.
+_MOST_OTHERS, _MOST_TOLD = 10_000, 4
+# Seconds: nobody waits for a longer window to open, and what names one may be nonsense.
+_LONGEST_TOLD = 86_400.0
+
+
+@dataclass(slots=True)
+class Traffic:
+    """How many requests of a scope were `entered`, `answered` and, of these, `accepted`, since it `began` anew.
+
+    `left`: when the last of them was answered.
+    """
+
+    entered: int = 0
+    answered: int = 0
+    accepted: int = 0
+    began: float = _NEVER
+    left: float = _NEVER
+
+    @property
+    def out(self) -> int:
+        """How many are on their way."""
+        return self.entered - self.answered
+
+
+class Meter(Protocol):
+    """What keeps to the limits that are learned: `Gate`, where all of this is described."""
+
+    rate: Rate | None
+    promised: tuple[Rate, ...]
+    windows: tuple[Window, ...]
+    found: Window | None
+    traffic: Traffic
+
+    def hold(self, until: float) -> None: ...
+    def put(self, *windows: Window, even: bool) -> None: ...
+    def find(self, window: Window, *, even: bool) -> None: ...
+    def resume(self) -> None: ...
+
+
+class Learning:
+    """What the answers of one scope show of its limits, and what its meter has to keep to by that.
+
+    `told`: the limits that 429s named. A limit that none names is looked for by an estimate: one of this scope alone,
+    or the one that its `peers`, the scopes like it, follow. `heeded`: when the last 429 came that changed something.
+    """
+
+    __slots__ = (
+        "_estimate", "_hinted_at", "_hints", "_meter", "_peers", "_refused", "_told_at", "_trial_at", "heeded", "told",
+    )  # fmt: skip
+
+    def __init__(self, meter: Meter, peers: Peers | None) -> None:
+        self._meter = meter
+        self._peers = peers
+        self.told: tuple[Rate, ...] = ()
+        self._told_at = self._hinted_at = self.heeded = _NEVER
+        self._hints = 0
+        self._refused: list[float] = []
+        self._estimate: Estimate | None = None
+        self._trial_at = math.inf
+
+    @property
+    def leads(self) -> bool:
+        """Whether this scope looks for its limit itself."""
+        return self._estimate is not None
+
+    @property
+    def even(self) -> bool:
+        """Whether what was found is to be spread evenly: not while its window is measured."""
+        return self._estimate is None or self._estimate.even
+
+    @property
+    def learned(self) -> tuple[Rate, bool] | None:
+        """The rate in force that the server showed, and whether it told it; `None` if it showed none."""
+        estimate = self._estimate
+        if estimate is None and self._peers is not None and self._meter.found is not None:
+            estimate = self._peers.estimate
+        if estimate is not None and estimate.known is not None:
+            return estimate.known, False
+        return (_slowest(self.told), True) if self.told else None
+
+    def follow(self, peers: Peers) -> None:
+        """Keep to what a like scope has found, unless this one has an estimate of its own."""
+        if self._estimate is None and peers.estimate is not None:
+            traffic = self._meter.traffic
+            self._meter.hold(peers.opens)
+            self._keep(max(traffic.left, traffic.began), peers.estimate.followed, even=True)
+
+    def tries(self, now: float) -> bool:
+        """A request starts; true if it has to go alone, so that nothing else starts until it is answered."""
+        if trial := self._estimate is not None and self._estimate.trial:
+            self._trial_at = now
+        return trial
+
+    def accept(self, now: float, sent_at: float) -> None:
+        """A request was answered with something else than a 429; who follows a like scope may have to lead now."""
+        estimate, peers = self._estimate, self._peers
+        if estimate is None and peers is not None:
+            estimate = self._estimate = peers.inherit(now)
+        if estimate is None:
+            return
+        trial = estimate.trial and sent_at >= self._trial_at
+        if estimate.trial and not trial:
+            changed = estimate.accept_late()
+        else:
+            may = peers is None or not estimate.wants_more(now) or peers.may_probe(now)
+            changed = estimate.accept(now, probe=may)
+        if changed:
+            self._keep(now, estimate.rate, even=estimate.even)
+        if trial:
+            self._meter.resume()
+        if peers is not None and peers.estimate is estimate:
+            peers.accepted(now, changed=trial or (changed and not estimate.growing))
+
+    def refuse(self, now: float, sent_at: float, told: Rate | None, *, says_when: bool) -> float | None:
+        """A request got a 429; until when nothing should start, where the server says not when, `None`: as before."""
+        self._refused = [at for at in self._refused if at > now - LONGEST_SPREAD] + [now]
+        if self._was_heeded(now, sent_at):
+            return None
+        self.heeded = now
+        if told is not None and told.per > _LONGEST_TOLD:
+            return now + MAX_HOLD
+        if told is not None and told not in self.told:
+            return self._recalibrate(now, told)
+        if told is not None and now < self._told_at + 2 * told.per:
+            return self._wait_out(now, told)
+        return now if says_when and self._takes_its_word(now) else self._guess(now, sent_at)
+
+    def _was_heeded(self, now: float, sent_at: float) -> bool:
+        """Whether a 429 is of the same cause as the last one, of this scope or of the one that it follows."""
+        estimate = self._estimate
+        peers = self._peers if estimate is None else None
+        if sent_at > self.heeded and (peers is None or sent_at > peers.heeded):
+            return False
+        if estimate is not None:
+            estimate.refuse_late(now)
+        elif peers is not None:
+            peers.refused_as_well(now)
+        return True
+
+    # ---- what the server told
+
+    def _recalibrate(self, now: float, told: Rate) -> float:
+        """Keep a limit that was told, beside those of other lengths; return when there is room in it."""
+        self.told = (*(rate for rate in self.told if rate.per != told.per), told)[-_MOST_TOLD:]
+        self._told_at = now
+        traffic, past = self._meter.traffic, self._past(now, told.per)
+        # What is missing others have used, at the latest when this scope began: it is older than its own.
+        missing = min(_MOST_OTHERS, max(0, told.count - len(past) - traffic.out))
+        return self._limit(now, told, [max(traffic.began, now - told.per)] * missing + past)
+
+    def _wait_out(self, now: float, told: Rate) -> float:
+        """Refused again soon after: more had been used, and later, than was thought. All of it is old in a window."""
+        self._told_at = _NEVER
+        self._limit(now, told, [now] * min(_MOST_OTHERS, max(0, told.count - self._meter.traffic.out)))
+        return now + told.per
+
+    def _limit(self, now: float, told: Rate, past: list[float]) -> float:
+        """Put a told limit into force, in place of those that are told no more; return when there is room in it."""
+        meter = self._meter
+        window, others = Window(told, past, meter.traffic.out), (rate for rate in self.told if rate != told)
+        kept = {(UNLIMITED, LONGEST_SPREAD), *((rate.count, rate.per) for rate in (*meter.promised, *others))}
+        still = (one for one in meter.windows if one is meter.found or (one.count, one.per) in kept)
+        meter.put(*still, window, even=True)
+        return window.due if window.due < math.inf else now
+
+    def _past(self, now: float, seconds: float) -> list[float]:
+        """When the requests of the last `seconds` were answered, as far as known.
+
+        Where no window remembers them, they count as spread evenly over the time since the first.
+        """
+        traffic, rate = self._meter.traffic, self._meter.rate
+        longest = max(self._meter.windows, key=lambda window: window.remembers, default=None)
+        known = longest.answers(now - seconds) if longest is not None else []
+        until = now - longest.remembers if longest is not None else now
+        rest, since = traffic.answered - len(known), now - seconds
+        if rest <= 0 or until <= since:
+            return known
+        # The spread is quicker than the rate, and then it pauses: they may have come that much later.
+        late = (1 - 1 / quicker(rate.count)) * rate.per if rate is not None and rate.per <= LONGEST_SPREAD else 0.0
+        return spread_out(rest, traffic.began, until, late, since) + known
+
+    def _takes_its_word(self, now: float) -> bool:
+        """A few times in a minute it is enough to wait for as long as it says, whatever the reason."""
+        if now >= self._hinted_at + _MINUTE:
+            self._hinted_at, self._hints = now, 0
+        self._hints += 1
+        return self._hints <= _ENOUGH
+
+    # ---- what it did not tell
+
+    def _guess(self, now: float, sent_at: float) -> float:
+        """Adapt the estimate; return until when to wait before the next request is tried, alone."""
+        first, estimate = self._estimate is None, self._estimate or self._first_estimate(now)
+        self._estimate, growing, meter = estimate, estimate.growing, self._meter
+        estimate.refuse(
+            now, len(self._past(now, estimate.per)) - sum(at > now - estimate.per for at in self._refused) + 1
+        )
+        self._keep(now, estimate.rate, even=estimate.even)
+        self._trial_at = math.inf
+        meter.resume()
+        due = meter.found.due if meter.found is not None and meter.found.due < math.inf else now
+        until = max(due, estimate.wait, now + min(_MAX_WAIT, 0.02 * 3.0**estimate.streak))
+        # One that is refused among the first tells only of its own scope: somebody else may have used it up.
+        peers, telling = self._peers, first and meter.traffic.accepted >= _TELLING
+        if peers is not None and (telling or peers.estimate is estimate):
+            peers.refused(estimate, now, now if growing else until + 3 * (now - sent_at) + 0.01)
+        return until
+
+    def _first_estimate(self, now: float) -> Estimate:
+        if self._peers is not None and self._peers.estimate is not None:
+            return self._peers.estimate.fork(now)
+        traffic = self._meter.traffic
+        return Estimate(now, traffic.began, traffic.accepted, _slowest(self.told) if self.told else self._meter.rate)
+
+    def _keep(self, now: float, rate: Rate, *, even: bool) -> None:
+        """Put a rate into force that was found, in place of the one before."""
+        found = self._meter.found
+        if found is None or rate.per > found.remembers:
+            remembers = max(1.3 * rate.per, LONGEST_SPREAD)
+            found = Window(rate, self._past(now, remembers), self._meter.traffic.out, remembers)
+        else:
+            found.resize(rate)
+        self._meter.find(found, even=even)
+
+
+def _slowest(rates: tuple[Rate, ...]) -> Rate:
+    return min(rates, key=lambda rate: rate.count / rate.per)

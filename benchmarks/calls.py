@@ -27,8 +27,8 @@ from benchmarks.by_hand import LATENCY
 from benchmarks.engine_overhead import LIMITS, TOKEN, targets
 from sdrs_async import Report, RetryPolicy, StaticToken
 from sdrs_async.cloud.client import Client
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import READ_AHEAD, sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.laboratory.virtual_time import VirtualTimeLoop
 from sdrs_async.models import Call, Reply

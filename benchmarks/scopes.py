@@ -25,9 +25,9 @@ from benchmarks.by_hand import DELETED, LATENCY, HandClock, give_back, one_user,
 from benchmarks.nginx import cpu_model
 from benchmarks.processes import alone
 from sdrs_async import Limits, RetryPolicy, Verdict
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import READ_AHEAD, sources
 from sdrs_async.engine.lanes import Job
-from sdrs_async.engine.loop import Engine
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.models import Call, Reply
 

@@ -10,8 +10,8 @@ from typing import Any, Generic, Self, TypeVar, cast
 
 from sdrs_async.cloud import events
 from sdrs_async.cloud.listing import Project
+from sdrs_async.engine.engine import GRACE, Engine
 from sdrs_async.engine.intake import Reader
-from sdrs_async.engine.loop import GRACE, Engine
 from sdrs_async.engine.slices import one_by_one
 from sdrs_async.engine.survey import Survey
 from sdrs_async.engine.users import User

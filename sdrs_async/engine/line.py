@@ -115,59 +115,65 @@ class Line:
     # ---- taking turns
 
     def place(self, turn: Turn, now: float, *, again: bool = False) -> None:
-        """Put a turn where it belongs now, and so the one that it is behind; one that is kept aside stays there.
+        """Put a turn where it belongs now, and then the one that it is behind; one that is kept aside stays there.
 
         `again`: it was its turn just now, and if it is due at once it is so with the same number.
         """
-        while turn.place is _NOWHERE or turn.place is _WAITING:
-            ring = turn.ring
-            if ring is not _NOBODY and not ring:
-                return
-            due = turn.who.due()
-            if due > now:
-                self._wait(turn, due)
-                return
-            if ring:
-                turn.number = ring[0][0]
-            elif not again:
-                turn.taken = 0
-                if not turn.lost:
-                    self._order += 1
-                    turn.number = self._order
-                turn.lost = False
-            turn.place, again = _DUE, False
-            entry, turn = (turn.number, turn), turn.behind
-            if turn.ring and entry < turn.ring[-1]:
-                insort(turn.ring, entry)
-            else:
-                turn.ring.append(entry)
+        for one in (turn, turn.behind):
+            ring = one.ring
+            if not (one.place is _NOWHERE or one.place is _WAITING) or not (ring or ring is _NOBODY):
+                continue
+            due = one.who.due()
+            if due <= now:
+                self._enter(one, keep=again)
+            elif due == math.inf:
+                one.place = _NOWHERE
+            elif one.place is _NOWHERE or one.at != due:  # an entry of another time is left, and known by that
+                self._order += 1
+                one.place, one.at = _WAITING, due
+                heappush(self._waiting, (due, self._order, one))
 
-    def _wait(self, turn: Turn, due: float) -> None:
-        if due == math.inf:
-            turn.place = _NOWHERE
-        elif turn.place is _NOWHERE or turn.at != due:  # an entry of another time is left, and known by that
-            self._order += 1
-            turn.place, turn.at = _WAITING, due
-            heappush(self._waiting, (due, self._order, turn))
+    def _enter(self, turn: Turn, *, keep: bool) -> None:
+        """It is due: it gets a number, unless it may keep its own, or has that of the first one behind it."""
+        if turn.ring:
+            turn.number = turn.ring[0][0]
+        elif not keep:
+            turn.taken = 0
+            if not turn.lost:
+                self._order += 1
+                turn.number = self._order
+            turn.lost = False
+        turn.place = _DUE
+        entry, ring = (turn.number, turn), turn.behind.ring
+        if ring and entry < ring[-1]:
+            insort(ring, entry)
+        else:
+            ring.append(entry)
 
     def take(self, now: float) -> Turn | None:
         """Take out the turn of the project that is next, whose user and endpoint are due; `None` if there is none."""
         if self._waiting and self._waiting[0][0] <= now:
             self._come(now)
-        while (users := self._longest(now)) is not None:
+        while True:
+            users: deque[tuple[int, Turn]] | None = None
+            for endpoint in self._endpoints:
+                ring = endpoint.ring
+                if ring and (users is None or ring[0] < users[0]) and endpoint.who.due() <= now:
+                    users = ring
+            if users is None:
+                return None
             _, user = users.popleft()
-            if user.who.due() > now:
-                user.place = _NOWHERE
-                self.place(user, now)
-                continue
-            _, turn = user.ring.popleft()
-            turn.place = _NOWHERE
-            if user.ring:
-                insort(users, (user.ring[0][0], user))
-            else:
-                user.place = _NOWHERE
-            return turn
-        return None
+            if user.who.due() <= now:
+                break
+            user.place = _NOWHERE
+            self.place(user, now)
+        _, turn = user.ring.popleft()
+        turn.place = _NOWHERE
+        if user.ring:
+            insort(users, (user.ring[0][0], user))
+        else:
+            user.place = _NOWHERE
+        return turn
 
     def _come(self, now: float) -> None:
         """Place those again whose time has come."""
@@ -176,15 +182,6 @@ class Line:
             if turn.place is _WAITING and turn.at == at:
                 turn.place = _NOWHERE
                 self.place(turn, now)
-
-    def _longest(self, now: float) -> deque[tuple[int, Turn]] | None:
-        """The users of the endpoint that is due at which somebody has waited longest."""
-        longest: deque[tuple[int, Turn]] | None = None
-        for endpoint in self._endpoints:
-            ring = endpoint.ring
-            if ring and (longest is None or ring[0] < longest[0]) and endpoint.who.due() <= now:
-                longest = ring
-        return longest
 
     def dues(self) -> Iterator[float]:
         """When it is worth to ask again."""

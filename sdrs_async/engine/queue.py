@@ -196,24 +196,21 @@ class Fleet:
             self._line.rest(lane.turn)  # it can use none of its share meanwhile
             self.unsigned.append(lane)
         else:
-            return self._enter(lane, now)
+            job = lane.start(now)
+            if lane.record.timed_out:
+                self._hanging.start(lane)
+            lane.turn.taken += 1
+            if lane.backlog.ready or lane.backlog.later:
+                self._line.place(lane.turn, now, again=lane.turn.taken < lane.user.weight)
+            return job
         return None
-
-    def _enter(self, lane: Lane, now: float) -> Job:
-        job = lane.start(now)
-        if lane.record.timed_out:
-            self._hanging.start(lane)
-        lane.turn.taken += 1
-        if lane.backlog.ready or lane.backlog.later:
-            self._line.place(lane.turn, now, again=lane.turn.taken < lane.user.weight)
-        return job
 
     def leave(self, lane: Lane, now: float, late: float = 0.0) -> None:
         """A request of the lane was answered, or given up; what is known of the lane by then says where it goes.
 
         `late`: seconds for which the server may still count it.
         """
-        user, key = lane.user, lane.user.key
+        key = lane.user.key
         lane.leave(now, late)
         if self._hanging.lanes and (freed := self._hanging.leave(lane)) is not None:
             self._unpark(freed, now)
@@ -221,7 +218,7 @@ class Fleet:
             self.rest(lane)
         for one in (lane, *lane.kin):
             self._line.place(one.turn, now)
-        for other in (user,) if key is None else key.users:
+        for other in key.users if key is not None else ():
             self._line.place(other.turn, now)
 
     def _unpark(self, lane: Lane, now: float) -> None:

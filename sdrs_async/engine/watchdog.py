@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import anyio
 
 from sdrs_async.engine.course import Course
+from sdrs_async.engine.loop import Workers
 from sdrs_async.errors import SdrsError
-
-if TYPE_CHECKING:
-    from sdrs_async.engine.loop import Workers
 
 __all__ = ["watch"]
 

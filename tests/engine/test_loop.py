@@ -7,8 +7,8 @@ from random import Random
 import anyio
 import pytest
 
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits, Rate, RetryPolicy
 from sdrs_async.models import Call, Outcome, Reply, Target, Verdict

@@ -16,8 +16,8 @@ import anyio
 import pytest
 
 from sdrs_async.cloud.listing import ListingError, groups
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import Budget, Intake, Reader, Source, sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.engine.users import User
 from sdrs_async.limits import Limits, Rate, RetryPolicy

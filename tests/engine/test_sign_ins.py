@@ -9,8 +9,8 @@ from collections import Counter
 import anyio
 import pytest
 
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Outcome, Reply, Target, Verdict
 from tests.support.engine_runs import (

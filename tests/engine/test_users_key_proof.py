@@ -11,7 +11,7 @@ import pytest
 
 from sdrs_async import AkSk, AuthenticationError, Limits, Selection
 from sdrs_async.accounts.account import Account
-from sdrs_async.engine.loop import Engine
+from sdrs_async.engine.engine import Engine
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Listing, Outcome, Reply, Target, Verdict
 from sdrs_async.session import connect

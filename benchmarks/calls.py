@@ -25,13 +25,14 @@ import aiohttp
 import sdrs_async
 from benchmarks.by_hand import LATENCY
 from benchmarks.engine_overhead import LIMITS, TOKEN, targets
-from sdrs_async import Report, RetryPolicy, StaticToken
+from sdrs_async import RetryPolicy, StaticToken
 from sdrs_async.cloud.client import Client
 from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import READ_AHEAD, sources
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.laboratory.virtual_time import VirtualTimeLoop
 from sdrs_async.models import Call, Reply
+from sdrs_async.report import Ledger
 
 WARM_UP = 1000
 MOST = 10
@@ -86,7 +87,7 @@ class Loop(VirtualTimeLoop):
 
 async def delete(count: int) -> None:
     """Delete so many targets."""
-    endpoint, retry, report = "http://127.0.0.1:9", RetryPolicy(), Report(LIMITS)
+    endpoint, retry, report = "http://127.0.0.1:9", RetryPolicy(), Ledger(LIMITS)
     async with Client(endpoint, StaticToken(TOKEN), limits=LIMITS, retry=retry, allow_http=True) as client:
 
         async def send(call: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol

@@ -23,6 +23,7 @@ from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import READ_AHEAD, sources
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.models import Call, Reply
+from sdrs_async.report import Ledger
 
 PROJECTS = 100
 LIMITS = Limits("1000000/s", 64, "10000000/s", "10000000/s", 64)
@@ -41,7 +42,7 @@ async def run(count: int) -> Report:
         await asyncio.sleep(0)
         return Reply(Verdict.DELETED, 204, elapsed=0.001)
 
-    report = Report(LIMITS)
+    report = Ledger(LIMITS)
     fleet = Fleet(LIMITS.concurrency)
     user = fleet.user("user", "endpoint", send, LIMITS)
     await Engine(fleet, report.add, RetryPolicy()).run(sources(targets(count), READ_AHEAD, user))

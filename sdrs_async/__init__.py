@@ -12,7 +12,9 @@ __all__ = [
     "AuthenticationError",
     "ConfigError",
     "FailedTask",
+    "Failure",
     "Finding",
+    "Fleet",
     "Group",
     "HuaweiAuth",
     "JournalError",
@@ -35,11 +37,13 @@ __all__ = [
     "SignInFailed",
     "StaticToken",
     "Target",
+    "Totals",
     "Unlisted",
     "UsedUp",
     "Verdict",
     "clean",
     "connect",
+    "load_fleet",
     "stream",
 ]
 

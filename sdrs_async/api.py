@@ -8,8 +8,9 @@ from inspect import isclass
 from typing import get_type_hints
 
 from sdrs_async.accounts.account import Account
+from sdrs_async.accounts.fleets import Fleet, load_fleet
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.auth import Auth, SignInFailed
-from sdrs_async.cleanup.discovery import Selection
 from sdrs_async.cloud.listing import FailedTask, Group, ListingError, Project
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
@@ -18,7 +19,7 @@ from sdrs_async.engine.intake import READ_AHEAD, Targets
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError, check
 from sdrs_async.limits import Learned, Limits, Rate, RetryPolicy, UsedUp
 from sdrs_async.models import Outcome, ProjectLevel, Request, Target, Verdict
-from sdrs_async.report import Report, Unlisted
+from sdrs_async.report import Failure, Report, Totals, Unlisted
 from sdrs_async.run import Finding, Run
 from sdrs_async.session import Lists, Session, connect
 
@@ -29,7 +30,9 @@ __all__ = [
     "AuthenticationError",
     "ConfigError",
     "FailedTask",
+    "Failure",
     "Finding",
+    "Fleet",
     "Group",
     "HuaweiAuth",
     "JournalError",
@@ -52,11 +55,13 @@ __all__ = [
     "SignInFailed",
     "StaticToken",
     "Target",
+    "Totals",
     "Unlisted",
     "UsedUp",
     "Verdict",
     "clean",
     "connect",
+    "load_fleet",
     "stream",
 ]
 

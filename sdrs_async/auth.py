@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
 from inspect import isawaitable, iscoroutinefunction
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Reply, Request, Verdict
 
-__all__ = ["Auth", "SignInCounts", "SignInFailed", "awaitable"]
+__all__ = ["Auth", "SignInCounts", "SignInFailed", "Traits"]
 
 
 class Auth(Protocol):
@@ -63,6 +64,12 @@ class SignInFailed(AuthenticationError):
             retryable=retryable and verdict is not Verdict.UNAUTHORIZED,
         )  # fmt: skip
 
+    def again(self) -> Self:
+        """The same, for another task to raise: a traceback belongs to one, and so does a reply, which is not frozen."""
+        other = copy(self)
+        other.reply = replace(self.reply)
+        return other
+
 
 @dataclass(slots=True)
 class SignInCounts:
@@ -76,9 +83,9 @@ class SignInCounts:
     throttled: int = 0
     refused: int = 0
 
-    def belong_to(self, account: str) -> None:
-        """They are those of this account."""
-        self.account = account
+    def used_by(self, account: str) -> None:
+        """An account of this name signs in with it from now on; the only one of `clean()` and `stream()` has none."""
+        self.account = account or "the account"
 
     def ask(self) -> None:
         """Count one that begins."""
@@ -96,7 +103,66 @@ class SignInCounts:
         return taken
 
 
-def awaitable(auth: object, name: str) -> Callable[..., Awaitable[Any]]:
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a credential has beside its two methods, with what counts where it lacks that: nobody else asks it.
+
+    `sign` and `prepare` raise `ConfigError` when they are called and are not `async`; `prepare` is `None` where nobody
+    has to sign in. `identity`: of the key, where there is `one_key`. `counts`: its sign-ins; `counts_itself`: it is the
+    credential that counts and logs them. `region`, `endpoint_override` and `iam_endpoint`: where its source says that
+    it is good; `files`: of certificates and keys, that it signs in with.
+    """
+
+    auth: Auth
+    sign: Callable[..., Awaitable[Mapping[str, str]]]
+    prepare: Callable[[str], Awaitable[float]] | None
+    one_key: bool
+    identity: object
+    verify: bool | str
+    counts: SignInCounts
+    counts_itself: bool
+    region: str | None
+    endpoint_override: str | None
+    iam_endpoint: str | None
+    files: tuple[str, ...]
+
+    @classmethod
+    def of(cls, auth: Auth) -> Traits:
+        """Those of any object with the two methods."""
+        counts: object = getattr(auth, "sign_ins", None)
+        counts_itself = isinstance(counts, SignInCounts)
+        return cls(
+            auth,
+            _awaitable(auth, "sign"),
+            _awaitable(auth, "prepare") if getattr(auth, "prepare", None) is not None else None,
+            one_key=bool(getattr(auth, "one_key", False)),
+            identity=id(auth) if (identity := getattr(auth, "identity", None)) is None else identity,
+            verify=getattr(auth, "verify", True),
+            counts=counts if isinstance(counts, SignInCounts) else SignInCounts(),
+            counts_itself=counts_itself,
+            region=getattr(auth, "region", None),
+            endpoint_override=getattr(auth, "endpoint_override", None),
+            iam_endpoint=getattr(auth, "iam_endpoint", None),
+            files=tuple(getattr(auth, "files", ())),
+        )
+
+    def lock(self, name: str, iam_endpoint: str | None) -> object:
+        """What a few refusals lock, of this account: its key or user, equal for accounts that share that.
+
+        What cannot be told apart from others is the account's own.
+        """
+        if self.one_key:
+            return self.identity
+        # Its repr names the cloud that it signs in to.
+        return (name,) if self.prepare is None else (repr(self.auth), iam_endpoint)
+
+    def secrets(self) -> Iterable[str]:
+        """What it holds now: another sign-in may bring others."""
+        secrets: Iterable[str] = getattr(self.auth, "secrets", ())
+        return secrets
+
+
+def _awaitable(auth: object, name: str) -> Callable[..., Awaitable[Any]]:
     """A method of a credential that has to be `async`. Where it is not, it raises `ConfigError` when it is called.
 
     A plain function may well return a coroutine, another credential's for instance, so only its result can tell.

@@ -32,6 +32,7 @@ __all__ = [
     "is_text",
     "is_time",
     "is_whole",
+    "placed",
     "single_error",
 ]
 
@@ -100,6 +101,15 @@ def _type(given: object) -> str:
 def _start(given: object) -> str:
     text = repr(given)
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+
+@contextmanager
+def placed(place: str) -> Iterator[None]:
+    """Name the place before the message of a `ConfigError` that the block raises, unless the message begins with it."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {str(error).removeprefix(f'{place}: ')}") from None
 
 
 @contextmanager

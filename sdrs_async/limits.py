@@ -78,7 +78,7 @@ class Rate:
 class Limits:
     """Rates per scope and requests in flight. Rates take what `Rate.parse` takes; `None` lifts one.
 
-    Defaults: reference `sdrs-api.md` 3.4, where the gateway's own default per API is 200/s.
+    Defaults: 200/s per endpoint is the gateway's own, per API (the vendor's API Request Signing Guide).
     """
 
     project_rate: Rate | str | None = "10/s"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -67,11 +67,6 @@ class Listing:
     project_id: str = ""
     at_iam: bool = False
 
-    @property
-    def server_group_id(self) -> None:
-        """It is of no group."""
-        return None
-
 
 Call = Target | ProjectLevel | Listing
 """What one request can be about."""
@@ -121,6 +116,10 @@ class Reply:
     elapsed: float = 0.0
     data: Any = None
     date: datetime | None = None
+
+    def condense(self, kept: Callable[[Any], object]) -> None:
+        """Of its data there is from now on what `kept` makes of it."""
+        self.data = kept(self.data)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ from sdrs_async.engine.users import User
 from sdrs_async.errors import AuthenticationError, check, is_time
 from sdrs_async.limits import Learned, UsedUp
 from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, Target
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger, Report
 
 __all__ = ["Finding", "Run", "Running", "carry_report"]
 
@@ -38,7 +38,7 @@ class Running(Generic[T]):
 
     _called = "run"
 
-    def __init__(self, engine: Engine, report: Report) -> None:
+    def __init__(self, engine: Engine, report: Ledger) -> None:
         self.report = report
         self.projects: dict[str, list[Project]] = {}
         self.left_out: dict[str, Counter[str]] = {}
@@ -159,17 +159,17 @@ class Running(Generic[T]):
     def _count(self) -> None:
         """What only the engine's books know."""
         report, users = self.report, self._engine.fleet.users
-        report.reads += self._engine.settlement.reads
-        report.reads_throttled += self._engine.settlement.reads_throttled
-        report.signed_in = any(user.standing.signed_in for user in users)
-        report.refused = any(user.standing.refused is not None for user in users)
+        report.add_reads(self._engine.settlement.reads, self._engine.settlement.reads_throttled)
+        refused = {user.name: user.standing for user in users if user.standing.refused is not None}
+        failed = {
+            name: its.refused or "" for name, its in refused.items() if its.stopped is not None or not its.signed_in
+        }
+        report.add_access(any(user.standing.signed_in for user in users), bool(refused), failed)
         for user in users:
-            if user.standing.refused is not None and (user.standing.stopped is not None or not user.standing.signed_in):
-                report.refused_accounts[user.name] = user.standing.refused
             if (counts := user.sign_ins.counts) is not None:
                 report.add_sign_ins(*counts.take())
-        report.learned = tuple(self.learned())
-        report.add_duplicate(self._engine.intake.duplicates)
+        report.add_learned(self.learned())
+        report.add_duplicates(self._engine.intake.duplicates)
 
     def _close(self, complete: bool) -> None:
         self.report.finish(self._signal, stopped=self._stopped or not complete)
@@ -242,7 +242,7 @@ class Finding(Running[Target | ProjectLevel]):
 
     _called = "finding of run"
 
-    def __init__(self, engine: Engine, report: Report) -> None:
+    def __init__(self, engine: Engine, report: Ledger) -> None:
         super().__init__(engine, report)
         self.account = ""
         self._accounts: deque[str] = deque()

@@ -15,8 +15,9 @@ from typing import Any, Self, cast
 
 import anyio
 
-from sdrs_async.accounts.account import Account
-from sdrs_async.cleanup.discovery import Discovery, Selection
+from sdrs_async.accounts.account import Account, client_of
+from sdrs_async.accounts.selection import Selection
+from sdrs_async.cleanup.discovery import Discovery
 from sdrs_async.cloud import listing
 from sdrs_async.cloud.client import Client
 from sdrs_async.cloud.listing import Ask, FailedTask, Group, Project
@@ -28,7 +29,7 @@ from sdrs_async.errors import ConfigError, check, is_whole
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Outcome, ProjectLevel, Target
 from sdrs_async.pace.floor import Scopes
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger, Report
 from sdrs_async.run import Finding, Run, Running, carry_report
 
 __all__ = ["Lists", "Selected", "Session", "check_loop", "connect", "driving"]
@@ -83,7 +84,7 @@ class Session:
         self._retry = RetryPolicy() if retry is None else retry
         self._read_ahead = read_ahead
         self._fleet = Fleet(concurrency)
-        self._clients = [_client(account, concurrency, self._retry) for account in accounts]
+        self._clients = [client_of(account, self._retry, concurrency) for account in accounts]
         self._scopes = self._bounds(concurrency)
         pairs = zip(accounts, self._clients, strict=True)
         self._users = {account.name: self._user(account, client) for account, client in pairs}
@@ -95,9 +96,8 @@ class Session:
         return self._fleet.user(
             account.name, client.endpoint, client.send, limits,
             sign_in=client.sign_in if client.signs_in else None,
-            one_key=getattr(account.auth, "one_key", False),
-            identity=getattr(account.auth, "identity", id(account.auth)),
-            weight=account.weight, counts=client.sign_ins,
+            one_key=client.traits.one_key, identity=client.traits.identity,
+            weight=account.weight, counts=client.traits.counts,
         )  # fmt: skip
 
     def _bounds(self, concurrency: int | None) -> Scopes:
@@ -158,8 +158,8 @@ class Session:
     async def stream(self, targets: Selected, *, report: Report | None = None) -> AsyncGenerator[Run]:
         """Like `sdrs_async.stream()`, over the accounts of this session. `report`: that of a finding, to go on with."""
         self._check_entered()
-        check(report is None or isinstance(report, Report), "report", "the Report of a finding, or None", report)
-        counted = self._report() if report is None else report
+        check(report is None or isinstance(report, Ledger), "report", "the Report of a finding, or None", report)
+        counted = report if isinstance(report, Ledger) else self._report()
 
         def deliver(outcome: Outcome) -> None:
             counted.add(outcome)
@@ -195,8 +195,8 @@ class Session:
 
     # ---- putting a run together
 
-    def _report(self) -> Report:
-        return Report(self._scopes, clock=asyncio.get_running_loop().time)
+    def _report(self) -> Ledger:
+        return Ledger(self._scopes, clock=asyncio.get_running_loop().time)
 
     def _readers(self, targets: Selected, run: Running[Any]) -> list[Reader]:
         return [
@@ -287,13 +287,6 @@ async def driving(run: Running[Any], readers: Iterable[Reader]) -> AsyncIterator
         tasks.cancel_scope.cancel()
     if error is not None:
         raise error
-
-
-def _client(account: Account, concurrency: int | None, retry: RetryPolicy) -> Client:
-    return Client(
-        account.endpoint, account.auth, limits=replace(account.limits, concurrency=concurrency), retry=retry,
-        iam_endpoint=account.iam_endpoint, ca_file=account.ca_file, allow_http=account.allow_http,
-    )  # fmt: skip
 
 
 def check_loop() -> None:

@@ -16,7 +16,6 @@ from sdrs_async import (
     AkSk,
     ConfigError,
     Limits,
-    Report,
     Request,
     RetryPolicy,
     Session,
@@ -25,6 +24,7 @@ from sdrs_async import (
     connect,
     stream,
 )
+from sdrs_async.report import Ledger
 from sdrs_async.simulator import Simulator
 
 pytestmark = pytest.mark.usefixtures("no_leaked_tasks")
@@ -275,14 +275,14 @@ async def test_a_sign_may_hand_on_the_coroutine_of_another() -> None:
 def test_a_report_of_ones_own_is_checked(how: dict[str, Any], says: str) -> None:
     """Reports are made by users too, to merge others into."""
     with pytest.raises(ConfigError, match=f"^{re.escape(says)}$"):
-        Report(**how)
+        Ledger(**how)
 
 
 def test_a_report_is_merged_with_a_report() -> None:
     """Its JSON has to be read first."""
-    report: Any = Report()
+    report: Any = Ledger()
     with pytest.raises(ConfigError, match=r"^what is merged must be a Report, as Report\.from_dict\(\.\.\.\), not \{"):
-        report.merge(Report().to_dict())
+        report.merge(Ledger().to_dict())
 
 
 @pytest.mark.parametrize("value", [True, "5", math.nan, math.inf])

@@ -28,6 +28,7 @@ from sdrs_async import (
 from sdrs_async.accounts.account import Account
 from sdrs_async.engine.intake import sources
 from sdrs_async.models import Call, Reply, Target
+from sdrs_async.report import Ledger
 from sdrs_async.session import driving
 from sdrs_async.simulator import Simulator
 from tests.support.engine_runs import DELETED, Iam, Service, engine_of
@@ -316,7 +317,7 @@ def test_an_answer_at_the_moment_at_which_a_stream_is_left_starts_nothing() -> N
             wire[call] = asyncio.get_running_loop().create_future()
             return await wire[call]
 
-        report = Report(clock=asyncio.get_running_loop().time)
+        report = Ledger(clock=asyncio.get_running_loop().time)
         engine, user = engine_of(send, report.add, Limits(None, 1, None, None, 8))
         run = Run(engine, report)
         async with driving(run, sources([("p", f"g{number}") for number in range(3)], 10, user)):
@@ -332,7 +333,7 @@ def test_no_sign_in_begins_while_the_cancelled_one_cleans_up() -> None:
     """Those that wait for their turn at IAM wait on, until the block is left."""
 
     async def main() -> None:
-        iam, loop, report = Iam(latency=1.0), asyncio.get_running_loop(), Report()
+        iam, loop, report = Iam(latency=1.0), asyncio.get_running_loop(), Ledger()
         engine, user = engine_of(Service().send, report.add, FREE, sign_in=iam.sign_in)
         run = Run(engine, report)
 

@@ -19,8 +19,9 @@ PROMISED = {
     *("clean", "stream", "Run", "Target", "Limits", "Rate", "RetryPolicy", "StaticToken", "Auth", "Request"),
     *("Outcome", "Verdict", "Report", "SdrsError", "ConfigError", "AuthenticationError", "JournalError"),
     *("connect", "Session", "Account", "AkSk", "KeystoneAuth", "SignInFailed", "Selection", "ProjectLevel"),
-    "HuaweiAuth",
+    *("HuaweiAuth", "Fleet", "load_fleet"),
     *("Finding", "Lists", "Project", "Group", "FailedTask", "ListingError", "Unlisted", "UsedUp", "Learned"),
+    *("Failure", "Totals"),
 }
 
 

@@ -20,7 +20,6 @@ from sdrs_async import (
     Outcome,
     ProjectLevel,
     Rate,
-    Report,
     RetryPolicy,
     SdrsError,
     Selection,
@@ -32,6 +31,7 @@ from sdrs_async import (
     stream,
 )
 from sdrs_async.models import Reply
+from sdrs_async.report import Ledger
 from sdrs_async.simulator import Fault, Simulator
 from tests.support.raw_server import Connection, answer, serving
 from tests.support.waiting import until
@@ -62,8 +62,8 @@ def test_plain_data_is_copied(value: Any, copied: Callable[[Any], Any]) -> None:
 
 ERRORS: list[SdrsError] = [
     SdrsError("what"),
-    ConfigError("what", report=Report(run_id="one")),
-    AuthenticationError("what", report=Report(run_id="one")),
+    ConfigError("what", report=Ledger(run_id="one")),
+    AuthenticationError("what", report=Ledger(run_id="one")),
     JournalError("what"),
     SignInFailed("what", verdict=Verdict.THROTTLED, retry_after=4.0),
     ListingError("what", REPLY),
@@ -101,13 +101,13 @@ async def test_a_report_is_copied(copied: Callable[[Any], Any]) -> None:
     assert running.to_dict() == running.to_dict()
     assert running.to_dict()["speed"]["bottleneck"] == shown["speed"]["bottleneck"]
     assert 5 < running.targets["planned"] < run.report.targets["planned"] == 80
-    assert running.merge(Report(run_id="other")).targets == running.targets
+    assert running.merge(Ledger(run_id="other")).targets == running.targets
 
 
 def test_a_copy_of_a_report_does_not_need_its_clock() -> None:
     """The clock is a loop's, which no other process has."""
     with open(__file__, "rb") as cannot_be_pickled:
-        report = Report(Limits(), clock=lambda: float(cannot_be_pickled.tell()))
+        report = Ledger(Limits(), clock=lambda: float(cannot_be_pickled.tell()))
         assert pickle.loads(pickle.dumps(report)).to_dict() == report.to_dict()
 
 

@@ -7,8 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import anyio
 
-from sdrs_async.accounts.account import Account
-from sdrs_async.cloud.client import Client
+from sdrs_async.accounts.account import Account, client_of
 from sdrs_async.limits import Rate, RetryPolicy
 from sdrs_async.models import Listing, Reply, Verdict
 from sdrs_async.pace.meter import Gate
@@ -27,10 +26,7 @@ class PacedClient:
     """
 
     def __init__(self, account: Account, seconds: float, endpoints: dict[str, Gate]) -> None:
-        self.client = Client(
-            account.endpoint, account.auth, limits=account.limits, retry=RetryPolicy(timeout=seconds),
-            iam_endpoint=account.iam_endpoint, ca_file=account.ca_file, allow_http=account.allow_http,
-        )  # fmt: skip
+        self.client = client_of(account, RetryPolicy(timeout=seconds), account.limits.concurrency)
         limits = account.limits
         self._seconds = seconds
         self._endpoint = endpoints.setdefault(self.client.endpoint, Gate(Rate.parse(limits.endpoint_rate)))

@@ -4,24 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
-from sdrs_async.accounts.fleet_file import Keys
 from sdrs_async.auth import Auth
-from sdrs_async.credentials.keys import AkSk, StaticToken, check_secret
+from sdrs_async.credentials.keys import AkSk, StaticToken, WrittenKeys
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.keystone.access_key import CloudKey, key_alone, keys_of
 from sdrs_async.credentials.keystone.cloud import Cloud
-from sdrs_async.credentials.keystone.keys import WrittenKeys
 from sdrs_async.credentials.keystone.sources import CloudSource, in_files
 from sdrs_async.credentials.vendor_files import from_file
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
-from sdrs_async.errors import ConfigError
+from sdrs_async.errors import ConfigError, placed
+from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.transport.redaction import shown_key
 
-__all__ = ["Asked", "CredentialKind", "Signature", "Source", "chain", "choose", "cloud", "keys", "profile", "token"]
+__all__ = [
+    "REFERENCES", "VARIABLE", "Asked", "Credential", "CredentialKind", "HuaweiChain", "HuaweiProfile", "Keys",
+    "OsCloud", "Signature", "Source", "Token", "choose",
+]  # fmt: skip
 
 
 class CredentialKind(StrEnum):
@@ -51,30 +54,12 @@ _NO_USER = f"OS_AUTH_URL is not set together with a user ({', '.join(_USERS)})"
 _NO_FILE = "there is no ~/.huaweicloud/credentials"
 
 
-class _Family(NamedTuple):
-    """Variables that hold an access key, as one tool has them. `iam_endpoints`: the first that is there counts."""
-
-    access_key: str
-    secret_key: str
-    security_token: str
-    iam_endpoints: tuple[str, ...]
-    region: str | None = None
-
-
-# The first to use first: of the vendor's SDK, of Open Telekom Cloud's tools, of the vendor's Terraform provider.
-_FAMILIES = (
-    _Family("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN", (_IAM,)),
-    _Family("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN", ("OS_AUTH_URL", _IAM)),
-    _Family("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN", ("HW_AUTH_URL", _IAM), "HW_REGION_NAME"),
-)
-_NO_KEYS = f"none of {', '.join(f'{names.access_key} and {names.secret_key}' for names in _FAMILIES)} are set"
-
-
 class Source(NamedTuple):
     """One way to a credential. `name`: of its account; `kind`: in words; `make`: from the region, as far as known.
 
     `iam_endpoint`: where it is known by the environment, unless the credential itself says so; `region`: what stands
-    beside it in the environment; `signs`: it can sign in the older form.
+    beside it in the environment; `signs`: it can sign in the older form; `files`: those that it is read from, each with
+    what names it.
     """
 
     name: str
@@ -83,18 +68,150 @@ class Source(NamedTuple):
     iam_endpoint: str | None = None
     signs: bool = False
     region: str | None = None
+    files: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What the flags ask for. `timeout`: seconds for one sign-in."""
+    """Which account is asked for; what is not said follows from files and environment.
 
-    kind: CredentialKind = CredentialKind.AUTO
+    `os_cloud`, `credential` and `signature`: its credential, unless a fleet file names that; `retry`: how long and how
+    often IAM is asked; the others as of `Account`. `given`: what of this, and of the limits, was said expressly.
+    """
+
+    endpoint: str | None = None
+    region: str | None = None
+    iam_endpoint: str | None = None
     os_cloud: str | None = None
+    credential: CredentialKind = CredentialKind.AUTO
     signature: Signature = Signature.ACCESS
-    timeout: float = 30.0
-    allow_http: bool = False
     ca_file: str | None = None
+    allow_http: bool = False
+    limits: Limits = field(default_factory=Limits)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    given: Mapping[str, Any] = field(default_factory=dict)
+
+
+# ---- credentials by reference, as a fleet file and the environment have them: each field with what may stand there
+
+_NAME: Mapping[str, Any] = {"is": "name", "like": "NAME"}
+VARIABLE: Mapping[str, Any] = {"is": "variable", "like": "VARIABLE"}
+_FILE: Mapping[str, Any] = {"is": "file", "like": "FILE"}
+
+
+def _word(*words: str, hint: str = "") -> Any:
+    return field(default=words[0], metadata={"is": "word", "like": words[0], "words": words, "hint": hint})
+
+
+@dataclass(frozen=True, slots=True)
+class OsCloud:
+    """A cloud of clouds.yaml, by its name: its sign-in, or its access key where it has nothing else."""
+
+    name: str = field(metadata=_NAME)
+
+    def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
+        """Raises `ConfigError` for a cloud that cannot be read."""
+        return _of_cloud(in_files(self.name), asked)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """An IAM token, by the variable that holds it."""
+
+    token_env: str = field(metadata=VARIABLE)
+
+    def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
+        """Named by its variable."""
+
+        def make(region: str | None) -> Auth:
+            with placed(self.token_env):
+                return StaticToken(environ[self.token_env])
+
+        return Source(self.token_env, "token", make)
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """An access key and its secret key, each by the variable that holds it.
+
+    `form`: how requests are signed, `access` (the SDKs' usual `Access=`) or `credential` (the older `Credential=`,
+    which signs for a region).
+    """
+
+    access_key_env: str = field(metadata=VARIABLE)
+    secret_key_env: str = field(metadata=VARIABLE)
+    security_token_env: str | None = field(default=None, metadata=VARIABLE)
+    form: str = _word("access", "credential")
+
+    def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
+        """Named by the beginning of the access key."""
+        make = partial(self._signer, environ)
+        return Source(f"access key {shown_key(environ.get(self.access_key_env, ''))}", "access key", make, signs=True)
+
+    def _signer(self, environ: Mapping[str, str], region: str | None) -> Auth:
+        if self.form == "credential" and region is None:
+            raise ConfigError('signature "credential" signs for a region: give it (region, --region)')
+        variables = self.access_key_env, self.secret_key_env, self.security_token_env or ""
+        found = WrittenKeys.of(environ, variables, where=" in the environment")
+        if found is None:
+            raise ConfigError(f"{' and '.join(variables[:2])} are missing in the environment")
+        found.check(variables)
+        return AkSk(*found, scope=_scope(region, self.form))
+
+
+@dataclass(frozen=True, slots=True)
+class HuaweiChain:
+    """What the chain of the vendor's SDK finds: identity provider, environment, profile, the machine's metadata."""
+
+    what: str = _word("chain", hint="; for a credentials file use huawei_profile")
+
+    def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
+        """Nothing is looked for before the first sign-in."""
+
+        def make(region: str | None) -> Auth:
+            return HuaweiAuth.from_chain(scope=_scope(region, asked.signature), ca_file=asked.ca_file)
+
+        return Source("huawei chain", "access key of the vendor's chain", make, signs=True)
+
+
+@dataclass(frozen=True, slots=True)
+class HuaweiProfile:
+    """A credentials file of the vendor's SDK."""
+
+    path: str = field(metadata=_FILE)
+
+    def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
+        """Its keys are read when the credential is made."""
+
+        def make(region: str | None) -> Auth:
+            auth = from_file(self.path, environ=environ)
+            if auth is None:
+                raise ConfigError(f"{self.path}: there are no keys")
+            return auth
+
+        return Source("credentials file", "access key", make, files=(("huawei_profile", self.path),))
+
+
+Credential = OsCloud | Token | Keys | HuaweiChain | HuaweiProfile
+REFERENCES: Mapping[str, type[Credential]] = {
+    "os_cloud": OsCloud,
+    "token_env": Token,
+    "ak_sk": Keys,
+    "huawei": HuaweiChain,
+    "huawei_profile": HuaweiProfile,
+}
+"""By the key of a fleet file's `credential` what it refers to: a table of the fields, or the only one of these."""
+
+# ---- what is there
+
+# Variables: of an access key, of its IAM, and of its region. The first to use first: of the vendor's SDK, of Open
+# Telekom Cloud's tools, of the vendor's Terraform provider.
+_FAMILIES = (
+    (Keys("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"), (_IAM,), ""),
+    (Keys("OS_ACCESS_KEY", "OS_SECRET_KEY", "OS_SECURITY_TOKEN"), ("OS_AUTH_URL", _IAM), ""),
+    (Keys("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN"), ("HW_AUTH_URL", _IAM), "HW_REGION_NAME"),
+)
+_NO_KEYS = f"none of {', '.join(f'{keys.access_key_env} and {keys.secret_key_env}' for keys, *_ in _FAMILIES)} are set"
 
 
 def choose(asked: Asked, environ: Mapping[str, str]) -> tuple[Source, list[str]]:
@@ -102,70 +219,59 @@ def choose(asked: Asked, environ: Mapping[str, str]) -> tuple[Source, list[str]]
 
     Raises `ConfigError` when there is none, naming what was looked for, and when flags do not go together.
     """
-    if asked.os_cloud is not None and asked.kind in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
-        raise ConfigError(f"--os-cloud is one credential and --credential {asked.kind} another: use one of the flags")
+    if asked.os_cloud is not None and asked.credential in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
+        raise ConfigError(
+            f"--os-cloud is one credential and --credential {asked.credential} another: use one of the flags"
+        )
     found = list(_found(asked, environ, _read_cloud(asked, environ)))
     if not found:
-        raise ConfigError(_MISSING[asked.kind])
+        raise ConfigError(_MISSING[asked.credential])
     first, *others = found
     if asked.signature is Signature.CREDENTIAL and not first.signs:
         raise ConfigError(f"--signature is for access keys, and the credential is {first.name} ({first.kind})")
-    return first, [source.name for source in others] if asked.kind is CredentialKind.AUTO else []
+    return first, [source.name for source in others] if asked.credential is CredentialKind.AUTO else []
 
 
 def _read_cloud(asked: Asked, environ: Mapping[str, str]) -> CloudSource | None:
     """The cloud that the flag names, or else the environment; it is read once, for its file may be a pipe."""
     name = asked.os_cloud if asked.os_cloud is not None else environ.get("OS_CLOUD") or None
-    if name is None or asked.kind in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
+    if name is None or asked.credential in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
         return None
     try:
         return in_files(name)
     except ConfigError:
-        if asked.kind is CredentialKind.AK_SK and asked.os_cloud is None:  # it is not the cloud that is asked for
+        if asked.credential is CredentialKind.AK_SK and asked.os_cloud is None:  # it is not the cloud that is asked for
             return None
         raise
 
 
 def _found(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     """What is there of what is asked for, the first to use first; `of`: the cloud that is named."""
-    for kind, look in (
-        (CredentialKind.OPENSTACK, _cloud),
-        (CredentialKind.TOKEN, _token),
-        (CredentialKind.AK_SK, _keys),
-        (CredentialKind.AK_SK, _key_beside),
-        (CredentialKind.OPENSTACK, _user),
-        (CredentialKind.HUAWEI, _vendor),
-    ):
-        if asked.kind in (CredentialKind.AUTO, kind):
+    for kind, look in _WAYS:
+        if asked.credential in (CredentialKind.AUTO, kind):
             yield from look(asked, environ, of)
 
 
 def _cloud(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     if of is not None:
-        yield _of_cloud(
-            of, timeout=asked.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file, signature=asked.signature
-        )
+        yield _of_cloud(of, asked)
 
 
 def _token(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
     values = {environ[name]: name for name in reversed(_TOKENS) if environ.get(name)}  # one token under both is one
+    iam = environ.get("OS_AUTH_URL") or environ.get(_IAM) or None
     for name in reversed(values.values()):
-        yield token(name, environ)._replace(iam_endpoint=environ.get("OS_AUTH_URL") or environ.get(_IAM) or None)
+        yield Token(name).source(asked, environ)._replace(iam_endpoint=iam)
 
 
 def _keys(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
-    if asked.kind is CredentialKind.AK_SK and asked.os_cloud is not None:
+    if asked.credential is CredentialKind.AK_SK and asked.os_cloud is not None:
         return
-    for names in _FAMILIES:
-        if environ.get(names.access_key) or environ.get(names.secret_key):
-            yield _of_family(names, asked, environ)
-
-
-def _of_family(names: _Family, asked: Asked, environ: Mapping[str, str]) -> Source:
-    named = Keys(names.access_key, names.secret_key, names.security_token, asked.signature.value)
-    iam = next((found for name in names.iam_endpoints if (found := environ.get(name))), None)
-    region = environ.get(names.region) or None if names.region else None
-    return keys(named, environ)._replace(iam_endpoint=iam, region=region)
+    for names, iam_endpoints, region in _FAMILIES:
+        if environ.get(names.access_key_env) or environ.get(names.secret_key_env):
+            source = replace(names, form=asked.signature.value).source(asked, environ)
+            iam = next(filter(None, map(environ.get, iam_endpoints)), None)
+            yield source._replace(iam_endpoint=iam, region=environ.get(region) or None)
 
 
 def _key_beside(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
@@ -173,7 +279,7 @@ def _key_beside(asked: Asked, environ: Mapping[str, str], of: CloudSource | None
     if of is None:
         return
     keys = None
-    if asked.kind is CredentialKind.AK_SK:
+    if asked.credential is CredentialKind.AK_SK:
         keys = keys_of(of)
         if keys is None and asked.os_cloud is not None:
             raise ConfigError(f"{of.label} has no access key: no ak and sk, and no access_key and secret_key")
@@ -181,7 +287,7 @@ def _key_beside(asked: Asked, environ: Mapping[str, str], of: CloudSource | None
         with suppress(ConfigError):  # it is not used
             keys = keys_of(of)
     if keys is not None:
-        source = _signing(of, keys, asked.signature, asked.allow_http)
+        source = _signing(of, keys, asked)
         yield source._replace(name=f"access key {shown_key(keys.access_key)} of cloud {of.name}")
 
 
@@ -191,7 +297,7 @@ def _user(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> I
 
         def make(region: str | None) -> Auth:
             return KeystoneAuth.from_env(
-                region=region, sign_in_timeout=asked.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file
+                region=region, sign_in_timeout=asked.retry.timeout, allow_http=asked.allow_http, ca_file=asked.ca_file
             )
 
         yield Source(name, "sign-in with the OS_* variables", make)
@@ -201,11 +307,19 @@ def _vendor(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) ->
     auth = from_file(environ=environ)
     if auth is not None:
         yield Source("credentials file", "access key", lambda region: auth, environ.get(_IAM) or None)
-    elif asked.kind is CredentialKind.HUAWEI:
-        found = chain(scoped=asked.signature is Signature.CREDENTIAL, ca_file=asked.ca_file)
-        yield found._replace(iam_endpoint=environ.get(_IAM) or None)
+    elif asked.credential is CredentialKind.HUAWEI:
+        yield HuaweiChain().source(asked, environ)._replace(iam_endpoint=environ.get(_IAM) or None)
 
 
+_WAYS = (
+    (CredentialKind.OPENSTACK, _cloud),
+    (CredentialKind.TOKEN, _token),
+    (CredentialKind.AK_SK, _keys),
+    (CredentialKind.AK_SK, _key_beside),
+    (CredentialKind.OPENSTACK, _user),
+    (CredentialKind.HUAWEI, _vendor),
+)
+"""How each kind that the flag names is looked for, the first to use first."""
 _MISSING = {
     CredentialKind.AUTO: f"no credential was found: no --os-cloud and no OS_CLOUD; {_NO_TOKEN}; {_NO_KEYS}; "
     f"{_NO_USER}; {_NO_FILE}",
@@ -215,93 +329,25 @@ _MISSING = {
 }
 
 
-# ---- each kind, also of a fleet file
-
-
-def cloud(name: str, *, timeout: float, allow_http: bool, ca_file: str | None) -> Source:
-    """A cloud of clouds.yaml: its sign-in, or its access key where it has nothing else. Raises `ConfigError`."""
-    return _of_cloud(in_files(name), timeout=timeout, allow_http=allow_http, ca_file=ca_file)
-
-
-def _of_cloud(
-    of: CloudSource,
-    *,
-    timeout: float,
-    allow_http: bool,
-    ca_file: str | None,
-    signature: Signature = Signature.ACCESS,
-) -> Source:
+def _of_cloud(of: CloudSource, asked: Asked) -> Source:
     def make(region: str | None) -> Auth:
-        return KeystoneAuth(Cloud.of(of, region, allow_http=allow_http, ca_file=ca_file), sign_in_timeout=timeout)
+        cloud = Cloud.of(of, region, allow_http=asked.allow_http, ca_file=asked.ca_file)
+        return KeystoneAuth(cloud, sign_in_timeout=asked.retry.timeout)
 
     keys = key_alone(of)
     if keys is not None:
-        return _signing(of, keys, signature, allow_http)
+        return _signing(of, keys, asked)
     return Source(f"cloud {of.name}", "sign-in of clouds.yaml", make)
 
 
-def _signing(of: CloudSource, keys: WrittenKeys, signature: Signature, allow_http: bool) -> Source:
+def _signing(of: CloudSource, keys: WrittenKeys, asked: Asked) -> Source:
     def make(region: str | None) -> Auth:
-        return CloudKey.of(of, keys, region, service, allow_http=allow_http)
+        return CloudKey(of, keys, region, service, allow_http=asked.allow_http)
 
-    service = _SERVICE if signature is Signature.CREDENTIAL else None
+    service = _SERVICE if asked.signature is Signature.CREDENTIAL else None
     return Source(f"cloud {of.name}", "access key of clouds.yaml", make, signs=True)
 
 
-def token(variable: str, environ: Mapping[str, str]) -> Source:
-    """A token that a variable holds."""
-
-    def make(region: str | None) -> Auth:
-        try:
-            return StaticToken(environ[variable])
-        except ConfigError as error:
-            raise ConfigError(f"{variable}: {error}") from None
-
-    return Source(variable, "token", make)
-
-
-def keys(named: Keys, environ: Mapping[str, str]) -> Source:
-    """An access key and its secret key, each by its variable."""
-
-    def make(region: str | None) -> Auth:
-        if scoped and region is None:
-            raise ConfigError("--signature credential signs for a region: name it with --region")
-        pair = named.access_key_env, named.secret_key_env
-        for variable, other in (pair, pair[::-1]):
-            if not environ.get(variable):
-                raise ConfigError(f"{variable} is missing in the environment, though {other} is there")
-            check_secret(variable, environ[variable])
-        if security_token is not None:
-            check_secret(str(named.security_token_env), security_token)
-        return AkSk(access_key, environ[named.secret_key_env], security_token, scope=_scope(region) if scoped else None)
-
-    scoped = named.form == "credential"
-    access_key = environ.get(named.access_key_env, "")
-    security_token = environ.get(named.security_token_env or "") or None
-    return Source(f"access key {shown_key(access_key)}", "access key", make, signs=True)
-
-
-def profile(path: str, environ: Mapping[str, str]) -> Source:
-    """A credentials file of the vendor's SDK."""
-
-    def make(region: str | None) -> Auth:
-        auth = from_file(path, environ=environ)
-        if auth is None:
-            raise ConfigError(f"{path}: there are no keys")
-        return auth
-
-    return Source("credentials file", "access key", make)
-
-
-def chain(*, scoped: bool = False, ca_file: str | None) -> Source:
-    """What the vendor's SDK finds by itself."""
-    return Source(
-        "huawei chain",
-        "access key of the vendor's chain",
-        lambda region: HuaweiAuth.from_chain(scope=_scope(region) if scoped else None, ca_file=ca_file),
-        signs=True,
-    )
-
-
-def _scope(region: str | None) -> tuple[str, str]:
-    return region or "", _SERVICE
+def _scope(region: str | None, form: str) -> tuple[str, str] | None:
+    """Region and service, for the older form of signature."""
+    return (region or "", _SERVICE) if form == Signature.CREDENTIAL else None

@@ -5,25 +5,24 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 import anyio
 
 from sdrs_async.accounts.account import Account
+from sdrs_async.accounts.selection import PROJECT_ID, Selection
 from sdrs_async.cloud import events
 from sdrs_async.cloud.answers import visible
 from sdrs_async.cloud.calls import PAGE, check_id
 from sdrs_async.cloud.listing import Ask, ListingError, Project, group_ids, projects
 from sdrs_async.engine.intake import Budget, Intake, Source, share
 from sdrs_async.engine.users import User
-from sdrs_async.errors import check, check_types, is_text
 from sdrs_async.models import ProjectLevel, Reply, Verdict
-from sdrs_async.report import Report, Unlisted
+from sdrs_async.report import Ledger, Unlisted
 
-__all__ = ["Discovery", "Selection"]
+__all__ = ["Discovery"]
 
 log = logging.getLogger("sdrs_async")
 
@@ -38,41 +37,7 @@ _LONGEST_REASON = 100
 # Projects of one name that are told by their ids.
 _NAMESAKES = 5
 
-_PROJECTS = "a list of ids, names or patterns, not empty, or None, which selects all"
 _PATTERN = re.compile(r"[*?[]")
-_PROJECT_ID = re.compile(r"[0-9a-f]{32}")
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which projects of an account to look for; all their protection groups are targets.
-
-    `projects`: ids, names, or patterns with `*`, `?` and `[...]` for either; `None`: all that the account can use. An
-    entry that is an id, or of the form of one, means that project only; one that is a name means the project of that
-    very name, and where several have it (each domain has names of its own) nothing is sent for any of them, unless
-    another entry is its id; only what is neither is a pattern, of names or, where no name fits, of ids. All are
-    compared letter for letter. An entry that means no project, or none for sure, is `rejected` in the report's
-    `discovery`.
-    `project_level`: delete the failed tasks of the projects' own level too, one `ProjectLevel` each.
-    """
-
-    projects: Sequence[str] | None = None
-    project_level: bool = False
-
-    def __post_init__(self) -> None:
-        check_types(self, project_level=(bool,))
-        if self.projects is None:
-            return
-        given: object = self.projects
-        entries = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
-        check(bool(entries) and all(is_text(entry) for entry in entries), "projects", _PROJECTS, given)
-        object.__setattr__(self, "projects", entries)
-
-    def ids(self) -> list[str] | None:
-        """The projects where each is given by its id, so that nobody has to be asked; else `None`."""
-        if self.projects is None or not all(_PROJECT_ID.fullmatch(entry) for entry in self.projects):
-            return None
-        return list(dict.fromkeys(self.projects))
 
 
 class Discovery:
@@ -88,7 +53,7 @@ class Discovery:
         selection: Selection,
         *,
         ask: Ask,
-        report: Report,
+        report: Ledger,
         read_ahead: int,
     ) -> None:
         self.account = account
@@ -108,7 +73,7 @@ class Discovery:
         except ListingError as error:
             self._note(None, error.reply)
             return
-        self._report.add_listed(0, len(self.found))
+        self._report.discovery.add_listed(0, len(self.found))
         size = share(self._read_ahead, len(self.found))
         self._page = max(_SMALLEST_PAGE, min(PAGE, _IN_HAND // (2 * len(self.found) or 1)))
         async with anyio.create_task_group() as tasks:
@@ -122,7 +87,7 @@ class Discovery:
         chosen = self._chosen([project async for project in projects(self._ask)])
         found = [project for project, is_named in chosen.items() if not self._leaves_out(project, is_named)]
         _sum_up(self.left_out)
-        self._report.add_left_out(self.account.name, self.left_out)
+        self._report.discovery.add_left_out(self.account.name, self.left_out)
         return found
 
     def _leaves_out(self, project: Project, is_named: bool) -> bool:
@@ -174,7 +139,7 @@ class Discovery:
             yield ProjectLevel(project.id)
         async with aclosing(group_ids(self._ask, project.id, self._page)) as found:
             async for group_id in found:
-                self._report.add_listed(1)
+                self._report.discovery.add_listed(1)
                 yield group_id
 
     def _note(self, project_id: str | None, reply: Reply) -> None:
@@ -182,7 +147,7 @@ class Discovery:
             return
         events.unlisted(project_id, self._user.called, reply)
         named = None if project_id is None else visible(project_id)
-        self._report.add_unlisted(
+        self._report.discovery.add(
             Unlisted(named, self.account.name, reply.verdict, reply.status_code, reply.error_code, reply.message)
         )
 
@@ -223,12 +188,12 @@ class _Known:
         """
         if project := self._by_id.get(entry):
             return [project]
-        its = [] if _PROJECT_ID.fullmatch(entry) else self._by_name.get(entry, [])
+        its = [] if PROJECT_ID.fullmatch(entry) else self._by_name.get(entry, [])
         return [project for project in its if not project.is_domain] or its[:1]
 
     def fitting(self, pattern: str) -> list[Project]:
         """Those whose name fits a pattern; only without any those whose id does: `*de*` is no part of an id."""
-        if _PROJECT_ID.fullmatch(pattern):
+        if PROJECT_ID.fullmatch(pattern):
             return []
         by_name = [project for project in self._every if fnmatchcase(project.name, pattern)]
         return by_name or [project for project in self._every if fnmatchcase(project.id, pattern)]

@@ -67,12 +67,8 @@ def parse_error(body: bytes) -> ErrorBody:
 
     Never raises. A message is one printable line of at most 500 characters.
     """
-    text = _text(body)
-    try:
-        data: object = json.loads(text)
-    except (ValueError, RecursionError):
-        return _parse_broken(text)
-    return _parse_levels(data, text)
+    text, data = _text(body), json_in(body)
+    return _parse_broken(text) if data is None else _parse_levels(data, text)
 
 
 def json_in(body: bytes) -> object:

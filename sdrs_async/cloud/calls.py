@@ -16,7 +16,6 @@ from sdrs_async.models import Call, Listing, ProjectLevel, Target
 
 __all__ = ["PAGE", "UNSEEN", "check_id", "check_target", "failures_page", "groups_page", "path_of", "projects_page"]
 
-
 PAGE = 999
 """Items of a page. The manual allows 1000, the text of its error SDRS.0221 only less than that."""
 
@@ -118,9 +117,3 @@ def projects_page(query: str = "") -> Listing:
 
 def _segment(name: str, value: str) -> str:
     return value if _is_plain(value) else quote(check_id(name, value), safe="")
-
-
-# ---- what an answer means -------------------------------------------------------------------------------------------
-
-
-# ---- reading what came back -----------------------------------------------------------------------------------------

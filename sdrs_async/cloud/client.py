@@ -7,7 +7,7 @@ import math
 import re
 import ssl
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from types import TracebackType
@@ -17,7 +17,7 @@ import aiohttp
 import anyio
 from yarl import URL
 
-from sdrs_async.auth import Auth, SignInCounts, SignInFailed, awaitable
+from sdrs_async.auth import Auth, SignInFailed, Traits
 from sdrs_async.cloud import events
 from sdrs_async.cloud.answers import parse_date
 from sdrs_async.cloud.calls import path_of
@@ -56,7 +56,7 @@ class Client:
     The connection pool is as large as `limits.concurrency`, so that no request waits for a connection inside its own
     time. Certificates are checked with `ca_file`, or else with what the credential's own configuration says
     (`Auth.verify`), the environment, or the system. Proxies come from the environment, netrc never. `iam_endpoint`:
-    where projects are listed. `sign_ins`: those of the credential, counted.
+    where projects are listed. `traits`: of the credential.
     """
 
     def __init__(
@@ -72,18 +72,11 @@ class Client:
     ) -> None:
         self._site = Site(endpoint, allow_http=allow_http)
         self._iam = Site(iam_endpoint, allow_http=allow_http) if iam_endpoint else None
-        self._auth = auth
-        self._sign: Callable[..., Awaitable[Mapping[str, str]]] = awaitable(auth, "sign")
-        self._prepare: Callable[[str], Awaitable[float]] | None = (
-            awaitable(auth, "prepare") if getattr(auth, "prepare", None) is not None else None
-        )
-        counted: object = getattr(auth, "sign_ins", None)
-        self._counts_itself = isinstance(counted, SignInCounts)
-        self.sign_ins = counted if isinstance(counted, SignInCounts) else SignInCounts()
+        self.traits = Traits.of(auth)
         self._pool = limits.concurrency or 0
         # The total time, reading included, is kept by `Deadlines`: aiohttp's own costs a timer per request.
         self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=min(_CONNECT_TIMEOUT, retry.timeout))
-        self._tls = self._certificates(ca_file, getattr(auth, "verify", True))
+        self._tls = self._certificates(ca_file, self.traits.verify)
 
     def _certificates(self, ca_file: str | None, verify: bool | str) -> ssl.SSLContext | bool:
         sites = [site for site in (self._site, self._iam) if site is not None]
@@ -103,7 +96,7 @@ class Client:
     @property
     def signs_in(self) -> bool:
         """Whether the credential has to be signed in to each project."""
-        return self._prepare is not None
+        return self.traits.prepare is not None
 
     async def __aenter__(self) -> Self:
         self._deadlines = Deadlines()
@@ -146,9 +139,9 @@ class Client:
         headers: Mapping[str, str] | None = None
         try:
             with self._deadlines.after(timeout):
-                signed = await self._sign(request, call.project_id)
+                signed = await self.traits.sign(request, call.project_id)
                 if not isinstance(signed, Mapping):
-                    raise self._no_headers(signed)
+                    raise self._misused("sign", f"{type(signed).__name__}, not a mapping of header names to values")
                 headers = signed
                 response = await self._answer(request.method, url, site, headers)
                 elapsed = time.perf_counter() - started
@@ -163,7 +156,7 @@ class Client:
             )
         if reply.message or reply.error_code or reply.request_id:
             reply = self._without_secrets(reply, headers or {}, site)
-        if reply.verdict is Verdict.UNAUTHORIZED and not self._auth.invalidate(call.project_id, headers or {}):
+        if reply.verdict is Verdict.UNAUTHORIZED and not self.traits.auth.invalidate(call.project_id, headers or {}):
             reply = replace(reply, retryable=False)
         if log.isEnabledFor(logging.DEBUG):
             # The query of a further page of IAM is the server's word, and may be anything that it was sent.
@@ -174,9 +167,8 @@ class Client:
             )  # fmt: skip
         return reply
 
-    def _no_headers(self, signed: object) -> ConfigError:
-        what = type(signed).__name__
-        return ConfigError(f"{type(self._auth).__name__}.sign returned {what}, not a mapping of header names to values")
+    def _misused(self, method: str, returned: str) -> ConfigError:
+        return ConfigError(f"{type(self.traits.auth).__name__}.{method} returned {returned}")
 
     async def _answer(self, method: str, url: URL, site: Site, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
         """The answer to one request, with the proxy's credential for the proxy: in plain http beside the request's own,
@@ -193,11 +185,11 @@ class Client:
             if (wrong := _unsendable(headers)) is None:
                 raise
         # Outside of `except`, so that nothing leads to aiohttp's error: its text may be the credential.
-        raise ConfigError(f"{type(self._auth).__name__}.sign returned {wrong}")
+        raise self._misused("sign", wrong)
 
     def _without_secrets(self, reply: Reply, headers: Mapping[str, str], site: Site) -> Reply:
         sent = {**headers, **site.proxy_headers} if site.proxy_headers else headers
-        return without_secrets(reply, sent, lambda: getattr(self._auth, "secrets", ()))
+        return without_secrets(reply, sent, self.traits.secrets)
 
     def _request(self, call: Call) -> tuple[Request, URL, Site]:
         """What to sign, the same URL as aiohttp takes it (not parsed again: that costs 2 microseconds), and where."""
@@ -222,20 +214,20 @@ class Client:
         Raises `ConfigError` for an `Auth` that says no number of seconds.
         """
         result = await self._prepared(project_id, seconds)
-        if not self._counts_itself:
-            self.sign_ins.ask()
+        if not self.traits.counts_itself:
+            self.traits.counts.ask()
             if isinstance(result, Reply):
-                self.sign_ins.fail(result.verdict)
-                events.sign_in_failed(project_id, self.sign_ins.account, result)
+                self.traits.counts.fail(result.verdict)
+                events.sign_in_failed(project_id, self.traits.counts.account, result)
             else:
-                events.signed_in(project_id, self.sign_ins.account, result)
+                events.signed_in(project_id, self.traits.counts.account, result)
         return result
 
     async def _prepared(self, project_id: str, seconds: float) -> float | Reply:
         started = time.perf_counter()
         try:
             with anyio.fail_after(seconds):
-                good = math.inf if self._prepare is None else await self._prepare(project_id)
+                good = math.inf if self.traits.prepare is None else await self.traits.prepare(project_id)
         except AuthenticationError as error:
             reply = self._without_secrets(sign_in_reply(error), {}, self._site)
             return replace(reply, elapsed=time.perf_counter() - started)
@@ -243,16 +235,14 @@ class Client:
             failed = SignInFailed(
                 f"the sign-in was not answered within {seconds:g} s", verdict=Verdict.UNREACHABLE, timed_out=True
             )
-            if self._counts_itself:  # and did not see this one's end
-                events.sign_in_failed(project_id, self.sign_ins.account, failed.reply)
+            if self.traits.counts_itself:  # and did not see this one's end
+                events.sign_in_failed(project_id, self.traits.counts.account, failed.reply)
             return replace(failed.reply, elapsed=seconds)
         except (aiohttp.ClientError, OSError) as error:
             return self._without_secrets(unreachable(error, time.perf_counter() - started, sent=False), {}, self._site)
         if isinstance(good, int | float) and good == good:  # noqa: PLR0124 - only NaN is not itself
             return good
-        raise ConfigError(
-            f"{type(self._auth).__name__}.prepare returned {type(good).__name__}, not a number of seconds"
-        )
+        raise self._misused("prepare", f"{type(good).__name__}, not a number of seconds")
 
     async def greet(self, timeout: float, at_iam: bool = False) -> Reply:  # noqa: ASYNC109 - kept by `Deadlines`
         """One GET of the root of the endpoint, or of IAM, without the credential: who answers, and what time is it?

@@ -13,17 +13,14 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import count
+from typing import Any, NamedTuple, TypeVar
 
 from sdrs_async.cloud.answers import one_line, visible
 from sdrs_async.cloud.calls import PAGE, check_id, failures_page, groups_page, projects_page
 from sdrs_async.cloud.pages import Page, Reading, Row
-from sdrs_async.errors import ConfigError
+from sdrs_async.errors import ConfigError, SdrsError
 from sdrs_async.models import Listing, Reply, Verdict
-
-if TYPE_CHECKING:
-    from sdrs_async.models import Reply
-from sdrs_async.errors import SdrsError
 
 __all__ = ["Ask", "FailedTask", "Group", "ListingError", "Project", "failed_tasks", "group_ids", "groups", "projects"]
 
@@ -41,6 +38,7 @@ class ListingError(SdrsError):
 
 log = logging.getLogger("sdrs_async")
 
+T = TypeVar("T")
 Ask = Callable[[Listing], "asyncio.Future[Reply]"]
 """Asks for one page; starts at once, and is waited for later."""
 
@@ -118,45 +116,64 @@ class FailedTask:
     fail_reason: str
 
 
-async def projects(ask: Ask) -> AsyncGenerator[Project, None]:
+def projects(ask: Ask) -> AsyncGenerator[Project, None]:
     """All projects that the account may use, those that cannot be relied on with their doubt. Raises `ListingError`.
 
     The list is read to its end before the first one is handed out: what comes later may contradict it.
     """
-    found: dict[str | Project, Project] = {}
+    return _at_its_end(_projects(ask))
+
+
+async def _at_its_end(items: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
+    """The items of a list once it has been read, also of one that ends in an error, which comes after them."""
+    found: list[T] = []
     error: ListingError | None = None
     try:
-        await _read_projects(ask, found)
+        async with aclosing(items):
+            async for item in items:
+                found.append(item)  # noqa: PERF401 - what came before an error is good, and has to be kept
     except ListingError as incomplete:
         error = incomplete
-    for project in found.values():
-        yield project
+    for item in found:
+        yield item
     if error is not None:
         raise error
 
 
-async def _read_projects(ask: Ask, found: dict[str | Project, Project]) -> None:
-    query: str | None = ""
-    pages = 0
-    while query is not None:
+async def _projects(ask: Ask) -> AsyncGenerator[Project, None]:
+    found: dict[str | Project, Project] = {}
+    query = ""
+    for page in count(1):
         reply = await ask(projects_page(query))
-        pages += 1
         items = _items(reply, "projects")
         if items is None:
             raise _no_list(reply, "projects")
         known = len(found)
         for project in map(_project, items):
             first = found.setdefault(project.id or project, project)
-            if first != project:
-                raise _contradicted(reply, first, project)
+            if first is project:
+                yield project
+            elif first != project:
+                raise _error(reply, Verdict.INCOMPLETE, _contradicted(first, project))
         # Some name a next page for ever: an empty one is the last, but the first has to say that it is.
-        query = _following(reply) if items or not found else None
-        if query is None and reply.data.get("truncated") not in (None, False):  # Keystone's, where it has a limit
-            raise _cut_off(reply, len(found))
-        if query == "" or (query is not None and len(found) == known):
-            raise _incomplete(reply, "projects", len(found))
-        if query is not None and (len(found) >= _MOST_PROJECTS or pages >= _MOST_PAGES):
-            raise _endless(reply, len(found), pages)
+        following = _following(reply) if items or not found else None
+        if doubt := _doubt(reply, following, known, len(found), page):
+            raise _error(reply, Verdict.INCOMPLETE, f"the list of projects {doubt}")
+        if following is None:
+            return
+        query = following
+
+
+def _doubt(reply: Reply, query: str | None, known: int, count: int, pages: int) -> str | None:
+    """Why the list of projects cannot be whole; `known`: of them before this page, `count`: with it."""
+    if query is None:
+        is_cut_off = reply.data.get("truncated") not in (None, False)  # Keystone's, where it has a limit
+        return f"is cut off after {count:,} of them: the service says that it is truncated" if is_cut_off else None
+    if not query or count == known:
+        return f"repeats itself after {count:,} of them: the service does not page as it should"
+    if count >= _MOST_PROJECTS or pages >= _MOST_PAGES:
+        return f"goes on after {count:,} of them on {pages:,} pages: no account has so many"
+    return None
 
 
 def _following(reply: Reply) -> str | None:
@@ -188,45 +205,28 @@ def _unclear(**flags: object) -> str | None:
     return next(unclear, None)
 
 
-async def groups(ask: Ask, project_id: str, *, by_count: bool = False) -> AsyncGenerator[Group, None]:
+def groups(ask: Ask, project_id: str, *, by_count: bool = False) -> AsyncGenerator[Group, None]:
     """All protection groups of a project (sdrs_05_0402). Raises `ListingError`.
 
     `by_count`: take the server's count for the end, which spares a request, but is not to be deleted by.
     """
     wanted = _List("server_groups", Group.__slots__, by_count=by_count)
-    async with aclosing(_rows(ask, partial(groups_page, project_id), wanted)) as rows:
-        async for row in rows:
-            yield Group(*row)
+    return _rows(ask, partial(groups_page, project_id), wanted, Group)
 
 
-async def group_ids(ask: Ask, project_id: str, limit: int = PAGE) -> AsyncGenerator[str, None]:
+def group_ids(ask: Ask, project_id: str, limit: int = PAGE) -> AsyncGenerator[str, None]:
     """The ids of all protection groups of a project, so many to a page; otherwise as `groups`."""
-    wanted = _List("server_groups", ("id",), limit)
-    async with aclosing(_rows(ask, partial(groups_page, project_id), wanted)) as rows:
-        async for (group_id,) in rows:
-            yield group_id
+    return _rows(ask, partial(groups_page, project_id), _List("server_groups", ("id",), limit), str)
 
 
-async def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -> AsyncGenerator[FailedTask, None]:
+def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -> AsyncGenerator[FailedTask, None]:
     """All failed tasks inside a group, or without one those of the project's level. Raises `ListingError`.
 
     The list is read to its end before the first one is handed out: the service pages by offset, so that a deletion in
     between would hide others (sdrs_05_0901).
     """
     page_at = partial(failures_page, project_id, server_group_id)
-    wanted = _List("failure_jobs", FailedTask.__slots__)
-    found: list[Row] = []
-    error: ListingError | None = None
-    try:
-        async with aclosing(_rows(ask, page_at, wanted)) as rows:
-            async for row in rows:
-                found.append(row)  # noqa: PERF401 - what came before an error is good, and has to be kept
-    except ListingError as incomplete:
-        error = incomplete
-    for row in found:
-        yield FailedTask(*row)
-    if error is not None:
-        raise error
+    return _at_its_end(_rows(ask, page_at, _List("failure_jobs", FailedTask.__slots__), FailedTask))
 
 
 # ---- pages
@@ -241,8 +241,10 @@ class _List(NamedTuple):
     by_count: bool = False
 
 
-async def _rows(ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List) -> AsyncGenerator[Row, None]:
-    """The items of all pages, each once.
+async def _rows(
+    ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List, make: Callable[..., T]
+) -> AsyncGenerator[T, None]:
+    """What is made of the items of all pages, each once.
 
     Where the list may not be whole (`pages`), it is read once more: what it has then that was not seen before comes
     too, and what is still in doubt is an error.
@@ -255,7 +257,7 @@ async def _rows(ask: Ask, page_at: Callable[[int, int], Listing], wanted: _List)
             async for came in pages:
                 reply, page = came
                 for row in page.rows:
-                    yield row
+                    yield make(*row)
         following = reading.again()
         if following is not None:
             project_id, why = page_at(0, 1).project_id, reading.doubt
@@ -307,13 +309,15 @@ class _Refused:
 
 def _cut_down(reply: Reply, wanted: _List) -> None:
     """Keep what is wanted of a page, as soon as it is there: that is little of it, and many wait at the same time."""
-    items = _items(reply, wanted.key)
-    if items is None:
-        return
+    if _items(reply, wanted.key) is not None:
+        reply.condense(partial(_page, wanted))
+
+
+def _page(wanted: _List, data: Mapping[str, Any]) -> Page:
     rows: dict[str, Row] = {}
     refused: dict[str, None] = {}
     keys: list[str] = []
-    for item in items:
+    for item in data[wanted.key]:
         if (reason := _refusal(wanted.names[0], item)) is None:
             row = tuple(_text(item, name) for name in wanted.names)
             rows.setdefault(row[0], row)
@@ -322,7 +326,7 @@ def _cut_down(reply: Reply, wanted: _List) -> None:
             refused[reason] = None
             keys.append(reason)
     first, last = (keys[0], keys[-1]) if keys else (None, None)
-    reply.data = Page(list(rows.values()), list(refused), first, last, len(keys), _number(reply.data.get("count")))
+    return Page(list(rows.values()), list(refused), first, last, len(keys), _number(data.get("count")))
 
 
 def _number(count: object) -> int:
@@ -380,27 +384,11 @@ def _unusable(key: str, refused: _Refused) -> str:
     return f"the list of {key} has {items} for which nothing was sent, the others are good: {reasons}{more}"
 
 
-def _contradicted(reply: Reply, first: Project, again: Project) -> ListingError:
+def _contradicted(first: Project, again: Project) -> str:
     names = (
         f"as {ascii(first.name)[:80]} and as {ascii(again.name)[:80]}" if first.name != again.name else "differently"
     )
-    what = f"the list of projects has {ascii(first.id)[:80]} twice, {names}: which ones are meant cannot be told"
-    return _error(reply, Verdict.INCOMPLETE, what)
-
-
-def _incomplete(reply: Reply, key: str, count: int) -> ListingError:
-    message = f"the list of {key} repeats itself after {count:,} of them: the service does not page as it should"
-    return _error(reply, Verdict.INCOMPLETE, message)
-
-
-def _cut_off(reply: Reply, count: int) -> ListingError:
-    message = f"the list of projects is cut off after {count:,} of them: the service says that it is truncated"
-    return _error(reply, Verdict.INCOMPLETE, message)
-
-
-def _endless(reply: Reply, count: int, pages: int) -> ListingError:
-    message = f"the list of projects goes on after {count:,} of them on {pages:,} pages: no account has so many"
-    return _error(reply, Verdict.INCOMPLETE, message)
+    return f"the list of projects has {ascii(first.id)[:80]} twice, {names}: which ones are meant cannot be told"
 
 
 def _error(reply: Reply, verdict: Verdict, message: str) -> ListingError:

@@ -18,7 +18,7 @@ from array import array
 from bisect import bisect_left
 from typing import NamedTuple
 
-__all__ = ["Page", "Reading", "Row", "Seen"]
+__all__ = ["Page", "Reading", "Row", "SecondReading", "Seen"]
 
 Row = tuple[str, ...]
 _CHUNK = 1000
@@ -30,10 +30,10 @@ _OVERLAPS = "has items on more than one page"
 
 
 class Page(NamedTuple):
-    """What is kept of a page: its items, each once, by their ids, and why others were refused, which those go by.
+    """What is kept of a page: its items, each once and begun by its id, and why others were refused.
 
-    `first` and `last`: what these go by, `None` of an empty page; `size`: items as they came; `total`: the answer's
-    `count`, 0 where that is no number.
+    An item goes by its id, one that was refused by its reason. `first` and `last`: what these items go by, `None` of an
+    empty page; `size`: items as they came; `total`: the answer's `count`, 0 where that is no number.
     """
 
     rows: list[Row]
@@ -56,19 +56,16 @@ class Page(NamedTuple):
 class Reading:
     """A reading of a list, from its start to its end, by pages of at most `limit` items as far as the server cares.
 
-    `before`: what came in a first one; `by_count`: a short page that completes the count is the end all the same, for
-    whoever deletes nothing by it. `is_over`: no page follows; `doubt`: why it may not be all of the list, from its end
-    on.
+    `by_count`: a short page that completes the count is the end all the same, for whoever deletes nothing by it.
+    `is_over`: no page follows; `doubt`: why it may not be all of the list, from its end on.
     """
 
-    def __init__(self, limit: int, before: Seen | None = None, *, by_count: bool = False) -> None:
+    def __init__(self, limit: int, *, by_count: bool = False) -> None:
         self.limit = limit
         self.is_over = False
         self.doubt: str | None = None
-        self._before = before
         self._by_count = by_count
         self._seen = Seen()
-        self._brought_news = False
         self._received = 0
         self._widest = 0
         self._last: str | None = None
@@ -80,7 +77,7 @@ class Reading:
     @property
     def known(self) -> Seen:
         """All that came of the list so far."""
-        return self._before or self._seen
+        return self._seen
 
     @property
     def offset(self) -> int:
@@ -100,20 +97,14 @@ class Reading:
             self.is_over = self._by_count and page.size < self.limit and page.total == self._received
         else:
             self.is_over, self.doubt = True, self._doubt(page, fresh)
-        if self._before is None:
-            return fresh
-        new = self._before.unseen(fresh)
-        self._brought_news |= new.different > 0
-        if self._is_cleared_up(self._before.count):
-            self.doubt = None
-        return new
+        return fresh
 
-    def again(self) -> Reading | None:
-        """The second reading, where this was the first, and leaves a doubt."""
-        if self.doubt is None or self._before is not None:
+    def again(self) -> SecondReading | None:
+        """The second reading, where this one leaves a doubt."""
+        if self.doubt is None:
             return None
         # By a smaller page a server that ignores only the offset is told from one that always gives all.
-        return Reading(max(1, self._received - 1) if self._is_one_page else self.limit, self._seen)
+        return SecondReading(max(1, self._received - 1) if self._is_one_page else self.limit, self._seen)
 
     def _doubt(self, page: Page, fresh: Page) -> str | None:
         """Why the list may not end with this page, which brought nothing new, or not the last item that is known."""
@@ -130,8 +121,36 @@ class Reading:
             return None
         return _OVERLAPS if page.size else _CHANGED
 
-    def _is_cleared_up(self, known: int) -> bool:
-        """Whether a second reading of a list that repeats items leaves no doubt: it brings nothing new.
+
+class SecondReading(Reading):
+    """A reading of a list that was in doubt; `known`: what came in the first one, and from now on in both.
+
+    What is left in doubt at its end stays so. It brings only what was not known.
+    """
+
+    def __init__(self, limit: int, known: Seen) -> None:
+        super().__init__(limit)
+        self._known = known
+        self._brought_news = False
+
+    @property
+    def known(self) -> Seen:
+        """All that came of the list in both readings so far."""
+        return self._known
+
+    def take(self, page: Page) -> Page:
+        """The page at `offset` has come: what of it came in no reading before."""
+        new = self._known.unseen(super().take(page))
+        self._brought_news |= new.different > 0
+        if self._is_cleared_up():
+            self.doubt = None
+        return new
+
+    def again(self) -> None:
+        """It is the last one."""
+
+    def _is_cleared_up(self) -> bool:
+        """Whether no doubt is left of a list that repeats items: the second reading brings nothing new.
 
         Unless they came one by one, its count is to be that of what is known, and the list's, not a page's: a page had
         fewer items than that, or more than it was asked for, as where a server always gives all.
@@ -140,6 +159,7 @@ class Reading:
             return False
         if self.doubt == _SINGLY:
             return True
+        known = self._known.count
         is_all = self._count == known and (self._is_whole_count or known == 1)
         return is_all and (self.doubt == _REPEATS or (self.doubt == _OVERLAPS and self._seen.count == known))
 

@@ -93,11 +93,7 @@ def named_cloud(region: str, iam: str | None) -> str | None:
 
     Who names that host has said whose region it is, so that the pattern need not guess.
     """
-    try:
-        host = urlsplit(iam or "").hostname
-    except ValueError:
-        return None
-    return _HUAWEI if host == f"iam.{region}.{_HUAWEI}" else None
+    return _HUAWEI if iam and _host(iam) == f"iam.{region}.{_HUAWEI}" else None
 
 
 def sdrs_endpoint(region: str, cloud: str | None = None) -> str:
@@ -124,12 +120,16 @@ def iam_endpoint(region: str, cloud: str | None = None) -> str:
 
 def region_of(endpoint: str) -> str | None:
     """The region that a URL of the service names, by the pattern and in a known cloud; else `None`."""
-    try:
-        host = urlsplit(endpoint).hostname
-    except ValueError:
-        return None
-    match = _SDRS_HOST.fullmatch(host or "")
+    match = _SDRS_HOST.fullmatch(_host(endpoint))
     return match[1] if match else None
+
+
+def _host(url: str) -> str:
+    """Empty where there is none."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def region_override(environ: Mapping[str, str], region: str) -> str | None:

@@ -26,6 +26,7 @@ from sdrs_async.models import Reply, Verdict
 from sdrs_async.transport.bodies import Piece, Unreadable, parse_page
 from sdrs_async.transport.connections import NOTHING_SENT
 from sdrs_async.transport.redaction import Secrets, is_plain_id, secrets_sent, without_user_info
+from sdrs_async.transport.trust import is_bad_certificate
 
 __all__ = ["read_deleted", "read_page", "read_reply", "request_id", "sign_in_reply", "unreachable", "without_secrets"]
 
@@ -151,11 +152,10 @@ def unreachable(error: Exception, elapsed: float, *, sent: bool = True) -> Reply
     """No answer came; `sent`: the request had gone out, or tried to."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return _refused_by_proxy(error, elapsed)
-    bad_certificate = isinstance(error, aiohttp.ClientConnectorCertificateError)
     timed_out = isinstance(error, TimeoutError)
     text = f"no answer within {elapsed:.1f} s" if timed_out else _shown(str(error)) or type(error).__name__
     return Reply(
-        Verdict.UNREACHABLE, message=text, retryable=not bad_certificate, timed_out=timed_out,
+        Verdict.UNREACHABLE, message=text, retryable=not is_bad_certificate(text), timed_out=timed_out,
         lost=sent and not _never_sent(error), sent=sent, elapsed=elapsed,
     )  # fmt: skip
 

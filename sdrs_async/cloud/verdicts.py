@@ -1,10 +1,10 @@
-"""What an answer means. Sources: page sdrs_05_1101 (SDRS codes), the gateway's error table (APIGW/APIG codes)."""
+"""What an answer means. Sources: vendor page sdrs_05_1101 (SDRS codes), the gateway's error table (APIGW/APIG)."""
 
 from __future__ import annotations
 
 from sdrs_async.models import Verdict
 
-__all__ = ["classify"]
+__all__ = ["NO_SUCH_API", "classify", "gateway_number"]
 
 _STATUS: dict[int, Verdict] = {
     400: Verdict.REJECTED,
@@ -34,11 +34,12 @@ _SDRS: dict[str, Verdict] = {
     "IAM.0012": Verdict.THROTTLED,
 }
 _BAD_REQUEST: dict[str, Verdict] = {"SDRS.1013": Verdict.GONE, "SDRS.1002": Verdict.CONFLICT}
-# Huawei's gateway writes APIGW. or APIG., OTC's APIG.: only the number counts. 0101 and 0103 come as 404 when host or
-# path are wrong; read as "gone" they would report a clean fleet that nobody has cleaned.
+NO_SUCH_API = ("0101", "0103")
+"""Numbers of the gateway for a wrong host or path. They come as 404; read as "gone" they would report a clean fleet
+that nobody has cleaned."""
 _GATEWAY: dict[str, Verdict] = {
     **dict.fromkeys(("0301", "0303", "0305", "0307", "0311"), Verdict.UNAUTHORIZED),
-    **dict.fromkeys(("0101", "0103"), Verdict.REJECTED),
+    **dict.fromkeys(NO_SUCH_API, Verdict.REJECTED),
     "0308": Verdict.THROTTLED,
 }
 
@@ -47,12 +48,14 @@ def classify(status: int, code: str | None) -> Verdict:
     """What an answer means, from its status and error code. Total: every pair has a verdict."""
     if 200 <= status < 300:
         return Verdict.DELETED
-    by_code = _by_code(status, code.upper()) if code else None
+    code = (code or "").upper()
+    by_code = (
+        _GATEWAY.get(gateway_number(code)) or _SDRS.get(code) or (_BAD_REQUEST.get(code) if status == 400 else None)
+    )
     return by_code or _STATUS.get(status) or (Verdict.TRANSIENT if status >= 500 else Verdict.REJECTED)
 
 
-def _by_code(status: int, code: str) -> Verdict | None:
-    prefix, _, number = code.partition(".")
-    if prefix in ("APIGW", "APIG"):
-        return _GATEWAY.get(number)
-    return _SDRS.get(code) or (_BAD_REQUEST.get(code) if status == 400 else None)
+def gateway_number(code: str) -> str:
+    """What counts of a code of the gateway, `APIGW.` or `APIG.` at Huawei, `APIG.` at OTC; of another it is empty."""
+    prefix, _, number = code.upper().partition(".")
+    return number if prefix in ("APIGW", "APIG") else ""

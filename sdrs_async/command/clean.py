@@ -11,15 +11,16 @@ from urllib.parse import urlsplit
 import anyio
 import typer
 
+from sdrs_async.accounts.account import Pending
+from sdrs_async.accounts.connecting import Connection
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.accounts.sources import CredentialKind, Signature
-from sdrs_async.cleanup.discovery import Selection
 from sdrs_async.cleanup.id_forms import is_usual_project
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.cleanup.target_files import Owners, spool
 from sdrs_async.command import flags, options
 from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import reported
 from sdrs_async.command.floors import LATENCY, floor_words
 from sdrs_async.command.inputs import inputs

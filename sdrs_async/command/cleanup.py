@@ -11,9 +11,9 @@ from functools import partial
 import anyio
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.accounts.connecting import Connected, Connection, count_sign_ins, note_lost
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.connecting import Connected, Connection, count_sign_ins, note_lost
 from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping, warn_of_nothing
 from sdrs_async.command.floors import Floors, floor_words
@@ -27,9 +27,9 @@ from sdrs_async.command.terminal import say
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.formats.wording import without_owner
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger, Report
 from sdrs_async.run import Finding, Run
-from sdrs_async.session import Selected, Session
+from sdrs_async.session import Selected, Session, connect
 
 __all__ = ["Cleanup"]
 
@@ -93,7 +93,7 @@ class Cleanup:
         ready = await connected(self._connection, selections, self._interrupts, self._display, listed)
         if ready is None:
             return
-        session = self._connection.session(ready.accounts)
+        session = connect(ready.accounts, concurrency=self._connection.concurrency, retry=self._connection.retry)
         if isinstance(self._wanted, Spool):
             await self._delete_list(session, self._wanted, ready)
             return
@@ -120,7 +120,7 @@ class Cleanup:
         with Spool(account.name for account in ready.accounts) as spooled:
             try:
                 finding = await find(
-                    session, chosen, spooled, self._interrupts, self._display, is_in_file=self._connection.is_in_file
+                    session, chosen, spooled, self._interrupts, self._display, fleet_file=self._connection.fleet_file
                 )
             except SdrsError as error:
                 self._ending.error = error
@@ -146,7 +146,7 @@ class Cleanup:
 
     def _close(self, report: Report | None, lost: Mapping[str, AuthenticationError] | None = None) -> None:
         """Nothing is deleted; what was found, and what was not, is in the files all the same."""
-        if report is not None:
+        if isinstance(report, Ledger):
             self._ending.report = report
             note_lost(report, lost or {})
             report.finish()
@@ -180,7 +180,7 @@ class Cleanup:
                     async with session.stream(targets, report=report) as run:
                         self._run, self._ending.report = run, run.report
                         note_lost(run.report, ready.lost)
-                        watch = Watch(run, self._connection.is_in_file, several=len(self._connection.pending) > 1)
+                        watch = Watch(run, fleet_file=self._connection.fleet_file)
                         self._display.progress(tasks, partial(self._snapshot, run, watch, spooled), watch)
                         with stopping(run, self._interrupts, self._records.wait_no_more):
                             async for outcome in run:
@@ -247,9 +247,8 @@ class Cleanup:
 
     def _note(self, error: SdrsError) -> None:
         """Say in the report too what stopped the run; a refused credential is there by itself."""
-        report = self._ending.report
-        if report is not None and report.error is None and not isinstance(error, AuthenticationError):
-            report.error = str(error)
+        if self._ending.report is not None and not isinstance(error, AuthenticationError):
+            self._ending.report.fail(str(error))
 
     # ---- the files
 
@@ -267,9 +266,9 @@ class Cleanup:
                 self._count_unread(spooled, report)
         self._records.write(report, self._ending, self._interrupts.numbers, quiet=self._display.quiet)
 
-    def _count_unread(self, spooled: Spool, report: Report) -> None:
+    def _count_unread(self, spooled: Spool, report: Ledger) -> None:
         """Targets that were never read are planned all the same: the spool knows how many there are."""
-        report.add_duplicate(spooled.duplicates)
+        report.add_duplicates(spooled.duplicates)
         for one in spooled.extents():
             project = one.account, one.project_id
             report.add_unsettled(*project, one.groups - self._seen[*project, False])

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
+from sdrs_async.accounts.account import Pending
+from sdrs_async.accounts.connecting import Connection
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.terminal import Screen, to_stdout
 from sdrs_async.credentials.keys import StaticToken

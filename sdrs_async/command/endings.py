@@ -18,7 +18,7 @@ from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.terminal import Screen, logging_to_stderr, say, to_stdout
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
 from sdrs_async.formats.text import print_result, print_summary
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger, Report
 
 __all__ = ["Ending", "as_error", "complain", "reported"]
 
@@ -95,7 +95,7 @@ class Ending:
     wants to see more than the result.
     """
 
-    report: Report | None = None
+    report: Ledger | None = None
     error: SdrsError | None = None
     written: list[str] = field(default_factory=list)
     mishaps: list[SdrsError] = field(default_factory=list)

@@ -14,9 +14,9 @@ import anyio
 import anyio.abc
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.accounts.connecting import Connected, Connection
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.spool import BATCH, Owned, Spool
-from sdrs_async.command.connecting import Connected, Connection
 from sdrs_async.command.interrupts import Interrupts
 from sdrs_async.command.outlook import Watch
 from sdrs_async.command.progress import Found, Snapshot, show_bar, show_lines
@@ -150,18 +150,16 @@ async def find(
     interrupts: Interrupts,
     display: Display,
     *,
-    is_in_file: Callable[[str], bool] = lambda limit: False,
+    fleet_file: bool = False,
 ) -> Finding:
     """Look for all targets of the selections and store them. A signal ends it early; then the report says so.
 
-    `is_in_file`: whether a limit, by its name in `Limits`, is what a fleet file says.
-
-    Raises what stops it, with the report.
+    `fleet_file`: the accounts come from one. Raises what stops it, with the report.
     """
     with single_error():
         async with session.find(selections) as finding, anyio.create_task_group() as tasks:
             found = finding.report.discovery
-            watch = Watch(finding, is_in_file, several=len(selections) > 1)
+            watch = Watch(finding, fleet_file=fleet_file)
 
             def read() -> Found:
                 now = anyio.current_time()

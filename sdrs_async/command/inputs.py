@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from sdrs_async.accounts.fleet_file import HuaweiProfile, load_fleet
-from sdrs_async.command.connecting import Connection
+from sdrs_async.accounts.connecting import Connection
 from sdrs_async.command.outputs import Named
 from sdrs_async.command.selecting import Wanted
 from sdrs_async.credentials.keystone import KeystoneAuth
@@ -33,12 +32,7 @@ def inputs(selected: Wanted, connection: Connection, environ: Mapping[str, str])
     for account in connection.pending:
         if account.ca_file:
             yield ("ca_file" if connection.fleet_file else "--ca-file"), account.ca_file
-        if isinstance(account.auth, _OF_CLOUDS):
-            yield from (("a certificate or key of the cloud", path) for path in account.auth.files)
-    if selected.fleet is not None:
-        for one in load_fleet(selected.fleet).accounts:
-            if isinstance(one.credential, HuaweiProfile):
-                yield "huawei_profile", one.credential.path
+        yield from account.files
     yield from _usual(connection, environ)
 
 

@@ -8,11 +8,11 @@ from contextlib import ExitStack
 import anyio
 import typer
 
+from sdrs_async.accounts.connecting import Connection
 from sdrs_async.accounts.sources import CredentialKind, Signature
 from sdrs_async.command import flags, options
 from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.command.clean import connection_of, listed, of_list
-from sdrs_async.command.connecting import Connection
 from sdrs_async.command.doctor import run_doctor
 from sdrs_async.command.endings import reported
 from sdrs_async.command.finding import Display, connected

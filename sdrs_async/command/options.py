@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import typer
 
-from sdrs_async.accounts.sources import CredentialKind, Signature
-from sdrs_async.command.accounts import ConnectionFlags
+from sdrs_async.accounts.sources import Asked, CredentialKind, Signature
 from sdrs_async.command.selecting import Wanted
 from sdrs_async.errors import ConfigError
-from sdrs_async.limits import Rate, RetryPolicy
+from sdrs_async.limits import Limits, Rate, RetryPolicy
 
 __all__ = ["connection", "limits", "retry_policy", "wanted"]
 
@@ -21,7 +20,7 @@ T = TypeVar("T")
 
 def limits(
     project_rate: str, project_concurrency: str, user_rate: str, endpoint_rate: str, concurrency: str
-) -> dict[str, Rate | int | None]:
+) -> dict[str, Any]:
     """The fields of `Limits` that the flags ask for; `ConfigError` names the flag."""
     return {
         "project_rate": _read("--project-rate", _rate, project_rate),
@@ -77,7 +76,7 @@ _LIMITS = ("project_rate", "project_concurrency", "user_rate", "endpoint_rate", 
 _TRIES = ("attempts", "timeout", "retry_time")
 
 
-def connection(context: typer.Context) -> ConnectionFlags:
+def connection(context: typer.Context) -> Asked:
     """The flags of the connection, of limits and of tries, where the command has them; `ConfigError` names one."""
     values = context.params
     tries = {name: values[name] for name in _TRIES if name in values}
@@ -85,7 +84,7 @@ def connection(context: typer.Context) -> ConnectionFlags:
     flags["credential"], flags["signature"] = CredentialKind(flags["credential"]), Signature(flags["signature"])
     caps = limits(*(values[name] for name in _LIMITS)) if _LIMITS[0] in values else {}
     given = {name: value for name, value in {**flags, **caps}.items() if _is_given(context, name)}
-    return ConnectionFlags(**flags, limits=caps, retry=retry_policy(**tries) if tries else RetryPolicy(), given=given)
+    return Asked(**flags, limits=Limits(**caps), retry=retry_policy(**tries) if tries else RetryPolicy(), given=given)
 
 
 def wanted(context: typer.Context) -> Wanted:

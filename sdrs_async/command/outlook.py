@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import anyio
@@ -56,38 +56,35 @@ def waiting(seen: Seen, now: float) -> Waiting:
     return Waiting(scopes, seconds, kind, "" if lowest is None else str(legible(lowest)))
 
 
-def spent(seen: Seen, now: float, is_in_file: Callable[[str], bool], *, several: bool = False) -> Spent | None:
+def spent(seen: Seen, now: float, *, fleet_file: bool = False) -> Spent | None:
     """The widest limit that is used up, of several the one that lasts longest; `None` where none is.
 
-    `is_in_file`: whether a limit, by its name in `Limits`, is what a fleet file says; `several`: there are accounts to
-    tell apart.
+    `fleet_file`: the accounts, which are to be told apart, and their limits come from one.
     """
     limits = seen.used_up(now)
     if not limits:
         return None
     longest = max((one for one in limits if one.scope == limits[0].scope), key=lambda one: one.seconds)
-    owner = f"{longest.account}: " if several and longest.account else ""
-    return Spent(longest.seconds, f"{owner}{_limit(longest, is_in_file)}", longest.projects)
+    owner = f"{longest.account}: " if fleet_file and longest.account else ""
+    return Spent(longest.seconds, f"{owner}{_limit(longest, fleet_file=fleet_file)}", longest.projects)
 
 
-def _limit(one: UsedUp, is_in_file: Callable[[str], bool]) -> str:
+def _limit(one: UsedUp, *, fleet_file: bool) -> str:
     rate, name = legible(one.rate), f"{one.scope}_rate"
     if one.origin == "configured":
-        return f"{name if is_in_file(name) else '--' + name.replace('_', '-')} {rate}"
+        return f"{name if fleet_file else '--' + name.replace('_', '-')} {rate}"
     return f"{one.scope} rate {rate}, {'as a 429 says' if one.origin == 'told' else 'found by trying'}"
 
 
 class Watch:
     """Who waits in a run, for a display that is drawn often: as it was at the last look that `follow` took.
 
-    `is_in_file` and `several` as of `spent`.
+    `fleet_file` as of `spent`.
     """
 
-    def __init__(
-        self, run: Seeing, is_in_file: Callable[[str], bool] = lambda limit: False, *, several: bool = False
-    ) -> None:
+    def __init__(self, run: Seeing, *, fleet_file: bool = False) -> None:
         self._run = run
-        self._is_in_file, self._several = is_in_file, several
+        self._fleet_file = fleet_file
         self._seen: Seen | None = None
         self.learned: frozenset[Learned] = frozenset()
 
@@ -109,7 +106,7 @@ class Watch:
 
     def spent(self, now: float) -> Spent | None:
         """Without one."""
-        return None if self._seen is None else spent(self._seen, now, self._is_in_file, several=self._several)
+        return None if self._seen is None else spent(self._seen, now, fleet_file=self._fleet_file)
 
 
 class Outlook:

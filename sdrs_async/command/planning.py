@@ -17,9 +17,9 @@ from rich.table import Table
 from rich.text import Text
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.accounts.connecting import Connection, note_lost
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.connecting import Connection, note_lost
 from sdrs_async.command.documents import Document
 from sdrs_async.command.finding import Display, connected, find, warn_of_nothing
 from sdrs_async.command.floors import LATENCY, Floors, floor_json
@@ -33,10 +33,11 @@ from sdrs_async.formats.text import learned_section
 from sdrs_async.formats.wording import duration, printable
 from sdrs_async.limits import Limits
 from sdrs_async.pace.floor import Floor
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger, Report
 from sdrs_async.report.discovery import in_words
 from sdrs_async.report.learned import learned_list
 from sdrs_async.run import Finding
+from sdrs_async.session import connect
 
 __all__ = ["Planning"]
 
@@ -52,7 +53,7 @@ class Plan:
 
     accounts: tuple[Account, ...]
     spooled: Spool
-    report: Report
+    report: Ledger
     names: Mapping[tuple[str, str], str] = field(default_factory=dict)
     finding: Finding | None = None
     simulation: Simulation | None = None
@@ -108,14 +109,14 @@ class Planning:
             return plan.report.exit_code if told.first is None else 128 + told.first
 
     async def _plan(self, accounts: tuple[Account, ...], told: Interrupts, stack: ExitStack) -> Plan:
-        session = self._connection.session(accounts)
+        session = connect(accounts, concurrency=self._connection.concurrency, retry=self._connection.retry)
         if isinstance(self._wanted, Spool):
             self._wanted.unite({account.name: account.endpoint for account in accounts})
-            return Plan(accounts, self._wanted, Report())
+            return Plan(accounts, self._wanted, Ledger())
         chosen = {account: self._wanted[account.name] for account in accounts}
         spooled = stack.enter_context(Spool(account.name for account in accounts))
         async with session:
-            finding = await find(session, chosen, spooled, told, self._display, is_in_file=self._connection.is_in_file)
+            finding = await find(session, chosen, spooled, told, self._display, fleet_file=self._connection.fleet_file)
         return Plan(accounts, spooled, finding.report, names_of(finding.projects), finding)
 
     async def _simulate(self, plan: Plan, told: Interrupts) -> None:

@@ -20,6 +20,7 @@ from sdrs_async.command.documents import is_regular, opened, unwritable
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Outcome, Verdict
 from sdrs_async.report import failure_line
+from sdrs_async.report.fields import rfc3339
 from sdrs_async.report.projects import GROUP_OF
 
 __all__ = ["STDOUT", "FailureFile", "ResultsFile"]
@@ -88,7 +89,7 @@ class ResultsFile:
         """
         if outcome.verdict is Verdict.UNSETTLED:
             return
-        finished = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        finished = rfc3339(datetime.now(UTC), "milliseconds")
         endpoint = self._endpoints.get(outcome.account)
         line = {
             **failure_line(outcome),

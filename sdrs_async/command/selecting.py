@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.errors import ConfigError
 
 __all__ = ["Wanted"]

@@ -23,6 +23,7 @@ from rich.console import Console
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.formats.wording import printable
+from sdrs_async.report.fields import rfc3339
 
 __all__ = [
     "Screen", "ask", "flush_both", "give_up", "is_ignored", "is_interactive", "logging_to_stderr", "say", "to_stdout",
@@ -214,7 +215,7 @@ class _Json(logging.Formatter):
     """A JSON object per record: time, level, logger and message, and the facts that came with it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        time = rfc3339(datetime.fromtimestamp(record.created, UTC), "milliseconds")
         facts = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
         head = {"time": time, "level": record.levelname.lower(), "logger": record.name, "message": record.getMessage()}
         return json.dumps(head | facts, default=str)

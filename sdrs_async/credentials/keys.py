@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
 from sdrs_async.credentials.signing import Signer
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Request
 from sdrs_async.transport.redaction import Secrets, hidden_of_key, shown_key
 
-__all__ = ["AkSk", "StaticToken", "check_secret"]
+__all__ = ["AkSk", "StaticToken", "WrittenKeys", "check_secret"]
+
+
+_PARTS = ("the access key", "the secret key", "the security token")
 
 
 class _Hidden(dict[str, str]):
@@ -60,10 +64,7 @@ class AkSk:
         iam_endpoint: str | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        check_secret("the access key", access_key)
-        check_secret("the secret key", secret_key)
-        if security_token is not None:
-            check_secret("the security token", security_token)
+        WrittenKeys(access_key, secret_key, security_token).check(_PARTS)
         self.iam_endpoint = iam_endpoint
         self.identity = access_key
         self._signer = Signer(access_key, secret_key, scope)
@@ -93,6 +94,38 @@ class AkSk:
     def invalidate(self, project_id: str, headers: Mapping[str, str]) -> bool:
         """Always false: the same key would be refused again, and locked after a few times."""
         return False
+
+
+class WrittenKeys(NamedTuple):
+    """An access key as a file or the environment has it; the security token makes it a temporary one."""
+
+    access_key: str
+    secret_key: str
+    security_token: str | None
+
+    def __repr__(self) -> str:
+        return "WrittenKeys(***)"
+
+    @classmethod
+    def of(
+        cls, given: Mapping[str, str], names: Sequence[str], place: str = "", *, where: str = ""
+    ) -> WrittenKeys | None:
+        """What is given under these three names; `None` without the first two, of which one alone is a `ConfigError`.
+
+        `place` stands before its message, `where` behind what is missing. What is empty is not given.
+        """
+        access, secret, token = (given.get(name) or None for name in names)
+        if access is not None and secret is not None:
+            return cls(access, secret, token)
+        if access is None and secret is None:
+            return None
+        missing, other = names[:2] if access is None else names[1::-1]
+        raise ConfigError(f"{place}{missing} is missing{where}, though {other} is there")
+
+    def check(self, places: Sequence[str]) -> None:
+        """Raise `ConfigError`, with the place of the part, if one of them cannot be sent."""
+        for place, value in zip(places, self if self.security_token is not None else self[:2], strict=False):
+            check_secret(place, value)
 
 
 def check_secret(place: str, value: object) -> None:

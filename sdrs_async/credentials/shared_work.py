@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from copy import copy
-from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import anyio
 
 from sdrs_async.auth import SignInFailed
 
-__all__ = ["SharedWork", "again"]
+__all__ = ["SharedWork"]
 
 T = TypeVar("T")
 
 
 class SharedWork(Generic[T]):
-    """Begun by the first that waits, at an end with the last: whoever is cancelled takes it from nobody else, and
-    nothing goes on for nobody. The work runs in a task of its own, which the last one waits for in every case.
+    """Work that begins with the first task that waits for it and ends with the last: who is cancelled takes it from
+    nobody else, and nothing goes on for nobody. It runs in a task of its own, whose end the last one always awaits.
     """
 
     def __init__(self, work: Callable[[], Coroutine[Any, Any, T]]) -> None:
@@ -40,7 +38,7 @@ class SharedWork(Generic[T]):
                 break
         error = task.exception()
         if isinstance(error, SignInFailed):
-            raise again(error)
+            raise error.again()
         return task.result()
 
     async def _over(self) -> asyncio.Task[T]:
@@ -64,10 +62,3 @@ def _noticed(task: asyncio.Task[Any]) -> None:
     """So that asyncio does not log the error of work whose last waiter was cancelled in the same moment."""
     if not task.cancelled():
         task.exception()
-
-
-def again(error: SignInFailed) -> SignInFailed:
-    """The same, for another task to raise: a traceback belongs to one, and so does a reply, which is not frozen."""
-    other = copy(error)
-    other.reply = replace(error.reply)
-    return other

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from sdrs_async.credentials.keys import AkSk, check_secret
+from sdrs_async.credentials.keys import AkSk, WrittenKeys
 from sdrs_async.errors import ConfigError
 
 __all__ = ["from_file"]
@@ -38,14 +38,11 @@ def from_file(path: str | Path | None = None, *, environ: Mapping[str, str]) -> 
 
 
 def _keys(values: Mapping[str, str], place: str) -> AkSk:
-    access_key, secret_key, token = (values.get(name) or None for name in _NAMES)
-    if access_key is None or secret_key is None:
-        missing = "ak is missing, though sk is there" if secret_key else "sk is missing, though ak is there"
-        raise ConfigError(f"{place}{missing if access_key or secret_key else 'ak and sk are missing'}")
-    for name, value in zip(_NAMES, (access_key, secret_key, token), strict=True):
-        if value is not None:
-            check_secret(f"{place}{name}", value)
-    return AkSk(access_key, secret_key, token, iam_endpoint=values.get("iam_endpoint") or None)
+    keys = WrittenKeys.of(values, _NAMES, place)
+    if keys is None:
+        raise ConfigError(f"{place}ak and sk are missing")
+    keys.check([f"{place}{name}" for name in _NAMES])
+    return AkSk(*keys, iam_endpoint=values.get("iam_endpoint") or None)
 
 
 def _section(place: Path, text: str) -> Mapping[str, str]:

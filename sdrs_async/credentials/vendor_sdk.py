@@ -1,6 +1,6 @@
-"""The vendor's own ways to keys: its credentials file, and all that its SDK signs in with.
+"""Keys from all that the vendor's SDK signs in with.
 
-Source: huaweicloudsdkcore (`auth/provider.py`, `auth/credentials.py`), the extra `huawei`; the first does without.
+Source: huaweicloudsdkcore (`auth/provider.py`, `auth/credentials.py`), the extra `huawei`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,6 @@ __all__ = ["HuaweiAuth", "VendorCredentials"]
 
 log = logging.getLogger("sdrs_async")
 
-
 # All in seconds. The SDK gets new keys only in the last 40 minutes of the old ones: a little later it surely does.
 _RENEWED_AT = 40 * 60 - 5
 _AGAIN = 30.0  # until the next try, where keys that are still good could not be renewed
@@ -44,9 +43,6 @@ _STRUCK = "***"
 _HELD = ("_id_token", "_token")  # of what the SDK signs in with
 _CODE = re.compile(r"[A-Za-z]{2,16}\.\w{1,32}", re.ASCII)
 _LEAST = 60.0  # for which keys have to be good to be used at all
-
-
-# ---- credentials of the vendor's SDK --------------------------------------------------------------------------------
 
 
 class VendorCredentials(Protocol):
@@ -62,11 +58,12 @@ class VendorCredentials(Protocol):
 
 
 class _Held(NamedTuple):
-    """What the SDK gave. `expires_at`: seconds since the epoch."""
+    """What the SDK gave. `expires_at`, and `renew_at`, when it is asked for more: seconds since the epoch."""
 
     credentials: VendorCredentials
     keys: AkSk
     expires_at: float
+    renew_at: float = -math.inf
 
 
 class HuaweiAuth:
@@ -100,7 +97,6 @@ class HuaweiAuth:
         self._room = room()
         self._held: _Held | None = None
         self.sign_ins = SignInCounts("the vendor's SDK")
-        self._renew_at = -math.inf
         self._renewal = SharedWork(self._renew)
         self.secrets = Secrets()
 
@@ -109,13 +105,7 @@ class HuaweiAuth:
         """What the SDK finds at the first sign-in: OIDC, environment, credentials file, ECS metadata, pod identity, in
         this order. Raises `ConfigError` as `HuaweiAuth` does.
         """
-        _require_extra()
-        from huaweicloudsdkcore.auth.provider import CredentialProviderChain
-
-        chain = CredentialProviderChain.get_basic_credential_provider_chain()
-        auth = cls(chain.get_credentials, scope=scope, ca_file=ca_file)
-        auth.identity = "the vendor's chain"  # which is one for the whole process
-        return auth
+        return cls(_from_chain, scope=scope, ca_file=ca_file)
 
     def __repr__(self) -> str:
         return "HuaweiAuth(***)"
@@ -130,11 +120,11 @@ class HuaweiAuth:
 
         Raises `SignInFailed`, but not while the old keys are good.
         """
-        if self._clock() >= self._renew_at:
+        while self._held is None or self._clock() >= self._held.renew_at:
             if not self._renewal.can_be_joined:
                 self._renewal = SharedWork(self._renew)
             await self._renewal.result()
-        return self._renew_at - self._clock()
+        return self._held.renew_at - self._clock()
 
     async def _renew(self) -> None:
         self.sign_ins.ask()
@@ -205,15 +195,23 @@ class HuaweiAuth:
         """Hold the keys that were got; a failure is one only once the old ones are over."""
         now = self._clock()
         if isinstance(result, _Held):
-            self._held = result
-            self._renew_at = max(result.expires_at - _RENEWED_AT, (now + result.expires_at) / 2)
+            renew_at = max(result.expires_at - _RENEWED_AT, (now + result.expires_at) / 2)
+            self._held = result._replace(renew_at=renew_at)
         elif self._held is not None and self._held.expires_at - now > _LEAST:
             log.warning("keys not renewed, the old ones hold until %.0f: %s", self._held.expires_at, result)
             refused = result.reply.verdict is Verdict.UNAUTHORIZED  # which locks the key, if it is repeated
-            self._renew_at = self._held.expires_at - _LEAST if refused else now + _AGAIN
+            self._held = self._held._replace(renew_at=self._held.expires_at - _LEAST if refused else now + _AGAIN)
         else:
             return result
         return None
+
+
+def _from_chain() -> VendorCredentials:
+    """What the SDK finds. As a function it is also the identity of these keys: one for the whole process."""
+    from huaweicloudsdkcore.auth.provider import CredentialProviderChain
+
+    found: VendorCredentials = CredentialProviderChain.get_basic_credential_provider_chain().get_credentials()
+    return found
 
 
 def _require_extra() -> None:

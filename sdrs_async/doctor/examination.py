@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import anyio
@@ -16,14 +16,14 @@ from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStre
 
 from sdrs_async.accounts.account import Account
 from sdrs_async.accounts.paced import PacedClient
+from sdrs_async.auth import Traits
 from sdrs_async.cloud import listing
 from sdrs_async.cloud.calls import check_id, groups_page, projects_page
 from sdrs_async.cloud.listing import ListingError
 from sdrs_async.cloud.sites import Site
 from sdrs_async.doctor import diagnosis
 from sdrs_async.doctor.diagnosis import Found, State, failed, passed, skipped
-from sdrs_async.doctor.shared import SharedCredential, SharedCredentials
-from sdrs_async.errors import ConfigError, single_error
+from sdrs_async.errors import ConfigError, placed, single_error
 from sdrs_async.models import Listing, Reply, Verdict
 from sdrs_async.pace.meter import Gate
 from sdrs_async.transport.lookups import Lookups
@@ -36,6 +36,9 @@ CHECKS = ("endpoint", "TLS", "clock", "IAM", "credential", "project listing", "g
 
 _READS = 5
 _ACCOUNTS_AT_ONCE = 16
+# More than five in a row lock a key (vendor's FAQ on signing), whichever region they come from. One says little: the
+# secret of another account may be right.
+_REFUSALS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ async def examine(
         check_id("project_id", project_id)
     given = (accounts,) if isinstance(accounts, Account) else tuple(accounts)
     gates: dict[str, Gate] = {}
-    shared = SharedCredentials()
+    shared: dict[object, _Credential] = {}
     examinations = [_Examination(account, timeout, project_id, gates, shared) for account in given]
     room = anyio.CapacityLimiter(_ACCOUNTS_AT_ONCE)
     with single_error(), ExitStack() as streams:
@@ -92,8 +95,16 @@ async def _in_turn(results: Sequence[MemoryObjectReceiveStream[Check]]) -> Async
             yield check
 
 
+@dataclass(slots=True)
+class _Credential:
+    """A key or user that accounts share. `turn`: held by the one that tries it; `refused_for`: whom it failed."""
+
+    turn: anyio.Lock = field(default_factory=anyio.Lock)
+    refused_for: list[str] = field(default_factory=list)
+
+
 class _Examination:
-    """The examination of one account. `gates` and `shared`: of the endpoints and credentials that accounts share."""
+    """The examination of one account. `gates` and `shared`: of endpoints, and by `Traits.lock`."""
 
     def __init__(
         self,
@@ -101,21 +112,19 @@ class _Examination:
         seconds: float,
         project_id: str | None,
         gates: dict[str, Gate],
-        shared: SharedCredentials,
+        shared: dict[object, _Credential],
     ) -> None:
         self._account = account
         self._seconds = seconds
         self._project_id = project_id
         self._shared = shared
-        self._credential = SharedCredential()
-        self._one_key = bool(getattr(account.auth, "one_key", False))
-        try:
+        self._credential = _Credential()
+        with placed(f"account {account.name}"):
             self._site = Site(account.endpoint, allow_http=account.allow_http)
             self._iam = Site(account.iam_endpoint, allow_http=account.allow_http) if account.iam_endpoint else None
             self._paced = PacedClient(account, seconds, gates)
-        except ConfigError as error:
-            raise ConfigError(f"account {account.name}: {error}") from None
-        self._signs_in = self._paced.client.signs_in
+        self._traits = self._paced.client.traits
+        self._one_key, self._signs_in = self._traits.one_key, self._traits.prepare is not None
         self._uses_iam = self._iam is not None and (project_id is None or self._signs_in)
         self._greeting = Reply(Verdict.UNREACHABLE)
         self._known: dict[Listing, Reply] = {}
@@ -170,7 +179,7 @@ class _Examination:
             return False
 
     def _tls(self, reply: Reply, site: Site) -> Found:
-        trust = trusted(self._account.ca_file, getattr(self._account.auth, "verify", True))
+        trust = trusted(self._account.ca_file, self._traits.verify)
         return diagnosis.tls(reply, site, verified=trust.checked, trusted=trust.path)
 
     # ---- the credential
@@ -181,9 +190,10 @@ class _Examination:
             return skipped(obstacle)
         if self._one_key and self._signs_in and not diagnosis.is_proof(reply := await self._paced.sign_in()):
             return diagnosis.credential(reply, one_key=True)  # which key it is, is known only from here on
-        self._credential = self._shared.of(self._account)
+        lock = Traits.of(self._account.auth).lock(self._account.name, self._account.iam_endpoint)
+        self._credential = self._shared.setdefault(lock, _Credential())
         async with self._credential.turn:
-            if self._credential.is_spent:
+            if len(self._credential.refused_for) >= _REFUSALS:
                 return self._skipped_as_refused()
             reads = page is not None and (self._one_key or not self._signs_in)
             reply = await (self._read_first(page) if page is not None and reads else self._paced.sign_in())
@@ -248,7 +258,7 @@ class _Examination:
         if not self._is_well("endpoint", "TLS"):
             return skipped("the endpoint was not reached")
         async with self._credential.turn:  # what one account's IAM lets in, another's endpoint may refuse
-            if self._credential.is_spent:
+            if len(self._credential.refused_for) >= _REFUSALS:
                 return self._skipped_as_refused()
             found = await self._count_groups(self._project_id)
         return found._replace(detail=f"project {self._project_id}: {found.detail}")

@@ -136,7 +136,8 @@ class Intake:
 
     async def add(self, item: object, source: Source) -> None:
         """Hand the target of an item to `accept` as soon as it may be held. Raises `ConfigError` for a bad item."""
-        target = check_target(_target(item, source.project_id))
+        given = item if isinstance(item, Target) and source.project_id is None else _target(item, source.project_id)
+        target = check_target(given)
         if self._is_duplicate(target, source.user.endpoint):
             self.duplicates += 1
             return
@@ -168,8 +169,6 @@ def _target(item: object, project_id: str | None) -> Target | ProjectLevel:
     if project_id is not None:
         # What is not a string is refused by the check of the id, which names it.
         return Target(project_id, item)  # type: ignore[arg-type]
-    if isinstance(item, Target):
-        return item
     if isinstance(item, tuple) and len(item) == 2:
         return Target(*item)
     raise ConfigError(f"a target is a Target or a pair (project_id, server_group_id), not {item!r:.80}")

@@ -205,7 +205,7 @@ class User:
         self.name = name
         self.send = send
         if counts is not None:
-            counts.belong_to(self.called)
+            counts.used_by(name)
         self.sign_ins = SignInBook(sign_in, counts)
         self.endpoint = endpoint
         endpoint.users.append(self)

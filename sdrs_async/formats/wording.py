@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from itertools import islice
 from typing import Any, NamedTuple
 
-from sdrs_async.cloud.verdicts import classify
+from sdrs_async.cloud.verdicts import NO_SUCH_API, classify, gateway_number
 from sdrs_async.models import Verdict
 from sdrs_async.report.discovery import in_words
 from sdrs_async.report.projects import GROUPS
@@ -67,7 +67,6 @@ _OTHERWISE: dict[str, str] = {
     Verdict.THROTTLED: "throttled",
     Verdict.TRANSIENT: "a fault that usually passes",
 }
-_NO_SUCH_API = frozenset({"APIGW.0101", "APIG.0101", "APIGW.0103", "APIG.0103"})
 _CODE = re.compile(r"[A-Za-z0-9_.-]{1,40}")
 _MAX_CODES = 3
 _STATUS_CLASS = {"2": "deleted", "3": "redirect, not followed", "4": "refused", "5": "fault of the service"}
@@ -128,7 +127,8 @@ def _otherwise(row: Mapping[str, Any]) -> str:
     code = row["error_code"]
     if code is None:
         return "no answer of the service, nothing deleted"
-    means = "a wrong endpoint" if code.upper() in _NO_SUCH_API else _OTHERWISE.get(row["verdict"], row["verdict"])
+    is_wrong_host = gateway_number(code) in NO_SUCH_API
+    means = "a wrong endpoint" if is_wrong_host else _OTHERWISE.get(row["verdict"], row["verdict"])
     return printable(f"{code}: {means}")
 
 

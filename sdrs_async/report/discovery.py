@@ -89,6 +89,15 @@ class Discovery:
         """What was not wholly listed, by account and project."""
         return sorted(self._failed.values(), key=Unlisted.order)
 
+    def add_listed(self, groups: int, projects: int = 0) -> None:
+        """Count groups, and projects, that were found by listing; whether they are planned is another matter."""
+        self.groups += groups
+        self.projects += projects
+
+    def add_left_out(self, account: str, reasons: Mapping[str, int]) -> None:
+        """Count projects of an account in which nothing was looked for, by the reason."""
+        self.left_out.update({(account, reason): projects for reason, projects in reasons.items()})
+
     def add(self, unlisted: Unlisted) -> None:
         """Note a project, or an account, that was not wholly listed. Of several reasons the first in order stays."""
         key = unlisted.account, unlisted.project_id

@@ -8,7 +8,7 @@ from typing import Any
 
 from sdrs_async.errors import ConfigError
 
-__all__ = ["Fields"]
+__all__ = ["Fields", "rfc3339"]
 
 _MOST = 10**15
 """No honest count or time is higher, and up to here floats and integers are exact."""
@@ -123,6 +123,11 @@ class Fields:
         if not isinstance(value, list):
             raise self.wrong(key, f"must be a list, not {_shown(value)}")
         return value
+
+
+def rfc3339(moment: datetime, timespec: str = "microseconds") -> str:
+    """A time in UTC as RFC 3339 has it; `timespec`: how exactly, as `datetime.isoformat` takes it."""
+    return moment.isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def _shown(value: object) -> str:

@@ -6,7 +6,9 @@ Sources of the codes: vendor page sdrs_05_1101 (SDRS), the gateway's error table
 from __future__ import annotations
 
 from sdrs_async.cloud.answers import REDIRECT, WEB_PAGE
+from sdrs_async.cloud.verdicts import NO_SUCH_API, gateway_number
 from sdrs_async.models import Verdict
+from sdrs_async.transport.trust import is_bad_certificate
 
 __all__ = [
     "ACCOUNT_REMEDY",
@@ -46,7 +48,7 @@ _BY_CODE: dict[str, str] = {
     "IAM.0012": "Signing in is throttled by IAM itself: wait a minute, then run again with fewer projects at a time.",
 }
 _BY_GATEWAY_NUMBER: dict[str, str] = {
-    **dict.fromkeys(("0101", "0103"), _WRONG_HOST),
+    **dict.fromkeys(NO_SUCH_API, _WRONG_HOST),
     "0301": "The credential was refused: get a new token, or check access key, secret key and this machine's clock; "
     "more than 5 refusals lock the key for 5 minutes.",
     "0307": "The token has expired or belongs to another region: get a new one where this endpoint is, then run again.",
@@ -141,8 +143,8 @@ def is_this_the_endpoint(account: str, endpoint: str, count: int) -> tuple[str, 
 def _by_cause(verdict: str, error_code: str | None, message: str) -> str | None:
     if kind := kind_of(verdict, message):
         return _BY_KIND[kind]
-    prefix, _, number = (error_code or "").upper().partition(".")
-    return _BY_GATEWAY_NUMBER.get(number) if prefix in ("APIGW", "APIG") else _BY_CODE.get(f"{prefix}.{number}")
+    code = error_code or ""
+    return _BY_GATEWAY_NUMBER.get(gateway_number(code)) or _BY_CODE.get(code.upper())
 
 
 def worth_retrying(verdict: str, message: str = "") -> bool:
@@ -152,7 +154,7 @@ def worth_retrying(verdict: str, message: str = "") -> bool:
 
 def kind_of(verdict: str, message: str) -> str:
     """What has no error code of its own and is known by its message: `certificate`, `web page`, `proxy`; else empty."""
-    if verdict == Verdict.UNREACHABLE and "certificate" in message.lower():
+    if verdict == Verdict.UNREACHABLE and is_bad_certificate(message):
         return _CERTIFICATE
     if verdict in _FINAL and message.startswith((WEB_PAGE, REDIRECT)):
         return _PAGE

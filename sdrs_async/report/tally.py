@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from sdrs_async.models import Outcome, ProjectLevel, Verdict
 from sdrs_async.report.answers import Answers, read_answers
@@ -27,7 +27,7 @@ from sdrs_async.report.projects import (
 )  # fmt: skip
 from sdrs_async.report.remedies import is_this_the_endpoint, kind_of, remedy, worth_retrying
 
-__all__ = ["Cause", "Tally", "read_tally"]
+__all__ = ["Cause", "Tally"]
 
 _CauseKey = tuple[str, str, str]
 _OF_LISTS: frozenset[str] = frozenset({Verdict.READ, Verdict.INCOMPLETE})
@@ -130,6 +130,10 @@ class Tally:
                 add_counts(project.project_level, {"unsettled": count})
             add_counts(self.verdicts, {Verdict.UNSETTLED: count})
 
+    def add_duplicates(self, count: int) -> None:
+        """Count targets that were given more than once."""
+        self.duplicates += count
+
     def absorb(self, other: Tally) -> None:
         """Add another one's counts to this one's."""
         for account, projects in other.accounts.items():
@@ -189,6 +193,40 @@ class Tally:
             "causes": [*_suspected(self.answers), *_causes_list(self.causes)],
         }
 
+    @classmethod
+    def from_fields(cls, fields: Fields) -> Self:
+        """Read back `to_dict`; `ConfigError` naming the key that is at odds with the others.
+
+        Every sum is checked: a report that was edited or cut must not be merged in silence.
+        """
+        tally = cls(None)
+        for row in fields.each("projects"):
+            tally._read_project(row)
+        tally.verdicts = fields.counts("verdicts")
+        for cause in fields.each("causes"):
+            key = cause.text("verdict"), cause.optional_text("error_code")
+            if key[0] != Verdict.GONE:  # it follows from the sums, and may not hold for several reports together
+                tally.add_cause(*key, cause.integer("count"), cause.text_if_there("message") or "")
+        for failure in fields.each("failures"):
+            tally.failures.add(Failure.from_fields(failure))
+        latency_ms = fields.fields("latency_ms")
+        if "latency_buckets" in fields:  # else there is nothing that could be merged, and the latency is not known
+            tally.latency = Latency.from_fields(latency_ms, fields.fields("latency_buckets"))
+        requests = fields.fields("requests")
+        tally.sent, tally.retries, tally.throttled = map(requests.integer, ("sent", "retries", "throttled"))
+        tally.duplicates = fields.fields("targets").integer("duplicates")
+        _check_sums(fields, tally)
+        tally.answers = read_answers(fields, {name: projects.values() for name, projects in tally.accounts.items()})
+        return tally
+
+    def _read_project(self, fields: Fields) -> None:
+        account, project_id = fields.text_if_there("account") or "", fields.text("project_id")
+        projects = self.accounts.setdefault(account, {})
+        if project_id in projects:
+            owner = f" with account {account!r}" if account else ""
+            raise fields.wrong("project_id", f"{project_id!r} is there twice{owner}")
+        projects[project_id] = ProjectTally.from_fields(fields)
+
 
 def _causes_list(causes: Mapping[_CauseKey, Cause]) -> list[dict[str, Any]]:
     """The causes, the most frequent first; what was skipped comes after the failures that may have led to it."""
@@ -216,43 +254,6 @@ def _suspected(answers: Answers) -> Iterator[dict[str, Any]]:
             "message": message,
             "remedy": what_to_do,
         }
-
-
-# ---- reading, where every sum is checked: a report that was edited or cut must not be merged in silence
-
-
-def read_tally(fields: Fields) -> Tally:
-    """Read back what `Tally.to_dict` made; `ConfigError` naming the key that is at odds with the others."""
-    tally = Tally(None)
-    for row in fields.each("projects"):
-        _read_project(row, tally)
-    tally.verdicts = fields.counts("verdicts")
-    for cause in fields.each("causes"):
-        key = cause.text("verdict"), cause.optional_text("error_code")
-        if key[0] == Verdict.GONE:  # it follows from the sums, and may not hold for several reports together
-            continue
-        tally.add_cause(*key, cause.integer("count"), cause.text_if_there("message") or "")
-    for failure in fields.each("failures"):
-        tally.failures.add(Failure.from_fields(failure))
-    latency_ms = fields.fields("latency_ms")
-    if "latency_buckets" in fields:  # else there is nothing that could be merged, and the latency is not known
-        tally.latency = Latency.from_fields(latency_ms, fields.fields("latency_buckets"))
-    requests = fields.fields("requests")
-    tally.sent, tally.retries = requests.integer("sent"), requests.integer("retries")
-    tally.throttled = requests.integer("throttled")
-    tally.duplicates = fields.fields("targets").integer("duplicates")
-    _check_sums(fields, tally)
-    tally.answers = read_answers(fields, {name: projects.values() for name, projects in tally.accounts.items()})
-    return tally
-
-
-def _read_project(fields: Fields, tally: Tally) -> None:
-    account, project_id = fields.text_if_there("account") or "", fields.text("project_id")
-    projects = tally.accounts.setdefault(account, {})
-    if project_id in projects:
-        owner = f" with account {account!r}" if account else ""
-        raise fields.wrong("project_id", f"{project_id!r} is there twice{owner}")
-    projects[project_id] = ProjectTally.from_fields(fields)
 
 
 def _check_sums(fields: Fields, tally: Tally) -> None:

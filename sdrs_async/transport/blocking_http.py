@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import threading
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import version
@@ -20,6 +19,7 @@ from requests.adapters import HTTPAdapter
 from yarl import URL
 
 from sdrs_async.errors import ConfigError
+from sdrs_async.transport.bodies import Unreadable, unpacking
 from sdrs_async.transport.proxies import Proxy, proxy_of, proxy_settings, with_scheme
 from sdrs_async.transport.redaction import user_info_of
 from sdrs_async.transport.threads import errand_of_this_thread
@@ -179,25 +179,21 @@ def _lets_nobody_in(proxy: Proxy) -> SettingRefused:
 
 def _body(response: Response) -> bytes:
     # Unpacked here, where the size is counted: requests would unpack a chunk, however large it becomes, at once.
-    coding = response.raw.headers.pop("Content-Encoding", "identity").strip().lower()
-    body = bytearray()
-    for chunk in response.iter_content(_CHUNK):
-        body += chunk
-        if len(body) > _MOST:
-            raise AnswerRefused(f"its answer is larger than {_MOST >> 20} MiB")
-    return bytes(body) if coding in ("identity", "") or not body else _unpacked(bytes(body), coding)
-
-
-def _unpacked(body: bytes, coding: str) -> bytes:
-    if coding not in ("gzip", "x-gzip", "deflate"):
-        raise AnswerRefused("its answer is packed in a way that was not asked for")
+    coding = response.raw.headers.pop("Content-Encoding", "")
+    body = _bounded(response.iter_content(_CHUNK))
     try:
-        unpacked = zlib.decompressobj(zlib.MAX_WBITS | 32).decompress(body, _MOST + 1)
-    except zlib.error:
-        raise AnswerRefused("its answer is packed, and cannot be unpacked") from None
-    if len(unpacked) > _MOST:
-        raise AnswerRefused(f"its answer is larger than {_MOST >> 20} MiB when it is unpacked")
-    return unpacked
+        return _bounded(unpacking(body, coding, _MOST))
+    except Unreadable as error:
+        raise AnswerRefused(f"it gave {error}") from None
+
+
+def _bounded(pieces: Iterable[bytes]) -> bytes:
+    whole = bytearray()
+    for piece in pieces:
+        whole += piece
+        if len(whole) > _MOST:
+            raise AnswerRefused(f"its answer is larger than {_MOST >> 20} MiB")
+    return bytes(whole)
 
 
 # ---- connections ----------------------------------------------------------------------------------------------------

@@ -7,11 +7,12 @@ import json
 import math
 import re
 import zlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import aiohttp
 
-__all__ = ["Piece", "Unreadable", "encoding_of", "parse_page", "read_whole", "unpacked"]
+__all__ = ["Piece", "Unreadable", "encoding_of", "parse_page", "read_whole", "unpacked", "unpacking"]
 
 # What parsing costs at most, in nanoseconds, measured: for each mark that begins or divides values (distinct keys,
 # small objects, numbers), each escape, and each byte (text beyond the basic plane). Since parsing keeps the
@@ -60,36 +61,42 @@ def encoding_of(response: aiohttp.ClientResponse) -> str:
 
 
 async def unpacked(body: bytes, encoding: str, most: int) -> bytes:
-    """What a body is that may have been packed, though nobody asked for that; if longer, a little over `most` bytes.
+    """What `unpacking` gives, as a whole; the event loop has its turn after each piece that was unpacked."""
+    whole = bytearray()
+    for piece in unpacking(body, encoding, most):
+        whole += piece
+        if piece is not body:
+            await asyncio.sleep(0)
+    return bytes(whole)
+
+
+def unpacking(body: bytes, encoding: str, most: int) -> Iterator[bytes]:
+    """What a body is that may have been packed, though nobody asked for that, in pieces; no more after `most` bytes.
 
     Raises `Unreadable` for what cannot be unpacked; what was cut off is unpacked as far as it goes.
     """
     encoding = encoding.strip().lower()
     if not body or encoding in ("", "identity"):
-        return body
+        yield body
+        return
     if encoding not in _PACKED:
         how = f"packed as {encoding!r}" if _SHOWN_ENCODING.fullmatch(encoding) else "packed in an unknown way"
         raise Unreadable(f"an answer that is {how}, which nobody asked for")
     # 47: zlib tells its own header and that of gzip apart; -15: some servers send deflate without one.
     wbits = -15 if encoding == "deflate" and body[0] & 0x0F != 8 else 47
-    whole = bytearray()
     try:
         for _ in range(_MOST_MEMBERS):
-            body = await _unpack_member(body, zlib.decompressobj(wbits), whole, most)
-            if len(whole) > most or not body.startswith(_MEMBER):
-                return bytes(whole)
+            stream = zlib.decompressobj(wbits)
+            while body and most >= 0:
+                yield (piece := stream.decompress(body, _STEP))
+                most -= len(piece)
+                body = stream.unconsumed_tail
+            body = stream.unused_data
+            if most < 0 or not body.startswith(_MEMBER):
+                return
     except zlib.error:
         raise Unreadable(f"an answer that is packed as {encoding!r} and cannot be unpacked") from None
     raise Unreadable(f"an answer that is packed in more than {_MOST_MEMBERS} parts")
-
-
-async def _unpack_member(body: bytes, stream: zlib._Decompress, whole: bytearray, most: int) -> bytes:
-    """Add what one part of the body holds, and return what stands behind that part."""
-    while body and len(whole) <= most:
-        whole += stream.decompress(body, _STEP)
-        body = stream.unconsumed_tail
-        await asyncio.sleep(0)
-    return stream.unused_data
 
 
 async def parse_page(body: bytes) -> object:

@@ -66,6 +66,10 @@ class Incoming(ResponseHandler):
         else:
             super().data_received(data)
 
+    def expect_answer(self) -> None:
+        """A request is to be sent on it."""
+        self.awaited = True
+
     def _await_head(self, data: bytes) -> None:
         """Feed the parser the head of the answer as soon as all of it is there, and then what stands behind it.
 
@@ -144,7 +148,7 @@ class Connections(aiohttp.TCPConnector):
                     await self._check_new(connection, incoming, req)
                     return connection
                 if not incoming.has_unread():
-                    incoming.awaited = True
+                    incoming.expect_answer()
                     return connection
                 connection.close()
         except BaseException as error:

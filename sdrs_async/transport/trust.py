@@ -21,6 +21,10 @@ __all__ = ["Trust", "check_client_certificate", "is_bad_certificate", "trusted"]
 _VARIABLES = ("OS_CACERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _STORE_FILE, _STORE_FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
+# Of OpenSSL, of urllib3 1, which compares names itself, and of a server that wants the client's.
+_BAD_CERTIFICATE = re.compile(
+    "certificate[ _]verify[ _]failed|CertificateError|alert [a-z ]*certificate", re.IGNORECASE
+)
 _KEPT = 16  # stores; one of 150 authorities takes 0.1 s to read, and accounts usually share theirs
 
 
@@ -96,8 +100,8 @@ def trusted(
 
 
 def is_bad_certificate(text: str) -> bool:
-    """Whether this error of a library tells of a certificate that is not trusted, which no other try mends."""
-    return "certificate verify failed" in text.lower()
+    """Whether this error of a library tells of a certificate that the other side refuses, which no other try mends."""
+    return _BAD_CERTIFICATE.search(text) is not None
 
 
 def check_client_certificate(cert: str | tuple[str, str]) -> None:

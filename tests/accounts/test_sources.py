@@ -12,7 +12,7 @@ import pytest
 from sdrs_async.cloud.sites import check_endpoint, without_project
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.keystone.cloud import Cloud
-from sdrs_async.credentials.keystone.token import Token
+from sdrs_async.credentials.keystone.tokens import Token
 from sdrs_async.simulator import Simulator
 from sdrs_async.simulator.keys import Keys
 from sdrs_async.simulator.log import Entry

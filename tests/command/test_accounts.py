@@ -11,21 +11,20 @@ from typing import NamedTuple
 import pytest
 from typer.testing import CliRunner
 
-from sdrs_async.accounts.sources import CredentialKind, Signature
-from sdrs_async.command.accounts import ConnectionFlags, of_fleet
+from sdrs_async.accounts.sources import Asked, CredentialKind, Signature
+from sdrs_async.command.accounts import of_fleet
 from sdrs_async.command.commands import app
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
 from sdrs_async.errors import ConfigError
-from sdrs_async.limits import Rate, RetryPolicy
+from sdrs_async.limits import Limits, Rate, RetryPolicy
+from sdrs_async.session import connect
 from sdrs_async.simulator import Fault, Simulator
 from tests.command.test_interrupts import on_terminal
 from tests.support.command import Done, finished, process, report, run, texts, until
 
-FLAGS = ConnectionFlags(
-    None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, False, {}, RetryPolicy(), {}
-)
+FLAGS = Asked(None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, False, Limits(), RetryPolicy(), {})
 
 
 class Clouds(NamedTuple):
@@ -314,9 +313,9 @@ def test_each_kind_of_credential(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert connection.concurrency == 9
     assert {one.limits.user_rate for one in connection.pending} == {Rate(7)}
     assert not any(selection.project_level for selection in selections.values())
-    given = ConnectionFlags(
+    given = Asked(
         None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, False,
-        {"user_rate": None, "concurrency": 3}, RetryPolicy(), {"user_rate": None, "concurrency": 3},
+        Limits(user_rate=None, concurrency=3), RetryPolicy(), {"user_rate": None, "concurrency": 3},
     )  # fmt: skip
     connection, selections = of_fleet(path, given, environ, project_level=True)
     assert (connection.concurrency, {one.limits.user_rate for one in connection.pending}) == (3, {None})
@@ -388,5 +387,5 @@ def test_the_weight_of_an_account_reaches_the_session(tmp_path: Path) -> None:
     connection, _ = of_fleet(str(path), FLAGS, {"FIRST": "a-token"}, project_level=False)
     accounts = [one.at(one.endpoint or "") for one in connection.pending]
     assert [one.weight for one in accounts] == [7, 1]
-    users = connection.session(accounts)._fleet.users
+    users = connect(accounts)._fleet.users
     assert [(user.name, user.weight) for user in users] == [("first", 7), ("second", 1)]

@@ -16,15 +16,16 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sdrs_async import RetryPolicy, StaticToken, __version__
+from sdrs_async.accounts.account import Pending
+from sdrs_async.accounts.connecting import Connection
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command import cli
 from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.commands import app
-from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import Ending
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger
 from sdrs_async.simulator import Fault, Simulator
 from tests.support.command import Done, arguments, finished, process, report, run, texts, write_targets
 
@@ -586,6 +587,6 @@ async def test_what_stops_a_run_before_its_start_is_exit_code_2(capsys: pytest.C
 )
 def test_where_several_exit_codes_hold(number: int | None, error: SdrsError | None, mishaps: int, code: int) -> None:
     """A signal goes before a refused credential, that before a failed output, that before what became of the groups."""
-    done = Report()
+    done = Ledger()
     done.finish(interrupted_by=number)
     assert Ending(done, error, mishaps=[ConfigError("disk full")] * mishaps).exit_code == code

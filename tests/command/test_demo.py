@@ -13,7 +13,7 @@ import pytest
 from sdrs_async.command.demo import compare
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.errors import ConfigError
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger
 from sdrs_async.simulator import Simulator
 from tests.support.command import finished, process, run, texts
 from tests.support.readme import blocks, is_shown
@@ -69,14 +69,14 @@ async def test_a_full_stdout_is_an_error(monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr(sys, "stdout", open("/dev/full", "w", encoding="utf-8"))  # noqa: SIM115, ASYNC230 - closed below
     async with Simulator(projects=1, groups=1) as simulator:
         with pytest.raises(ConfigError, match="stdout cannot be written: No space left on device"):
-            compare(Report(), simulator, Outputs())
+            compare(Ledger(), simulator, Outputs())
     sys.stdout.close()
 
 
 async def test_numbers_that_differ_are_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     """A report that does not fit what the server saw is told apart, on stderr when stdout is taken."""
     async with Simulator(projects=1, groups=1, failed_tasks=3) as simulator:
-        assert compare(Report(), simulator, Outputs(json="-")) == 1
+        assert compare(Ledger(), simulator, Outputs(json="-")) == 1
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "Failed tasks left: 3" in shown.err

@@ -12,15 +12,15 @@ import pytest
 from anyio.from_thread import start_blocking_portal
 from typer.testing import CliRunner, Result
 
+from sdrs_async.accounts.connecting import Connection
 from sdrs_async.command import finding, inspecting
 from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.commands import app
-from sdrs_async.command.connecting import Connection
 from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.results import FailureFile, ResultsFile
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
 from sdrs_async.formats import html
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger, Report
 from sdrs_async.run import Run
 from sdrs_async.session import Session
 from sdrs_async.simulator import Simulator
@@ -142,7 +142,7 @@ def test_what_is_left_open_at_the_end_is_told(
 
     async def fail_to_leave(session: Session, *error: Any) -> NoReturn:
         await leave(session, *error)
-        raise SdrsError("defect: left open", report=Report())
+        raise SdrsError("defect: left open", report=Ledger())
 
     monkeypatch.setattr(Session, "__aexit__", fail_to_leave)
     done = invoke(*arguments(tmp_path, simulator))
@@ -172,8 +172,8 @@ def test_a_defect_before_the_question_is_in_the_report(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Simulator
 ) -> None:
     """What was found until then is written, with the error."""
-    found = Report()
-    found.add_duplicate(2)
+    found = Ledger()
+    found.add_duplicates(2)
 
     async def connect(cleanup: Cleanup) -> None:
         raise SdrsError("defect: nothing moves", report=found)
@@ -191,9 +191,9 @@ CODES = [(AuthenticationError("no"), 3), (ConfigError("no"), 2), (JournalError("
 @pytest.mark.parametrize(("error", "code"), CODES, ids=lambda value: type(value).__name__)
 def test_each_error_has_its_exit_code(error: SdrsError, code: int) -> None:
     """Whether it stops the run or only one of its outputs; what stopped the run goes before."""
-    assert Ending(report=Report(), error=error).exit_code == code
-    assert Ending(report=Report(), mishaps=[error]).exit_code == code
-    assert Ending(report=Report(), error=error, mishaps=[ConfigError("output")]).exit_code == code
+    assert Ending(report=Ledger(), error=error).exit_code == code
+    assert Ending(report=Ledger(), mishaps=[error]).exit_code == code
+    assert Ending(report=Ledger(), error=error, mishaps=[ConfigError("output")]).exit_code == code
 
 
 def test_of_several_errors_at_once_the_first_is_told() -> None:

@@ -13,19 +13,20 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.accounts.account import Pending
+from sdrs_async.accounts.connecting import Connection
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.cloud.listing import Project
 from sdrs_async.command import cleanup
 from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.commands import app
-from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.endings import Ending
 from sdrs_async.command.finding import Display, warn_of_nothing
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.credentials.keys import StaticToken
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Verdict
-from sdrs_async.report import Report, Unlisted
+from sdrs_async.report import Ledger, Unlisted
 from sdrs_async.simulator import Fault, Simulator
 from tests.cleanup import test_discovery
 from tests.command.test_interrupts import on_terminal
@@ -220,10 +221,10 @@ async def test_what_is_left_out_is_said_where_nothing_is_found(command: list[str
 
 def test_accounts_of_which_all_is_left_out_are_told_beside_others(capsys: pytest.CaptureFixture[str]) -> None:
     """The first ten by name, also where other accounts have groups; not one of which a project is told as failed."""
-    run: Any = SimpleNamespace(report=Report(), left_out={}, projects={})
+    run: Any = SimpleNamespace(report=Ledger(), left_out={}, projects={})
     run.left_out = {f"account {number:02}": Counter({"disabled": 2}) for number in range(14)}
     run.projects = {name: [] for name in run.left_out} | {"account 00": [Project("p", "eu-de")]}
-    run.report.add_unlisted(Unlisted("eu-nl", "account 01", Verdict.REJECTED, message="left out: disabled"))
+    run.report.discovery.add(Unlisted("eu-nl", "account 01", Verdict.REJECTED, message="left out: disabled"))
     warn_of_nothing(run, Display(), found=True)
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("warning: account 02: 2 selected projects left out, so that nothing was looked for (")

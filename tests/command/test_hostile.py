@@ -8,14 +8,15 @@ from asyncio.subprocess import PIPE
 
 import pytest
 
+from sdrs_async.accounts.account import Pending
+from sdrs_async.accounts.connecting import Connection
 from sdrs_async.auth import SignInFailed
-from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.credentials.keys import StaticToken
 from sdrs_async.errors import AuthenticationError
 from sdrs_async.formats import wording
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Verdict
-from sdrs_async.report import Report, Unlisted
+from sdrs_async.report import Ledger, Unlisted
 from tests.support.command import Done, finished
 
 
@@ -59,11 +60,11 @@ async def test_why_nobody_signed_in_comes_with_a_remedy(
 
 def test_a_refused_account_is_told_once() -> None:
     """Its list of projects is missing too, but that is no news; lists of others are."""
-    report = Report()
-    report.refused_accounts["prod"] = "wrong key"
-    report.add_unlisted(Unlisted(None, "prod", Verdict.UNAUTHORIZED, 401, message="wrong key"))
-    report.add_unlisted(Unlisted(None, "test", Verdict.TRANSIENT, 503))
-    report.add_unlisted(Unlisted("p1", "prod", Verdict.FORBIDDEN, 403))
+    report = Ledger()
+    report.add_access(False, False, {"prod": "wrong key"})
+    report.discovery.add(Unlisted(None, "prod", Verdict.UNAUTHORIZED, 401, message="wrong key"))
+    report.discovery.add(Unlisted(None, "test", Verdict.TRANSIENT, 503))
+    report.discovery.add(Unlisted("p1", "prod", Verdict.FORBIDDEN, 403))
     gaps, _ = wording.unlisted(report.to_dict())
     assert sorted(name for gap in gaps for name in gap.names) == ["account test", "project p1 of account prod"]
     assert len(report.to_dict()["discovery"]["failed"]) == 3

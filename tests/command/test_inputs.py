@@ -14,12 +14,12 @@ import trustme
 from openstack.config import loader
 from typer.testing import CliRunner
 
+from sdrs_async.accounts.connecting import Connection
 from sdrs_async.command.commands import app
-from sdrs_async.command.connecting import Connection
 from sdrs_async.command.inputs import inputs
 from sdrs_async.command.selecting import Wanted
 from sdrs_async.limits import RetryPolicy
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger
 from tests.support.command import Done
 
 P = "0123456789abcdef0123456789abcdef"
@@ -242,6 +242,6 @@ def test_a_report_may_take_the_place_of_one_that_went_into_it(home: Path) -> Non
 
 def document(run_id: str) -> dict[str, object]:
     """The report of a run that did nothing."""
-    report = Report(run_id=run_id)
+    report = Ledger(run_id=run_id)
     report.finish()
     return report.to_dict()

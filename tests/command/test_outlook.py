@@ -266,43 +266,37 @@ def test_a_look_that_takes_long_is_not_repeated_at_every_redraw(takes: float, lo
 
 
 @pytest.mark.parametrize(
-    ("full", "in_file", "several", "words"),
+    ("full", "fleet_file", "words"),
     [
-        ([UsedUp("user", "OS_TOKEN", Rate(300, 30), "configured", 19.2)], (), False, "waits 20 s: --user-rate 300/30s"),
+        ([UsedUp("user", "OS_TOKEN", Rate(300, 30), "configured", 19.2)], False, "waits 20 s: --user-rate 300/30s"),
         (
             [UsedUp("user", "a", Rate(300, 30), "configured", 9.0), UsedUp("user", "b", Rate(300, 30), "told", 19.2)],
-            ("user_rate",),
             True,
             "waits 20 s: b: user rate 300/30s, as a 429 says",
         ),
         (
             [UsedUp("user", "a", Rate(300, 30, 20), "configured", 20), UsedUp("project", "a", Rate(1, 90), "told", 80)],
-            ("user_rate",),
             True,
             "waits 20 s: a: user_rate 300/30s burst 20",
         ),
         (
             [UsedUp("endpoint", "https://host", Rate(2000, 300), "configured", 250)],
-            ("user_rate",),
             False,
             "waits 250 s: --endpoint-rate 2000/5min",
         ),
         (
             [UsedUp("project", "a", Rate(8, 10.04696), "learned", 7, 3)],
-            (),
             False,
             "waits 7 s: project rate 8/10.1s, found by trying (3 projects)",
         ),
     ],
 )
-def test_a_limit_that_is_used_up_is_named(
-    full: list[UsedUp], in_file: tuple[str, ...], several: bool, words: str
-) -> None:
+def test_a_limit_that_is_used_up_is_named(full: list[UsedUp], fleet_file: bool, words: str) -> None:
     """The widest, as the user has set it, by a flag or in a file, or whence it is known; of several accounts whose."""
     limited = Limited()
-    assert spent(limited, 0.0, in_file.__contains__) is None
+    assert spent(limited, 0.0, fleet_file=fleet_file) is None
     limited.full = full
-    assert str(spent(limited, 0.0, in_file.__contains__, several=several)) == words
+    assert str(spent(limited, 0.0, fleet_file=fleet_file)) == words
 
 
 async def test_one_look_tells_of_both() -> None:

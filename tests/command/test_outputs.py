@@ -16,9 +16,10 @@ from typing import TextIO
 
 import pytest
 
+from sdrs_async.accounts.account import Pending
+from sdrs_async.accounts.connecting import Connection
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.connecting import Connection, Pending
 from sdrs_async.command.documents import Document
 from sdrs_async.command.endings import Ending
 from sdrs_async.command.outputs import Outputs

@@ -15,7 +15,7 @@ from sdrs_async.command import outputs
 from sdrs_async.command.commands import app
 from sdrs_async.formats.json import write_json
 from sdrs_async.models import Outcome, Target, Verdict
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger
 from tests.support.command import finished, process
 
 
@@ -35,8 +35,8 @@ def invoke(*args: str, stdin: str | None = None) -> Result:
 
 def write_report(path: Path, run_id: str, message: str = "busy", failed: int = 1) -> str:
     """A report of groups of which one was deleted and the others failed."""
-    report = Report(run_id=run_id)
-    report.signed_in = True
+    report = Ledger(run_id=run_id)
+    report.add_access(True, False, {})
     report.add(Outcome(Target("p1", "clean"), Verdict.DELETED, 204, attempts=1, latency=0.02))
     for number in range(failed):
         report.add(Outcome(Target("p1", f"g{number}"), Verdict.CONFLICT, 409, "SDRS.1002", message, attempts=5))

@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sdrs_async.cleanup.discovery import Selection
+from sdrs_async.accounts.connecting import Connection
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.cloud.listing import Project
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.connecting import Connection
 from sdrs_async.command.finding import Display, find
 from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outlook import Watch

@@ -18,16 +18,15 @@ from huaweicloudsdkcore.auth.credentials import BasicCredentials
 from huaweicloudsdkcore.exceptions import exceptions as sdk
 
 from sdrs_async.accounts.account import Account
+from sdrs_async.accounts.selection import Selection
 from sdrs_async.auth import Auth, SignInFailed
-from sdrs_async.cleanup.discovery import Selection
 from sdrs_async.cloud.calls import projects_page
 from sdrs_async.cloud.client import Client
 from sdrs_async.cloud.sites import check_endpoint
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.keystone.cloud import Cloud
-from sdrs_async.credentials.keystone.token import HEADER, Token
-from sdrs_async.credentials.keystone.tokens import Tokens
+from sdrs_async.credentials.keystone.tokens import HEADER, Token, Tokens
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.limits import Limits, RetryPolicy

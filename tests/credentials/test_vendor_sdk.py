@@ -47,7 +47,7 @@ async def keys_of(auth: Auth) -> tuple[str, str | None]:
 
 def from_environment(environ: Mapping[str, str]) -> tuple[Auth, str | None]:
     """The keys that the command takes from these variables, and where IAM is."""
-    source, _ = choose(Asked(CredentialKind.AK_SK), environ)
+    source, _ = choose(Asked(credential=CredentialKind.AK_SK), environ)
     return source.make(None), source.iam_endpoint
 
 

@@ -27,7 +27,7 @@ def late(service: Service, group: str, seconds: float) -> Service:
     send = service.send
 
     async def slow(target: Call, timeout: float) -> Reply:  # noqa: ASYNC109
-        if target.server_group_id == group:
+        if target == Target(target.project_id, group):
             await asyncio.sleep(seconds)
         return await send(target, timeout)
 

@@ -16,7 +16,7 @@ from sdrs_async.engine.queue import Fleet
 from sdrs_async.errors import SdrsError
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Outcome, Reply, Verdict
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger, Report
 from sdrs_async.run import Run
 from tests.support.engine_runs import DELETED, FREE, Iam, Service, engine_of, fleet, settle
 from tests.support.virtual_time import run_virtual
@@ -58,7 +58,7 @@ def run_with(
 
     async def main() -> tuple[BaseException | None, Report, float]:
         loop = asyncio.get_running_loop()
-        report = Report(clock=loop.time)
+        report = Ledger(clock=loop.time)
         user = made.user("the user", "endpoint", service.send, Limits(None, 1, None, None, None), sign_in=sign_in)
         run, begun = Run(Engine(made, report.add, RetryPolicy(), rng=Random(1)), report), loop.time()
         await run.drive(sources(fleet(1, groups), READ_AHEAD, user))

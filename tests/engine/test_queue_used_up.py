@@ -9,7 +9,7 @@ from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.slices import one_by_one
 from sdrs_async.limits import Limits, Rate, UsedUp
 from sdrs_async.models import Reply, Verdict
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger
 from sdrs_async.run import Run
 from tests.support.engine_runs import DELETED, Party, Service, fleet, settle, settle_all
 
@@ -117,7 +117,7 @@ def test_a_look_at_many_projects_lets_the_loop_go_on() -> None:
 
     async def look(engine: Engine) -> None:
         await anyio.sleep(1)
-        run = Run(engine, Report())
+        run = Run(engine, Ledger())
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(tick)
             await run.survey()

@@ -10,8 +10,7 @@ import anyio
 import pytest
 
 from sdrs_async import KeystoneAuth, Limits, clean
-from sdrs_async.credentials.keystone.token import Token
-from sdrs_async.credentials.keystone.tokens import Tokens
+from sdrs_async.credentials.keystone.tokens import Token, Tokens
 from sdrs_async.engine.intake import sources
 from sdrs_async.models import Call, Outcome, Reply, Request, Verdict
 from sdrs_async.simulator import Simulator

@@ -11,7 +11,7 @@ import pytest
 from sdrs_async.formats import html
 from sdrs_async.limits import Limits
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
-from sdrs_async.report import Report, Unlisted
+from sdrs_async.report import Ledger, Report, Unlisted
 
 HOSTILE = "\"'><script>alert(1)</script><img src=x onerror=alert(1)>{{ 7 * 7 }}\x1b\u202e\ud800"
 VOID = {"meta", "br"}
@@ -61,8 +61,8 @@ def _outcome(verdict: Verdict, project: str, group: str, **fields: Any) -> Outco
     return Outcome(Target(project, group), verdict, attempts=1, elapsed=0.5, latency=0.02, **fields)
 
 
-def _mixed(max_failures: int = 1000) -> Report:
-    report = Report(Limits(), run_id="run-1", clock=lambda: 0.0, max_failures=max_failures)
+def _mixed(max_failures: int = 1000) -> Ledger:
+    report = Ledger(Limits(), run_id="run-1", clock=lambda: 0.0, max_failures=max_failures)
     for number in range(1200):
         report.add(_outcome(Verdict.DELETED, "p1", f"g{number}", status_code=204))
     for number in range(3):
@@ -93,8 +93,8 @@ def test_the_page_shows_what_the_summary_shows() -> None:
 
 def test_a_suspected_endpoint_is_on_the_page() -> None:
     """Nothing but 404s without an error code: the cause what to check, no clean page, and nothing is obeyed."""
-    report = Report(clock=lambda: 0.0)
-    report.signed_in = True
+    report = Ledger(clock=lambda: 0.0)
+    report.add_access(True, False, {})
     report.add(_outcome(Verdict.GONE, "p1", "g1", status_code=404, account=HOSTILE))
     page = _page(report)
     for expected in (
@@ -114,7 +114,7 @@ def test_projects_are_in_order_of_need() -> None:
 
 def test_of_several_accounts_projects_and_failures_name_their_own() -> None:
     """The same project with two accounts is two rows; with one account alone there is no word of it."""
-    report = Report(Limits(), run_id="run-1", clock=lambda: 0.0)
+    report = Ledger(Limits(), run_id="run-1", clock=lambda: 0.0)
     report.add(_outcome(Verdict.DELETED, "p1", "g1", status_code=204, account="prod"))
     report.add(_outcome(Verdict.REJECTED, "p1", "g2", status_code=400, message="no", account="prod"))
     assert _page(report).count("span", **{"class": "owner"}) == 0
@@ -140,7 +140,7 @@ def test_hostile_text_stays_text(field: str) -> None:
     values = dict.fromkeys(("project", "group", "error_code", "message", "request_id", "run_id"), "x") | {
         field: HOSTILE
     }
-    report = Report(run_id=values.pop("run_id"))
+    report = Ledger(run_id=values.pop("run_id"))
     report.add(_outcome(Verdict.REJECTED, status_code=400, **values))
     report.add(_outcome(Verdict.DELETED, "p", "g", status_code=204, account="another"))
     source = html.render(report)
@@ -185,7 +185,7 @@ def _luminance(color: str) -> float:
 @pytest.mark.parametrize("scheme", [0, 1, 2], ids=["light", "dark", "print"])
 def test_every_color_can_be_read(scheme: int) -> None:
     """Text on its card has a contrast of at least 4.5 to 1 (WCAG AA), in each of the three sets of colours."""
-    block = html.render(Report()).split(":root {")[scheme + 1].split("}")[0]
+    block = html.render(Ledger()).split(":root {")[scheme + 1].split("}")[0]
     colors = dict(part.strip().removeprefix("--").split(": #") for part in block.split(";") if part.strip())
     card = _luminance(colors["card"])
     for name in ("text", "soft", "done", "gone", "failed", "skipped", "unsettled"):
@@ -202,14 +202,14 @@ def test_failures_left_out_are_counted() -> None:
 
 def test_an_error_is_on_the_page() -> None:
     """What stopped a run is on its page, with the exit code of the command."""
-    report = Report()
-    report.error = "disk full"
+    report = Ledger()
+    report.fail("disk full")
     assert "Error disk full Result stopped by an error (exit code 2)" in _page(report)
 
 
 def test_a_clean_run_looks_clean() -> None:
     """Without failures there are no tables of them, and the head is of the other colour."""
-    report = Report()
+    report = Ledger()
     report.add(_outcome(Verdict.DELETED, "p1", "g1", status_code=204))
     page = _page(report)
     assert page.count("header", **{"class": "clean"}) == 1
@@ -219,19 +219,19 @@ def test_a_clean_run_looks_clean() -> None:
 
 def test_an_empty_run_is_a_page_too() -> None:
     """Nothing selected, nothing divided by zero."""
-    page = _page(Report())
+    page = _page(Ledger())
     assert "nothing was selected" in page
     assert page.count("div", **{"class": "bar"}) == 0
 
 
 def test_a_merged_report_says_of_how_many_runs() -> None:
     """The page of several runs names their number."""
-    assert "(2 runs merged)" in _page(Report(run_id="a").merge(Report(run_id="b")))
+    assert "(2 runs merged)" in _page(Ledger(run_id="a").merge(Ledger(run_id="b")))
 
 
 def test_the_project_level_is_a_row_of_its_own() -> None:
     """The table of projects counts groups alone, with one row and bar for the project level; failures name it."""
-    report = Report()
+    report = Ledger()
     report.add(_outcome(Verdict.DELETED, "p1", "g1", status_code=204))
     for project, verdict in (("p1", Verdict.DELETED), ("p2", Verdict.REJECTED)):
         report.add(Outcome(ProjectLevel(project), verdict, 204, attempts=1))
@@ -251,7 +251,7 @@ def test_the_project_level_is_a_row_of_its_own() -> None:
 
 def test_a_project_level_alone_is_a_page_too() -> None:
     """Without any group, the table has the row of the project level alone."""
-    report = Report()
+    report = Ledger()
     report.add(Outcome(ProjectLevel("p1"), Verdict.DELETED, 204, attempts=1))
     assert "Project level: failed creations and deletions of groups themselves 1 1 0 0 0 0" in _page(report)
 
@@ -259,9 +259,9 @@ def test_a_project_level_alone_is_a_page_too() -> None:
 def test_what_could_not_be_used_or_listed_is_on_the_page() -> None:
     """Refused accounts and unlisted projects: what happened, what to do, and a bounded number of names."""
     report = _mixed()
-    report.refused_accounts = {"prod": "wrong key"}
+    report.add_access(False, False, {"prod": "wrong key"})
     for number in range(17):
-        report.add_unlisted(Unlisted(f"p{number:02}", "prod", Verdict.FORBIDDEN, 403, message="no"))
+        report.discovery.add(Unlisted(f"p{number:02}", "prod", Verdict.FORBIDDEN, 403, message="no"))
     page = _page(report)
     for expected in (
         "Refused accounts account prod: the credential was refused (wrong key) Check access key",
@@ -277,10 +277,10 @@ def test_what_could_not_be_used_or_listed_is_on_the_page() -> None:
 def test_hostile_text_of_lists_stays_text(field: str) -> None:
     """Whatever a server or a file put into a name or message: no tag and no template code comes of it."""
     fields = dict.fromkeys(("project", "account", "code", "message", "refused"), "x") | {field: HOSTILE}
-    report = Report()
+    report = Ledger()
     unlisted = fields["project"], fields["account"], Verdict.FORBIDDEN, 403, fields["code"], fields["message"]
-    report.add_unlisted(Unlisted(*unlisted))
-    report.refused_accounts = {fields["refused"]: fields["refused"]}
+    report.discovery.add(Unlisted(*unlisted))
+    report.add_access(False, False, {fields["refused"]: fields["refused"]})
     source = html.render(report)
     page = Page(source)
     assert not {"script", "img"} & {tag for tag, _ in page.tags}

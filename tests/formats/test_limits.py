@@ -13,7 +13,7 @@ from sdrs_async.formats import html
 from sdrs_async.formats.limits import HEADING, Shown, shown
 from sdrs_async.formats.text import print_summary
 from sdrs_async.limits import Learned, Rate
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger
 
 FIVE_MINUTES, PER_SECOND = Rate(200, 300), Rate(17)
 TOLD = Learned("user", "prod", FIVE_MINUTES, told=True)
@@ -29,7 +29,7 @@ def _shown(*learned: Learned, fleet_file: bool = False) -> Shown:
 def test_nothing_learned_is_nothing_shown() -> None:
     """Most runs meet no limit that they did not know: their summary has no word about it."""
     assert shown([]) is None
-    assert HEADING not in html.render(Report())
+    assert HEADING not in html.render(Ledger())
 
 
 def test_a_limit_that_the_server_named_is_told_apart_from_one_that_was_found() -> None:
@@ -110,9 +110,9 @@ def test_projects_that_found_different_rates_are_one_sentence() -> None:
 @pytest.mark.parametrize("fleet_file", [False, True])
 def test_summary_and_page_show_them(width: int, fleet_file: bool) -> None:
     """Both have a part for them, whole at any width, and what a server or a file named is no markup."""
-    report = Report()
+    report = Ledger()
     hostile = "<b>[red]\x1b[31m"
-    report.learned = (Learned("user", hostile, FIVE_MINUTES, told=True), FOUND)
+    report.add_learned((Learned("user", hostile, FIVE_MINUTES, told=True), FOUND))
     file = io.StringIO()
     print_summary(report, Console(file=file, width=width), fleet_file=fleet_file)
     text = file.getvalue()
@@ -126,8 +126,8 @@ def test_summary_and_page_show_them(width: int, fleet_file: bool) -> None:
 
 def test_a_fleet_with_one_account_gets_lines_too() -> None:
     """The command knows where its accounts come from, and says so to summary and page."""
-    report = Report()
-    report.learned = (TOLD,)
+    report = Ledger()
+    report.add_learned((TOLD,))
     for fleet_file, word in ((False, "--user-rate 200/5min"), (True, "[accounts.prod]")):
         file = io.StringIO()
         print_summary(report, Console(file=file, width=80), fleet_file=fleet_file)

@@ -17,7 +17,7 @@ from sdrs_async.formats.text import print_summary
 from sdrs_async.limits import Limits
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.pace.floor import Scopes
-from sdrs_async.report import Report, Unlisted, failure_line
+from sdrs_async.report import Ledger, Report, Unlisted, failure_line
 
 HOSTILE = "[red]not[/red] [link=http://x]markup[/] :smile: \x1b[31m\x07\u202e"
 
@@ -30,7 +30,7 @@ def _project(number: int) -> str:
     return f"{number:032x}"
 
 
-def _add(report: Report, verdict: Verdict, project: int = 1, group: int = 1, **fields: Any) -> Outcome:
+def _add(report: Ledger, verdict: Verdict, project: int = 1, group: int = 1, **fields: Any) -> Outcome:
     defaults: dict[str, Any] = {"attempts": 1, "elapsed": 0.02, "latency": 0.02}
     outcome = Outcome(Target(_project(project), _group(group)), verdict, **(defaults | fields))
     report.add(outcome)
@@ -43,8 +43,8 @@ def _shown(report: Report, width: int = 80, exit_code: int | None = None, **keyw
     return "\n".join(line.rstrip() for line in file.getvalue().splitlines())
 
 
-def _mixed() -> Report:
-    report = Report(Limits(), run_id="f" * 32, clock=lambda: 0.0)
+def _mixed() -> Ledger:
+    report = Ledger(Limits(), run_id="f" * 32, clock=lambda: 0.0)
     for project in range(1, 21):
         for group in range(50):
             _add(report, Verdict.DELETED, project, group, status_code=204)
@@ -53,9 +53,9 @@ def _mixed() -> Report:
             _add(report, Verdict.TRANSIENT, project, 100 + group, status_code=503, error_code="SDRS.0013", attempts=5)
     _add(report, Verdict.UNREACHABLE, 1, 200, message="reset by peer", request_id="e" * 32, latency=None)
     _add(report, Verdict.SKIPPED, 2, 201, message="not sent: the credential was refused", attempts=0, latency=None)
-    report.signed_in = True
+    report.add_access(True, False, {})
     report.add_unsettled("", _project(3), 7)
-    report.add_duplicate(2)
+    report.add_duplicates(2)
     return report
 
 
@@ -97,17 +97,17 @@ def test_the_worst_projects_come_first_and_the_rest_as_a_sum() -> None:
 
 def test_columns_of_zeros_are_left_out_and_times_need_room() -> None:
     """Without skipped and unsettled ones there are no such columns; from 100 columns on, times are shown."""
-    report = Report(clock=lambda: 0.0)
+    report = Ledger(clock=lambda: 0.0)
     _add(report, Verdict.DELETED, status_code=204, elapsed=83.0)
     assert "skipped" not in _shown(report)
     assert "1 min 23 s" not in _shown(report)
     assert "1 min 23 s" in _shown(report, 100)
 
 
-def _of_accounts(*accounts: str) -> Report:
+def _of_accounts(*accounts: str) -> Ledger:
     """The same two projects with each account, one of whose groups failed."""
-    report = Report(clock=lambda: 0.0)
-    report.signed_in = True
+    report = Ledger(clock=lambda: 0.0)
+    report.add_access(True, False, {})
     for account in accounts:
         _add(report, Verdict.REJECTED, 1, 1, status_code=400, account=account)
         _add(report, Verdict.DELETED, 2, 1, status_code=204, account=account)
@@ -139,7 +139,7 @@ def test_one_account_is_not_named() -> None:
 @pytest.mark.parametrize("width", [30, 50, 80, 140])
 def test_no_id_is_ever_cut(width: int) -> None:
     """An id that does not fit goes on in the next line; nothing is replaced by an ellipsis."""
-    report = Report()
+    report = Ledger()
     _add(report, Verdict.REJECTED, status_code=400)
     text = _shown(report, width)
     assert "\u2026" not in text
@@ -151,7 +151,7 @@ def test_no_id_is_ever_cut(width: int) -> None:
 
 def test_three_examples_of_a_cause_are_named() -> None:
     """The first three groups of a cause with their request ids, then how many more."""
-    report = Report()
+    report = Ledger()
     for group in range(5):
         _add(report, Verdict.FORBIDDEN, group=group, status_code=403, request_id=f"req-{group}")
     text = _shown(report, 140)
@@ -161,7 +161,7 @@ def test_three_examples_of_a_cause_are_named() -> None:
 
 def test_many_causes_are_cut_to_the_most_frequent() -> None:
     """A service that invents codes does not flood the terminal."""
-    report = Report()
+    report = Ledger()
     for number in range(13):
         _add(report, Verdict.REJECTED, group=number, status_code=400, error_code=f"X.{number:04d}")
     text = _shown(report)
@@ -172,7 +172,7 @@ def test_many_causes_are_cut_to_the_most_frequent() -> None:
 
 def test_what_a_server_sends_is_never_markup() -> None:
     """Markup, emoji names, escape sequences and direction marks from outside are shown, not obeyed."""
-    report = Report()
+    report = Ledger()
     report.add(Outcome(Target(HOSTILE, HOSTILE), Verdict.REJECTED, 400, HOSTILE, HOSTILE, HOSTILE, 1))
     shown = _shown(report, 1000)
     assert "\x1b" not in shown
@@ -184,7 +184,7 @@ def test_what_a_server_sends_is_never_markup() -> None:
 
 def test_a_long_message_is_cut() -> None:
     """The file has the whole message, the terminal its beginning."""
-    report = Report()
+    report = Ledger()
     _add(report, Verdict.REJECTED, status_code=400, message="m" * 500)
     assert "m" * 197 + "..." in re.sub(r"\s", "", _shown(report))
 
@@ -198,7 +198,7 @@ def test_the_summary_is_plain_ascii_without_colors_outside_a_terminal() -> None:
 
 def test_an_empty_run_says_so() -> None:
     """Nothing selected is a success that must not look like one."""
-    text = _shown(Report())
+    text = _shown(Ledger())
     assert "0 groups in 0 projects" in text
     assert "nothing was selected" in text
     assert "0 sent" in text
@@ -208,7 +208,7 @@ def test_an_empty_run_says_so() -> None:
 
 def test_a_clean_run_says_so() -> None:
     """All deleted is one short page without causes."""
-    report = Report(Limits(), clock=lambda: 0.0)
+    report = Ledger(Limits(), clock=lambda: 0.0)
     _add(report, Verdict.DELETED, status_code=204)
     text = _shown(report)
     assert "every group is clean (exit code 0)" in text
@@ -217,7 +217,7 @@ def test_a_clean_run_says_so() -> None:
 
 def test_a_merged_report_says_of_how_many_runs() -> None:
     """The summary of several runs names their number, and claims no efficiency for their time together."""
-    reports = [Report(Limits(), run_id=name) for name in "ab"]
+    reports = [Ledger(Limits(), run_id=name) for name in "ab"]
     for report in reports:
         _add(report, Verdict.DELETED, status_code=204)
         report.finish()
@@ -230,7 +230,7 @@ def test_a_merged_report_says_of_how_many_runs() -> None:
 
 def test_where_nothing_was_answered_no_speed_is_shown() -> None:
     """A run that reached nobody says so, and is not compared with what the limits permit."""
-    report = Report(Limits())
+    report = Ledger(Limits())
     _add(report, Verdict.UNREACHABLE, latency=None)
     assert "no deletion was answered" in _shown(report)
     assert "Speed" not in _shown(report)
@@ -238,18 +238,18 @@ def test_where_nothing_was_answered_no_speed_is_shown() -> None:
 
 def test_answered_reads_are_no_deletions() -> None:
     """Where all that was answered were reads, it is the deletions that got no answer, or were not sent."""
-    report = Report()
-    report.reads = 301
+    report = Ledger()
+    report.add_reads(301, 0)
     assert re.search(r"Latency +no deletion was sent", _shown(report))
     _add(report, Verdict.UNREACHABLE, latency=None)
     assert re.search(r"Latency +no deletion was answered", _shown(report))
 
 
-def _of_prod() -> Report:
+def _of_prod() -> Ledger:
     """Two accounts at an endpoint each; nothing was found with the first."""
     limits = {"prod": Limits(), "test": Limits()}
-    report = Report(Scopes(limits, {"prod": "https://a\u202e", "test": "https://b"}), clock=lambda: 0.0)
-    report.signed_in = True
+    report = Ledger(Scopes(limits, {"prod": "https://a\u202e", "test": "https://b"}), clock=lambda: 0.0)
+    report.add_access(True, False, {})
     for group in range(3):
         _add(report, Verdict.GONE, group=group, status_code=404, account="prod")
     return report
@@ -317,7 +317,7 @@ def test_a_status_is_explained_by_the_codes_that_came_under_it(
     answers: list[tuple[int, str | None, Verdict]], meaning: str
 ) -> None:
     """No code is spoken of that was not there, and what a code says otherwise goes before what its status says."""
-    report = Report()
+    report = Ledger()
     for group, (status, code, verdict) in enumerate(answers):
         _add(report, verdict, group=group, status_code=status, error_code=code)
     document = report.to_dict()
@@ -337,16 +337,16 @@ def test_latencies_that_a_document_lacks_are_not_known() -> None:
 
 def test_an_error_is_in_the_summary() -> None:
     """What stopped a run is shown wherever its report is; an output that failed after it is told apart."""
-    report = Report()
+    report = Ledger()
     assert "an output could not be written (exit code 2)" in " ".join(_shown(report, exit_code=2).split())
-    report.error = "--results: x cannot be written\x1b"
+    report.fail("--results: x cannot be written\x1b")
     text = " ".join(_shown(report).split())
     assert "Error --results: x cannot be written? Result stopped by an error (exit code 2)" in text
 
 
 def test_examples_are_those_of_their_cause() -> None:
     """Two causes that share verdict and code, one of them the certificate's, name their own groups."""
-    report = Report()
+    report = Ledger()
     _add(report, Verdict.UNREACHABLE, group=1, message="refused", latency=None)
     _add(report, Verdict.UNREACHABLE, group=2, message="certificate verify failed", latency=None)
     parts = _shown(report, 140).split("1 x unreachable: ")
@@ -364,7 +364,7 @@ def _level(verdict: Verdict, project: int = 1, **fields: Any) -> Outcome:
 @pytest.mark.parametrize("width", [80, 120])
 def test_the_project_level_is_a_row_of_its_own(width: int) -> None:
     """Groups are counted without it, in the totals and in the projects; its name says what it cleans."""
-    report = Report(Limits(), clock=lambda: 0.0)
+    report = Ledger(Limits(), clock=lambda: 0.0)
     for group in range(3):
         _add(report, Verdict.DELETED, group=group, status_code=204)
     for project in (1, 2):
@@ -392,7 +392,7 @@ def test_the_project_level_is_a_row_of_its_own(width: int) -> None:
 )
 def test_the_result_speaks_of_the_project_level_where_it_was_asked_for(verdict: Verdict, result: str) -> None:
     """Whether the failed creations and deletions of groups are gone is part of the result."""
-    report = Report()
+    report = Ledger()
     report.add(_level(verdict, status_code=204))
     assert f"Result {result}" in " ".join(_shown(report).split())
 
@@ -404,13 +404,13 @@ def _unlisted(number: int, verdict: Verdict = Verdict.FORBIDDEN) -> Unlisted:
 @pytest.mark.parametrize("width", [80, 120])
 def test_what_was_not_listed_is_shown_with_what_to_do(width: int) -> None:
     """What happened and its remedy once for all that share it, each with its account; the result is no clean one."""
-    report = Report()
+    report = Ledger()
     _add(report, Verdict.DELETED, status_code=204)
-    report.add_unlisted(_unlisted(2))
-    report.add_unlisted(_unlisted(3))
-    report.add_unlisted(Unlisted(_project(4), "", Verdict.INCOMPLETE, 200, message="no new id after 999 groups"))
-    report.add_unlisted(Unlisted(None, "test", Verdict.TRANSIENT, 503))
-    report.add_unlisted(Unlisted(None, "", Verdict.UNREACHABLE, message="no such host"))
+    report.discovery.add(_unlisted(2))
+    report.discovery.add(_unlisted(3))
+    report.discovery.add(Unlisted(_project(4), "", Verdict.INCOMPLETE, 200, message="no new id after 999 groups"))
+    report.discovery.add(Unlisted(None, "test", Verdict.TRANSIENT, 503))
+    report.discovery.add(Unlisted(None, "", Verdict.UNREACHABLE, message="no such host"))
     text = _shown(report, width)
     assert max(len(line) for line in text.splitlines()) <= width
     text = " ".join(text.split())
@@ -428,11 +428,11 @@ def test_what_was_not_listed_is_shown_with_what_to_do(width: int) -> None:
 
 def test_the_first_15_that_were_not_listed_are_named() -> None:
     """A fleet without permission does not flood the terminal; of the rest, the kinds are counted."""
-    report = Report()
+    report = Ledger()
     for number in range(18):
-        report.add_unlisted(_unlisted(number))
+        report.discovery.add(_unlisted(number))
     for number in range(18, 20):
-        report.add_unlisted(_unlisted(number, Verdict.INCOMPLETE))
+        report.discovery.add(_unlisted(number, Verdict.INCOMPLETE))
     text = _shown(report)
     assert text.count("of account prod") == 15
     assert "and 5 more: 3 forbidden, 2 incomplete" in text
@@ -441,17 +441,17 @@ def test_the_first_15_that_were_not_listed_are_named() -> None:
 
 def test_a_refused_account_is_shown_with_what_to_do() -> None:
     """Each by its name and reason, the first 15 of them; an account is not counted as unlisted besides."""
-    report = Report()
-    report.signed_in = True
+    report = Ledger()
+    report.add_access(True, False, {})
     _add(report, Verdict.SKIPPED, attempts=0, latency=None)
-    report.refused_accounts = {"prod": "signature failed"}
-    report.add_unlisted(Unlisted(None, "prod", Verdict.UNAUTHORIZED, 401, "APIGW.0301", "signature failed"))
-    report.add_unlisted(_unlisted(1))
+    report.add_access(False, False, {"prod": "signature failed"})
+    report.discovery.add(Unlisted(None, "prod", Verdict.UNAUTHORIZED, 401, "APIGW.0301", "signature failed"))
+    report.discovery.add(_unlisted(1))
     text = " ".join(_shown(report).split())
     assert "account prod: the credential was refused (signature failed) Check access key" in text
     assert "Its projects were skipped." in text
     assert "not every group is clean; 1 project was not (wholly) listed; 1 account was refused (exit code 1)" in text
-    report.refused_accounts = {f"a{number:02}": "" for number in range(17)}
+    report.add_access(False, False, {f"a{number:02}": "" for number in range(16)})
     text = " ".join(_shown(report).split())
     assert "account a14: the credential was refused Check" in text
     assert "account a15" not in text
@@ -461,9 +461,9 @@ def test_a_refused_account_is_shown_with_what_to_do() -> None:
 
 def test_names_from_outside_are_never_markup_here_either() -> None:
     """Accounts, projects and messages of lists are shown, not obeyed."""
-    report = Report()
-    report.refused_accounts = {HOSTILE: HOSTILE}
-    report.add_unlisted(Unlisted(HOSTILE, HOSTILE, Verdict.FORBIDDEN, 403, HOSTILE, HOSTILE))
+    report = Ledger()
+    report.add_access(False, False, {HOSTILE: HOSTILE})
+    report.discovery.add(Unlisted(HOSTILE, HOSTILE, Verdict.FORBIDDEN, 403, HOSTILE, HOSTILE))
     shown = _shown(report, 1000)
     assert "\x1b" not in shown
     assert shown.count("[red]not[/red] [link=http://x]markup[/] :smile: ?[31m??") == 6
@@ -471,11 +471,11 @@ def test_names_from_outside_are_never_markup_here_either() -> None:
 
 def test_reads_and_lists_are_among_the_facts() -> None:
     """What was listed, and how many requests only read, are said where there are any."""
-    report = Report()
+    report = Ledger()
     assert "read" not in _shown(report)
     assert "Listed" not in _shown(report)
-    report.reads = 1
-    report.add_listed(0, projects=2)
+    report.add_reads(1, 0)
+    report.discovery.add_listed(0, projects=2)
     text = " ".join(_shown(report, 120).split())
     assert "Listed 0 groups in 2 projects Requests 0 sent, 0 of them repeats; 0 throttled; 1 read (lists" in text
     assert "no group was found, so nothing was done (exit code 0)" in text
@@ -483,7 +483,7 @@ def test_reads_and_lists_are_among_the_facts() -> None:
 
 def test_sign_ins_are_among_the_requests() -> None:
     """How many there were, and how many of them IAM throttled and refused; no word of them where there were none."""
-    report = Report()
+    report = Ledger()
     assert "sign-in" not in _shown(report)
     report.add_sign_ins(1)
     assert "0 throttled; 1 sign-in Latency" in " ".join(_shown(report, 120).split())
@@ -526,7 +526,7 @@ def test_unknown_statuses_are_named_by_their_class() -> None:
 
 def test_signals_without_words_are_named_by_number() -> None:
     """Any other signal is still told apart."""
-    assert wording.exit_meaning(137, Report().to_dict()) == "ended by signal 9"
+    assert wording.exit_meaning(137, Ledger().to_dict()) == "ended by signal 9"
 
 
 # ---- JSON
@@ -539,18 +539,18 @@ def _written(report: Report, failures: Any = None) -> dict[str, Any]:
     return document
 
 
-def _discovered() -> Report:
+def _discovered() -> Ledger:
     report = _mixed()
     report.add(_level(Verdict.REJECTED, status_code=400))
-    report.add_listed(1239, projects=20)
-    report.add_unlisted(_unlisted(30))
-    report.refused_accounts = {"prod": "signature failed"}
-    report.reads = 60
+    report.discovery.add_listed(1239, projects=20)
+    report.discovery.add(_unlisted(30))
+    report.add_access(False, False, {"prod": "signature failed"})
+    report.add_reads(60, 0)
     return report
 
 
 @pytest.mark.parametrize(
-    "report", [Report(clock=lambda: 0.0), _mixed(), _discovered()], ids=["empty", "mixed", "discovered"]
+    "report", [Ledger(clock=lambda: 0.0), _mixed(), _discovered()], ids=["empty", "mixed", "discovered"]
 )
 def test_the_file_holds_the_report(report: Report) -> None:
     """What is written is the report as it is, and can be read back."""
@@ -561,7 +561,7 @@ def test_the_file_holds_the_report(report: Report) -> None:
 
 def test_the_file_holds_every_failure_that_is_handed_in() -> None:
     """Failures that memory left out are in the file, none is omitted, and they are taken one by one."""
-    report = Report(max_failures=2, clock=lambda: 0.0)
+    report = Ledger(max_failures=2, clock=lambda: 0.0)
     failed = [_add(report, Verdict.REJECTED, group=number, status_code=400) for number in range(50)]
     taken = []
 
@@ -582,7 +582,7 @@ def test_the_file_holds_every_failure_that_is_handed_in() -> None:
 
 def test_the_file_says_how_many_failures_are_still_missing() -> None:
     """A spool that was cut is not passed off as complete."""
-    report = Report(clock=lambda: 0.0)
+    report = Ledger(clock=lambda: 0.0)
     failed = [_add(report, Verdict.REJECTED, group=number, status_code=400) for number in range(5)]
     document = _written(report, [failure_line(failed[0])])
     assert (len(document["failures"]), document["failures_omitted"]) == (1, 4)

@@ -10,7 +10,7 @@ import pytest
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
-from sdrs_async.report import Report, Unlisted, failure_line
+from sdrs_async.report import Ledger, Report, Unlisted, failure_line
 from sdrs_async.report.discovery import in_words
 from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import ACCOUNT_REMEDY, listing_remedy, remedy
@@ -24,11 +24,11 @@ LEVEL_DONE = Outcome(ProjectLevel("p1"), Verdict.DELETED, 204, attempts=1, laten
 LEVEL_FAILED = Outcome(ProjectLevel("p1"), Verdict.REJECTED, 400, "SDRS.9999", "odd", "r1", 1, latency=0.02)
 
 
-def _report(*outcomes: Outcome, run_id: str = "run") -> Report:
-    report = Report(run_id=run_id, clock=lambda: 0.0)
+def _report(*outcomes: Outcome, run_id: str = "run", signed_in: bool = True) -> Ledger:
+    report = Ledger(run_id=run_id, clock=lambda: 0.0)
     for outcome in outcomes:
         report.add(outcome)
-    report.signed_in = True
+    report.add_access(signed_in, False, {})
     return report
 
 
@@ -101,10 +101,10 @@ def test_what_was_listed_is_counted_and_what_was_not_is_named() -> None:
     """The section holds the counts, and one row for each project or account that is missing, in order."""
     report = _report()
     assert report.to_dict()["discovery"] == {"projects": 0, "groups": 0, "left_out": [], "failed": []}
-    report.add_listed(999, projects=1)
-    report.add_listed(501)
+    report.discovery.add_listed(999, projects=1)
+    report.discovery.add_listed(501)
     for unlisted in (BLIND, FORBIDDEN, INCOMPLETE):
-        report.add_unlisted(unlisted)
+        report.discovery.add(unlisted)
     discovery = report.to_dict()["discovery"]
     assert (discovery["projects"], discovery["groups"]) == (1, 1500)
     assert [(line["account"], line["project_id"]) for line in discovery["failed"]] == [
@@ -129,7 +129,7 @@ def test_a_project_is_one_row_however_many_of_its_lists_break() -> None:
     for order in (reasons, reasons[::-1]):
         report = _report()
         for unlisted in order:
-            report.add_unlisted(unlisted)
+            report.discovery.add(unlisted)
         assert report.discovery.failed == [reasons[0]]
 
 
@@ -137,10 +137,10 @@ def test_merging_adds_up_what_was_listed() -> None:
     """Counts and reads add up; a project that two runs miss is one row, and an account that two refuse one reason."""
     reports = [_report(run_id=name) for name in "ab"]
     for number, (report, message) in enumerate(zip(reports, ("second", "first"), strict=True), 1):
-        report.add_listed(10 * number, projects=number)
-        report.add_unlisted(Unlisted("p", "prod", Verdict.INCOMPLETE, 200, message=message))
-        report.reads = 5 * number
-        report.refused_accounts = {"test": message, f"only {number}": "x"}
+        report.discovery.add_listed(10 * number, projects=number)
+        report.discovery.add(Unlisted("p", "prod", Verdict.INCOMPLETE, 200, message=message))
+        report.add_reads(5 * number, 0)
+        report.add_access(False, False, {"test": message, f"only {number}": "x"})
     merged = reports[0].merge(reports[1]).to_dict()
     assert (merged["discovery"]["projects"], merged["discovery"]["groups"]) == (3, 30)
     assert [line["message"] for line in merged["discovery"]["failed"]] == ["first"]
@@ -155,9 +155,9 @@ def test_merging_adds_up_what_was_listed() -> None:
 def test_projects_that_are_left_out_are_counted_by_account_and_reason() -> None:
     """In order, added up where reports are merged, and read back as they were; without the key there were none."""
     reports = [_report(run_id=name) for name in "ab"]
-    reports[0].add_left_out("prod", {"disabled": 2, "of region eu-nl": 5})
-    reports[1].add_left_out("prod", {"disabled": 1})
-    reports[1].add_left_out("lab", {"disabled": 3})
+    reports[0].discovery.add_left_out("prod", {"disabled": 2, "of region eu-nl": 5})
+    reports[1].discovery.add_left_out("prod", {"disabled": 1})
+    reports[1].discovery.add_left_out("lab", {"disabled": 3})
     merged = reports[0].merge(reports[1])
     for one in (merged, reports[1].merge(reports[0]), _reread(merged)):
         assert one.to_dict()["discovery"]["left_out"] == [
@@ -197,7 +197,7 @@ def test_the_row_of_the_contract_can_be_read() -> None:
 def test_what_was_not_listed_is_a_1(unlisted: Unlisted, outcomes: list[Outcome]) -> None:
     """Nobody knows whether it is clean: 1, even if all that failed is worth another run."""
     report = _report(*outcomes)
-    report.add_unlisted(unlisted)
+    report.discovery.add(unlisted)
     assert report.exit_code == _reread(report).exit_code == 1
     report.finish(15)
     assert report.exit_code == 143
@@ -206,14 +206,13 @@ def test_what_was_not_listed_is_a_1(unlisted: Unlisted, outcomes: list[Outcome])
 def test_an_account_that_is_refused_beside_another_is_a_1() -> None:
     """Where one account signed in, one that did not is a 1; where none did, it is a 3; an error is a 2 before that."""
     report = _report(DONE)
-    report.refused_accounts["prod"] = "wrong key"
+    report.add_access(False, False, {"prod": "wrong key"})
     assert report.exit_code == _reread(report).exit_code == 1
-    report.error = "disk full"
+    report.fail("disk full")
     assert report.exit_code == 2
-    report = _report()
-    report.signed_in = False
-    report.refused_accounts["prod"] = "wrong key"
-    report.add_unlisted(BLIND)
+    report = _report(signed_in=False)
+    report.add_access(False, False, {"prod": "wrong key"})
+    report.discovery.add(BLIND)
     assert report.exit_code == _reread(report).exit_code == 3
 
 
@@ -278,9 +277,9 @@ def test_a_refused_account_says_what_to_do() -> None:
 def test_the_time_of_a_run_can_begin_anew() -> None:
     """After a question that somebody thought about: the time begins now, what was listed stays."""
     now = 100.0
-    report = Report(clock=lambda: now)
-    report.started_at = created = report.started_at - timedelta(hours=1)
-    report.add_listed(7)
+    report = Ledger(clock=lambda: now)
+    report._watch.started_at = created = report.started_at - timedelta(hours=1)
+    report.discovery.add_listed(7)
     now = 400.0
     report.restart()
     assert report.started_at > created + timedelta(minutes=59)

@@ -7,7 +7,7 @@ import json
 from sdrs_async.limits import Learned, Limits, Rate
 from sdrs_async.models import Outcome, Target, Verdict
 from sdrs_async.pace.floor import Floor, Scopes
-from sdrs_async.report import Report
+from sdrs_async.report import Ledger, Report
 from sdrs_async.report.learned import union
 
 NONE = Limits(project_rate=None, project_concurrency=None, user_rate=None, endpoint_rate=None, concurrency=None)
@@ -17,19 +17,20 @@ FOUND = Learned("project", "prod", Rate(17), told=False, projects=3)
 
 def _report(
     groups: int, seconds: float, *learned: Learned, limits: Limits | Scopes = NONE, accounts: str = "aa"
-) -> Report:
+) -> Ledger:
     """A run that has cleaned so many groups of two projects, half of them each, in so many seconds.
 
     `accounts`: those of the two projects, whose ids are the same where they differ.
     """
     now = [0.0]
-    report = Report(limits, clock=lambda: now[0])
+    report = Ledger(limits, clock=lambda: now[0])
     for number in range(groups):
         account, project = accounts[number % 2], number % 2 if accounts == "aa" else 0
         target = Target(f"p{project}", f"g{number}")
         report.add(Outcome(target, Verdict.DELETED, 204, attempts=1, elapsed=0.5, latency=0.5, account=account))
     now[0] = seconds
-    report.learned, report.signed_in = learned, True
+    report.add_learned(learned)
+    report.add_access(True, False, {})
     return report
 
 

@@ -18,7 +18,7 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Learned, Limits, Rate
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.pace.floor import Scopes
-from sdrs_async.report import Report, Unlisted, failure_line
+from sdrs_async.report import Ledger, Report, Unlisted, failure_line
 from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import remedy
 
@@ -49,9 +49,9 @@ def _outcome(verdict: Verdict = Verdict.DELETED, project: str = "p1", group: str
     return Outcome(Target(project, group), verdict, **(defaults | fields))
 
 
-def _report(*outcomes: Outcome, run_id: str = "run", **keywords: Any) -> Report:
-    report = Report(run_id=run_id, **({"clock": Clock()} | keywords))
-    report.started_at = START
+def _report(*outcomes: Outcome, run_id: str = "run", **keywords: Any) -> Ledger:
+    report = Ledger(run_id=run_id, **({"clock": Clock()} | keywords))
+    report._watch.started_at = START
     for outcome in outcomes:
         report.add(outcome)
     return report
@@ -107,22 +107,22 @@ LEARNED = st.builds(
 )
 
 
-def _discover(draw: st.DrawFn, report: Report) -> None:
-    report.add_listed(draw(st.integers(0, 5)), draw(st.integers(0, 5)))
+def _discover(draw: st.DrawFn, report: Ledger) -> None:
+    report.discovery.add_listed(draw(st.integers(0, 5)), draw(st.integers(0, 5)))
     for unlisted in draw(st.lists(UNLISTED, max_size=5)):
-        report.add_unlisted(unlisted)
-    report.reads = draw(st.integers(0, 9))
+        report.discovery.add(unlisted)
+    report.add_reads(draw(st.integers(0, 9)), 0)
     report.add_sign_ins(draw(st.integers(4, 9)), draw(st.integers(0, 2)), draw(st.integers(0, 2)))
-    report.learned = tuple(draw(st.lists(LEARNED, max_size=4)))
-    report.refused_accounts = draw(st.dictionaries(st.sampled_from(["prod", "test"]), TEXTS))
+    report.add_learned(draw(st.lists(LEARNED, max_size=4)))
+    report.add_access(False, False, draw(st.dictionaries(st.sampled_from(["prod", "test"]), TEXTS)))
 
 
 @st.composite
-def _reports(draw: st.DrawFn, run_id: str) -> Report:
+def _reports(draw: st.DrawFn, run_id: str) -> Ledger:
     clock = Clock()
     limits = draw(st.sampled_from([None, Limits(), Limits(user_rate="1/s", concurrency=1), AT_A, AT_B]))
-    report = Report(limits, run_id=run_id, clock=clock, max_failures=draw(st.sampled_from([None, 0, 1, 3])))
-    report.started_at = START + timedelta(seconds=draw(st.floats(0, 1e6)))
+    report = Ledger(limits, run_id=run_id, clock=clock, max_failures=draw(st.sampled_from([None, 0, 1, 3])))
+    report._watch.started_at = START + timedelta(seconds=draw(st.floats(0, 1e6)))
     for outcome in draw(st.lists(_outcomes(), max_size=20)):
         clock.now += draw(st.floats(0, 10))
         report.add(outcome)
@@ -130,10 +130,11 @@ def _reports(draw: st.DrawFn, run_id: str) -> Report:
     project = draw(st.sampled_from(["p1", "p9"]))
     report.add_unsettled(draw(ACCOUNTS), project, unsettled, project_level=draw(st.booleans()))
     _discover(draw, report)
-    report.add_duplicate(draw(st.integers(0, 3)))
+    report.add_duplicates(draw(st.integers(0, 3)))
     clean = report.targets["done"] + report.targets["gone"]
-    report.signed_in, report.refused = clean > 0 or draw(st.booleans()), draw(st.booleans())
-    report.error = draw(st.sampled_from([None, "disk full", "another"]))
+    report.add_access(clean > 0 or draw(st.booleans()), draw(st.booleans()), {})
+    if (error := draw(st.sampled_from([None, "disk full", "another"]))) is not None:
+        report.fail(error)
     clock.now += 1
     report.finish(*draw(st.sampled_from([(None, False), (None, True), (2, False), (15, True)])))
     return report
@@ -319,7 +320,7 @@ def test_a_live_report_is_pickled_as_it_stands() -> None:
 
 def test_every_report_has_an_id_of_its_own() -> None:
     """Two runs without a given id can be merged."""
-    assert len(Report().merge(Report()).runs) == 2
+    assert len(Ledger().merge(Ledger()).runs) == 2
 
 
 # ---- sign-ins
@@ -349,10 +350,10 @@ def _bare(group: str = "g1", account: str = "prod", **fields: Any) -> Outcome:
     return _outcome(Verdict.GONE, group=group, account=account, **fields)
 
 
-def _run(*outcomes: Outcome, **keywords: Any) -> Report:
+def _run(*outcomes: Outcome, **keywords: Any) -> Ledger:
     """One whose accounts were let in."""
     report = _report(*outcomes, **keywords)
-    report.signed_in = True
+    report.add_access(True, False, {})
     return report
 
 
@@ -450,21 +451,23 @@ def _older(*outcomes: Outcome) -> Report:
 
 
 @pytest.mark.parametrize(
-    ("interrupted", "settings", "code"),
+    ("interrupted", "signed_in", "refused", "error", "code"),
     [
-        (2, {}, 130),
-        (15, {}, 143),
-        (None, {"refused": True, "signed_in": False}, 3),
-        (None, {"error": "disk full"}, 2),
-        (None, {"refused": True}, 1),
+        (2, True, False, None, 130),
+        (15, True, False, None, 143),
+        (None, False, True, None, 3),
+        (None, True, False, "disk full", 2),
+        (None, True, True, None, 1),
     ],
 )
 def test_what_stopped_a_run_goes_before_the_suspicion(
-    interrupted: int | None, settings: dict[str, Any], code: int
+    interrupted: int | None, signed_in: bool, refused: bool, error: str | None, code: int
 ) -> None:
     """Signal, sign-in and error keep their exit codes; the cause is in the report all the same."""
-    report = _run(_bare())
-    vars(report).update(settings)
+    report = _report(_bare())
+    report.add_access(signed_in, refused, {})
+    if error is not None:
+        report.fail(error)
     report.finish(interrupted)
     assert (report.exit_code, len(_suspected(report))) == (code, 1)
 
@@ -523,7 +526,7 @@ def test_none_holds_every_failure() -> None:
 def test_a_negative_bound_is_refused() -> None:
     """A bound below zero is a mistake of the caller."""
     with pytest.raises(ConfigError, match="max_failures"):
-        Report(max_failures=-1)
+        Ledger(max_failures=-1)
 
 
 @pytest.mark.parametrize(
@@ -599,7 +602,7 @@ def test_a_certificate_is_a_cause_apart() -> None:
         causes = {cause["message"]: (cause["count"], cause["remedy"]) for cause in report.to_dict()["causes"]}
         assert causes == {
             "refused": (1, remedy("unreachable", None)),
-            "certificate verify failed": (1, remedy("unreachable", None, "certificate")),
+            "certificate verify failed": (1, remedy("unreachable", None, "certificate verify failed")),
         }
         assert report.exit_code == 1
 
@@ -637,7 +640,7 @@ def test_the_exit_code_follows_from_what_became_of_the_targets(outcomes: list[Ou
 def test_an_interruption_comes_before_everything_else(signal: int | None, stopped: bool, code: int) -> None:
     """The signal's code, whatever failed, and also when no account signed in."""
     report = _report(_outcome(Verdict.REJECTED))
-    report.refused = True
+    report.add_access(False, True, {})
     report.finish(signal, stopped)
     assert report.exit_code == code
     assert (report.to_dict()["interrupted"], report.to_dict()["interrupted_by"]) == (True, signal)
@@ -646,9 +649,9 @@ def test_an_interruption_comes_before_everything_else(signal: int | None, stoppe
 def test_no_account_that_could_sign_in_is_3() -> None:
     """A refused account alone is a 3; beside one that was let in, it is a failure like another."""
     report = _report(_outcome(Verdict.UNAUTHORIZED, status_code=401))
-    report.refused = True
+    report.add_access(False, True, {})
     assert report.exit_code == 3
-    report.signed_in = True
+    report.add_access(True, False, {})
     assert report.exit_code == 1
 
 
@@ -659,10 +662,11 @@ def test_no_account_that_could_sign_in_is_3() -> None:
 def test_an_error_that_stopped_the_run_is_2(signal: int | None, stopped: bool, refused: bool, code: int) -> None:
     """Whatever failed: 2, after a signal and a refused account; the document has the message, merged ones too."""
     report = _report(_outcome(Verdict.REJECTED))
-    report.error, report.refused = "disk full", refused
+    report.fail("disk full")
+    report.add_access(False, refused, {})
     report.finish(signal, stopped)
     assert report.exit_code == _reread(report).exit_code == code
-    for one in (report, _reread(report), report.merge(Report()), Report().merge(report)):
+    for one in (report, _reread(report), report.merge(Ledger()), Ledger().merge(report)):
         assert one.to_dict()["error"] == "disk full"
 
 
@@ -699,7 +703,7 @@ def test_a_run_is_merged_once_only(parts: tuple[str, str]) -> None:
 
 
 def _merged(first: str, *others: str) -> Report:
-    report = _report(run_id=first)
+    report: Report = _report(run_id=first)
     for other in others:
         report = report.merge(_report(run_id=other))
     return report
@@ -715,7 +719,7 @@ def test_a_merged_report_has_an_id_that_follows_from_its_runs() -> None:
 def test_merged_times_span_all_runs_and_add_up_per_project() -> None:
     """From the earliest start to the latest finish; a project's time is that of all its runs together."""
     early, late = _report(_outcome(elapsed=2.0), run_id="a"), _report(_outcome(elapsed=3.0), run_id="b")
-    late.started_at = START + timedelta(minutes=1)
+    late._watch.started_at = START + timedelta(minutes=1)
     document = early.merge(late).to_dict()
     assert document["started_at"] == "2030-01-02T03:04:05.000000Z"
     assert document["duration_s"] == 60.0
@@ -724,8 +728,8 @@ def test_merged_times_span_all_runs_and_add_up_per_project() -> None:
 
 def _document() -> dict[str, Any]:
     report = _report(_outcome(), _outcome(Verdict.REJECTED, group="g2", status_code=400), run_id="a")
-    report.signed_in = True
-    report.learned = (Learned("user", "prod", Rate(200, 300), told=True),)
+    report.add_access(True, False, {})
+    report.add_learned((Learned("user", "prod", Rate(200, 300), told=True),))
     document: dict[str, Any] = json.loads(json.dumps(report.to_dict()))
     return document
 
@@ -970,7 +974,7 @@ def test_a_project_that_is_there_twice_is_refused() -> None:
 # ---- several accounts
 
 
-def _of_two_accounts() -> Report:
+def _of_two_accounts() -> Ledger:
     """Two clouds that know the same project id, and the same group in it."""
     report = _report(
         _outcome(account="prod"),
@@ -978,7 +982,7 @@ def _of_two_accounts() -> Report:
         _outcome(Verdict.REJECTED, group="g2", status_code=400, message="no", account="clone"),
         run_id="two",
     )
-    report.signed_in = True
+    report.add_access(True, False, {})
     return report
 
 
@@ -986,7 +990,7 @@ def test_the_same_project_with_two_accounts_is_two_projects() -> None:
     """Each account has a row of its own with its own numbers, and a failure names the account; so it is read back."""
     report = _of_two_accounts()
     report.add_unsettled("prod", "p1", 3)
-    for one in (report, _reread(report), Report(run_id="other").merge(report)):
+    for one in (report, _reread(report), Ledger(run_id="other").merge(report)):
         document = one.to_dict()
         rows = [(row["account"], row["project_id"], row["targets"]["planned"]) for row in document["projects"]]
         assert rows == [("clone", "p1", 2), ("prod", "p1", 4)]
@@ -1021,8 +1025,8 @@ def test_what_was_listed_before_the_run_is_no_part_of_its_floor() -> None:
     """Lists that came before the question took none of the time that is measured."""
     floors = []
     for before in (False, True):
-        report = Report(Limits("1/s", None, None, None, None), clock=lambda: 0.0)
-        report.add_listed(2, projects=1)
+        report = Ledger(Limits("1/s", None, None, None, None), clock=lambda: 0.0)
+        report.discovery.add_listed(2, projects=1)
         if before:
             report.restart()
         for group in ("g1", "g2"):
@@ -1034,7 +1038,30 @@ def test_what_was_listed_before_the_run_is_no_part_of_its_floor() -> None:
 
 def test_what_was_throttled_to_its_end_took_no_place() -> None:
     """The floor is of what a limit let in: a group that got nothing but 429s is not among it."""
-    report = Report(Limits("1/s", None, None, None, None), clock=lambda: 0.0)
+    report = Ledger(Limits("1/s", None, None, None, None), clock=lambda: 0.0)
     for group, verdict, status in (("g1", Verdict.DELETED, 204), ("g2", Verdict.THROTTLED, 429)):
         report.add(Outcome(Target("p", group), verdict, status, None, "", None, 1, 0.1, 0.1))
     assert round(report.floor.seconds) == 0
+
+
+# ---- what a user reads without the JSON
+
+
+def test_totals_and_failures_are_data_with_types() -> None:
+    """The numbers and the failed targets have names that an editor completes, and are those of the document."""
+    failed = _outcome(Verdict.REJECTED, group="g2", status_code=400)
+    report = _report(_outcome(Verdict.DELETED), failed)
+    report.add_duplicates(3)
+    assert (report.totals.planned, report.totals.done, report.totals.failed, report.totals.duplicates) == (2, 1, 1, 3)
+    assert [(one.project_id, one.server_group_id, one.verdict) for one in report.failures] == [("p1", "g2", "rejected")]
+    assert [one.line() for one in report.failures] == report.to_dict()["failures"]
+
+
+def test_a_report_shows_what_a_user_may_call() -> None:
+    """Completion of a report under way offers reading it, not the counting; its repr tells what came of the run."""
+    report = _report(_outcome(Verdict.DELETED), _outcome(Verdict.REJECTED, group="g2", status_code=400))
+    shown = {name for name in dir(report) if not name.startswith("_")}
+    assert {"totals", "failures", "to_dict", "merge", "exit_code"} <= shown
+    assert not {name for name in shown if name.startswith("add") or name in ("finish", "restart", "fail")}
+    assert "run: planned=2, done=1, gone=0, failed=1" in repr(report)
+    assert "exit_code=1" in repr(report)

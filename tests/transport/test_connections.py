@@ -19,6 +19,7 @@ from aiohttp import client_proto, http_parser
 from aiohttp.http_parser import HttpResponseParserPy
 
 from sdrs_async import Limits, RetryPolicy, StaticToken, Target, stream
+from sdrs_async.auth import Traits
 from sdrs_async.cloud.client import Client
 from sdrs_async.models import Reply, Verdict
 from sdrs_async.transport import connections, heads
@@ -670,7 +671,7 @@ async def _reach(listener: _Listener, start: bytes = b"", say: bytes = b"") -> N
 async def test_what_is_buffered_is_dropped(listener: _Listener, cancelled: bool) -> None:
     """A request that the server had not read is not sent on after it was given up."""
     async with _client(f"http://127.0.0.1:{listener.port}") as client:
-        client._auth = _Long()
+        client.traits = Traits.of(_Long())
         reply = await _given_up(client, _reach(listener), cancelled=cancelled)
         taken, end = await listener.rest()
         assert taken < 20_000_000

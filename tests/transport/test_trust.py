@@ -22,11 +22,11 @@ import trustme
 from cryptography import x509
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.accounts.sources import CredentialKind, Signature
+from sdrs_async.accounts.sources import Asked, CredentialKind, Signature
 from sdrs_async.auth import SignInFailed
 from sdrs_async.cloud.calls import projects_page
 from sdrs_async.cloud.client import Client
-from sdrs_async.command.accounts import ConnectionFlags, of_flags, of_fleet
+from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
 from sdrs_async.errors import ConfigError
@@ -34,6 +34,7 @@ from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Reply, Target, Verdict
 from sdrs_async.transport import blocking_http, trust
 from sdrs_async.transport.proxies import chosen, proxy_of
+from sdrs_async.transport.trust import is_bad_certificate
 from tests.credentials.keystone.test_sign_in import issued
 from tests.credentials.keystone.test_sign_in_tls import files_of
 from tests.support.raw_server import Connection, RawServer, answer, serving
@@ -48,8 +49,8 @@ OPENSTACK, HUAWEI, LISTS, SERVICE = HALVES = (
     "Service",
 )
 OURS, OTHERS = trustme.CA(), trustme.CA()
-FLAGS = ConnectionFlags(
-    None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, True, {}, RetryPolicy(timeout=20.0)
+FLAGS = Asked(
+    None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, True, Limits(), RetryPolicy(timeout=20.0)
 )
 LONG = 60.0  # seconds that no test waits for
 CLOSE = "Connection: close"
@@ -753,3 +754,20 @@ async def test_a_cgi_script_takes_no_proxy_from_a_header(setting: Setting) -> No
     async with serving(serve) as server:
         for half in HALVES:
             assert await setting.reaches(half, f"http://0.0.0.0:{server.port}", f"http://127.0.0.1:{server.port}")
+
+
+@pytest.mark.parametrize(
+    ("text", "bad"),
+    [
+        ("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1006)", True),
+        ("[SSL: CERTIFICATE_VERIFY_FAILED]", True),
+        ("SSLError(CertificateError(\"hostname 'a' doesn't match 'b'\"))", True),
+        ("[SSL: TLSV13_ALERT_CERTIFICATE_REQUIRED] tlsv13 alert certificate required (_ssl.c:2580)", True),
+        ("[SSL: SSLV3_ALERT_BAD_CERTIFICATE] sslv3 alert bad certificate (_ssl.c:1006)", True),
+        ("Cannot connect to host certificates.example.com:443 ssl:default [Connection refused]", False),
+        ("[SSL: WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", False),
+    ],
+)
+def test_what_tells_of_a_bad_certificate(text: str, bad: bool) -> None:
+    """Errors of every library, of either side's certificate; not the name of a host. No other try mends them."""
+    assert is_bad_certificate(text) == bad

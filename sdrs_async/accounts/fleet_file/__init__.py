@@ -6,20 +6,7 @@ the vendor's SDK finds. Nothing is looked up here; that a variable is missing is
 
 from __future__ import annotations
 
-from sdrs_async.accounts.fleet_file.fleet import (
-    Credential,
-    FleetAccount,
-    FleetFile,
-    HuaweiChain,
-    HuaweiProfile,
-    Keys,
-    OsCloud,
-    Token,
-    missing_environment,
-)
-from sdrs_async.accounts.fleet_file.loading import load_fleet, parse_fleet
+from sdrs_async.accounts.fleet_file.fleet import FleetAccount, FleetFile, missing_environment
+from sdrs_async.accounts.fleet_file.loading import parse_fleet, read_fleet
 
-__all__ = [
-    "Credential", "FleetAccount", "FleetFile", "HuaweiChain", "HuaweiProfile", "Keys", "OsCloud", "Token", "load_fleet",
-    "missing_environment", "parse_fleet",
-]  # fmt: skip
+__all__ = ["FleetAccount", "FleetFile", "missing_environment", "parse_fleet", "read_fleet"]

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
+
+import msgspec
 
 from sdrs_async.accounts.fleet_file import tables
 from sdrs_async.accounts.fleet_file.credentials import file_path, one_line
-from sdrs_async.accounts.fleet_file.fleet import Credential, FleetAccount, Keys, OsCloud
+from sdrs_async.accounts.fleet_file.fleet import FleetAccount
 from sdrs_async.accounts.fleet_file.places import KeyPath, Wrong
+from sdrs_async.accounts.selection import PROJECT_ID
+from sdrs_async.accounts.sources import Credential, Keys, OsCloud
 from sdrs_async.cloud.regions import check_region, region_of
 from sdrs_async.cloud.sites import check_endpoint
 from sdrs_async.errors import ConfigError
@@ -19,38 +21,26 @@ from sdrs_async.limits import Limits, Rate
 
 __all__ = ["Settings", "account_of", "cap", "owned_twice", "settings_of"]
 
-_PROJECT_ID = re.compile(r"[0-9a-f]{32}")
+_CLOUD = ("region", "endpoint", "iam_endpoint")
 _RATES = ("project_rate", "user_rate", "endpoint_rate")
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """A table's own settings, checked; what it leaves to the defaults is `None`, and not in `limits`."""
-
-    region: str | None = None
-    endpoint: str | None = None
-    iam_endpoint: str | None = None
-    ca_file: str | None = None
-    allow_http: bool | None = None
-    projects: tuple[str, ...] | Literal["all"] | None = None
-    project_level: bool | None = None
-    weight: int | None = None
-    limits: Mapping[str, Any] = field(default_factory=dict)
+Settings = Mapping[str, Any]
+"""What a table sets, checked, by its keys; `projects` is `None` for all of them."""
 
 
 def settings_of(written: tables.Shared, path: KeyPath, folder: Path) -> Settings:
     """What a table sets. Raises `Wrong`."""
-    return Settings(
-        region=_region(written.region, (*path, "region")),
-        endpoint=_url(written.endpoint, (*path, "endpoint")),
-        iam_endpoint=_url(written.iam_endpoint, (*path, "iam_endpoint")),
-        ca_file=None if written.ca_file is None else file_path(written.ca_file, (*path, "ca_file"), folder),
-        allow_http=written.allow_http,
-        projects=_projects(written.projects, (*path, "projects")),
-        project_level=written.project_level,
-        weight=_weight(written.weight, (*path, "weight")),
-        limits=_limits(written.limits, (*path, "limits")),
-    )
+
+    def ca_file(text: str, path: KeyPath) -> str:
+        return file_path(text, path, folder)
+
+    readers: dict[str, Callable[[Any, KeyPath], Any]] = {
+        "region": _region, "endpoint": _url, "iam_endpoint": _url, "ca_file": ca_file, "projects": _projects,
+        "weight": _weight, "limits": _limits,
+    }  # fmt: skip
+    given = _given(written, tables.Shared)
+    return {key: readers[key](value, (*path, key)) if key in readers else value for key, value in given}
 
 
 def account_of(
@@ -58,24 +48,16 @@ def account_of(
 ) -> FleetAccount:
     """The account with the defaults merged in. Raises `Wrong` for what only shows in the whole."""
     path = ("accounts", name)
-    # These belong together: a default one beside an own one would send the credential to the wrong cloud.
-    cloud = own if own.region or own.endpoint else defaults
-    projects = _first(own.projects, defaults.projects)
-    if projects is None:
+    if own.keys() & {"region", "endpoint"}:
+        # These belong together: a default one beside an own one would send the credential to the wrong cloud.
+        defaults = {key: value for key, value in defaults.items() if key not in _CLOUD}
+    merged = {**defaults, **own}
+    if "projects" not in merged:
         raise Wrong(path, 'projects are missing: projects = "all", or a list of ids, names and globs')
-    account = FleetAccount(
-        name,
-        credential,
-        region=cloud.region,
-        endpoint=cloud.endpoint,
-        iam_endpoint=own.iam_endpoint or cloud.iam_endpoint,
-        ca_file=own.ca_file or defaults.ca_file,
-        allow_http=bool(_first(own.allow_http, defaults.allow_http)),
-        projects=None if projects == "all" else tuple(dict.fromkeys(projects)),
-        project_level=bool(_first(own.project_level, defaults.project_level)),
-        weight=_first(own.weight, defaults.weight) or 1,
-        limits=Limits(**{**defaults.limits, **own.limits}, concurrency=concurrency),
-    )
+    if (projects := merged["projects"]) is not None:
+        merged["projects"] = tuple(dict.fromkeys(projects))
+    merged["limits"] = Limits(**defaults.get("limits", {}) | own.get("limits", {}), concurrency=concurrency)
+    account = FleetAccount(name, credential, **merged)
     _check_cloud(account, path)
     return account
 
@@ -85,7 +67,7 @@ def owned_twice(accounts: list[FleetAccount]) -> list[Wrong]:
     owner: dict[tuple[object, str], str] = {}
     wrong = []
     for account in accounts:
-        for project in filter(_PROJECT_ID.fullmatch, account.projects or ()):
+        for project in filter(PROJECT_ID.fullmatch, account.projects or ()):
             first = owner.setdefault((_whereabouts(account), project), account.name)
             if first != account.name:
                 text = f"project {project} is of account {first!a} too: a project belongs to one account"
@@ -129,28 +111,27 @@ def _check_cloud(account: FleetAccount, path: KeyPath) -> None:
         raise Wrong(path, 'region is missing: form = "credential" signs for it')
 
 
-def _first(own: Any, default: Any) -> Any:
-    return default if own is None else own
+def _given(written: msgspec.Struct, kind: type[msgspec.Struct]) -> Iterator[tuple[str, Any]]:
+    keys = kind.__struct_fields__
+    return ((key, value) for key in keys if (value := getattr(written, key)) is not None)
 
 
-def _region(text: str | None, path: KeyPath) -> str | None:
+def _region(text: str, path: KeyPath) -> str:
     try:
-        return None if text is None else check_region(text)
+        return check_region(text)
     except ConfigError as error:
         raise Wrong(path, str(error)) from None
 
 
-def _url(text: str | None, path: KeyPath) -> str | None:
-    if text is not None and "@" in text:  # not shown: a password may be in it
+def _url(text: str, path: KeyPath) -> str:
+    if "@" in text:  # not shown: a password may be in it
         raise Wrong(path, "is scheme, host and port only: no user in it")
-    return None if text is None else one_line(text, path)
+    return one_line(text, path)
 
 
-def _projects(written: str | list[str] | None, path: KeyPath) -> tuple[str, ...] | Literal["all"] | None:
-    if written is None:
-        return None
+def _projects(written: str | list[str], path: KeyPath) -> tuple[str, ...] | None:
     if written == "all":
-        return "all"
+        return None
     if isinstance(written, str) or "all" in written:
         raise Wrong(path, 'has to be "all", or a list of ids, names and globs, like ["eu-de_*"]')
     if not written:
@@ -158,15 +139,14 @@ def _projects(written: str | list[str] | None, path: KeyPath) -> tuple[str, ...]
     return tuple(one_line(project, path) for project in written)
 
 
-def _weight(value: int | None, path: KeyPath) -> int | None:
-    if value is not None and not 1 <= value <= 100:
+def _weight(value: int, path: KeyPath) -> int:
+    if not 1 <= value <= 100:
         raise Wrong(path, "has to be a whole number from 1 to 100")
     return value
 
 
-def _limits(written: tables.Limits | None, path: KeyPath) -> dict[str, Any]:
-    given = {key: getattr(written, key) for key in tables.Limits.__struct_fields__ if written is not None}
-    return {key: _limit(key, value, (*path, key)) for key, value in given.items() if value is not None}
+def _limits(written: tables.Limits, path: KeyPath) -> dict[str, Any]:
+    return {key: _limit(key, value, (*path, key)) for key, value in _given(written, tables.Limits)}
 
 
 def _limit(key: str, value: Any, path: KeyPath) -> Rate | int | None:

@@ -3,43 +3,57 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 from sdrs_async.accounts.fleet_file import tables
-from sdrs_async.accounts.fleet_file.fleet import Credential, HuaweiChain, HuaweiProfile, Keys, OsCloud, Token
 from sdrs_async.accounts.fleet_file.places import KeyPath, Wrong
+from sdrs_async.accounts.sources import REFERENCES, Credential
 
 __all__ = ["credential_of", "file_path", "one_line"]
 
-_SOURCES = (
-    '{ os_cloud = "NAME" }, { token_env = "OS_TOKEN" }, { huawei = "chain" }, { huawei_profile = "FILE" } or '
-    '{ ak_sk = { access_key_env = "...", secret_key_env = "..." } }'
-)
 # Stricter than the shells: the name of a variable is shown, so a secret pasted in its place must not look like one.
 # Keys have no underscore and mixed case, tokens are longer.
 _VARIABLE = re.compile(r"(?!\d)(?:[A-Z\d_]{1,64}|(?=[^_]*_)\w{1,64})", re.ASCII)
 
 
-def credential_of(written: tables.Credential | None, path: KeyPath, folder: Path) -> Credential:
+def credential_of(written: object, path: KeyPath, folder: Path) -> Credential:
     """The one source that is named. Raises `Wrong`."""
-    named = [key for key in written.__struct_fields__ if getattr(written, key) is not None] if written else []
-    if written is None or not named:
-        raise Wrong(path, f"a source is missing: it is one of {_SOURCES}")
+    table = tables.table(tables.Credential, {} if written is None else written, path)
+    named = [key for key in REFERENCES if getattr(table, key) is not None]
+    if not named:
+        raise Wrong(path, f"a source is missing: it is one of {', '.join(map(_example, REFERENCES))}")
     if len(named) > 1:
         raise Wrong(path, f"has {' and '.join(named)}: name one source")
-    path = (*path, named[0])
-    if written.os_cloud is not None:
-        return OsCloud(one_line(written.os_cloud, path))
-    if written.token_env is not None:
-        return Token(_variable(written.token_env, path))
-    if written.ak_sk is not None:
-        return _keys(written.ak_sk, path)
-    if written.huawei_profile is not None:
-        return HuaweiProfile(file_path(written.huawei_profile, path, folder))
-    if written.huawei != "chain":
-        raise Wrong(path, 'has to be "chain"; for a credentials file use huawei_profile')
-    return HuaweiChain()
+    kind: Callable[..., Credential] = REFERENCES[named[0]]
+    value = getattr(table, named[0])
+    path, parts = (*path, named[0]), fields(REFERENCES[named[0]])
+    if len(parts) == 1:
+        return kind(_checked(value, parts[0], path, folder))
+    given = ((part, getattr(value, part.name)) for part in parts)
+    return kind(**{p.name: _checked(text, p, (*path, p.name), folder) for p, text in given if text is not None})
+
+
+def _example(key: str) -> str:
+    """How a source is written, with what it needs."""
+    parts = fields(REFERENCES[key])
+    needed = [f'{part.name} = "{part.metadata["like"]}"' for part in parts if part.default is MISSING]
+    value = f'"{parts[0].metadata["like"]}"' if len(parts) == 1 else f"{{ {', '.join(needed)} }}"
+    return f"{{ {key} = {value} }}"
+
+
+def _checked(text: str, part: Field[Any], path: KeyPath, folder: Path) -> str:
+    match part.metadata["is"]:
+        case "file":
+            return file_path(text, path, folder)
+        case "variable":
+            return _variable(text, path)
+        case "word" if text not in part.metadata["words"]:
+            words = " or ".join(f'"{word}"' for word in part.metadata["words"])
+            raise Wrong(path, f"has to be {words}{part.metadata['hint']}")
+    return one_line(text, path)
 
 
 def one_line(text: str, path: KeyPath) -> str:
@@ -55,20 +69,6 @@ def file_path(text: str, path: KeyPath, folder: Path) -> str:
         return str(folder / Path(one_line(text, path)).expanduser())
     except RuntimeError:
         raise Wrong(path, "begins with ~, and that user has no home folder here") from None
-
-
-def _keys(written: tables.Keys, path: KeyPath) -> Keys:
-    forms: dict[str, Literal["access", "credential"]] = {"access": "access", "credential": "credential"}
-    form = forms.get(written.form)
-    if form is None:
-        raise Wrong((*path, "form"), 'has to be "access" or "credential"')
-    security = written.security_token_env
-    return Keys(
-        _variable(written.access_key_env, (*path, "access_key_env")),
-        _variable(written.secret_key_env, (*path, "secret_key_env")),
-        None if security is None else _variable(security, (*path, "security_token_env")),
-        form,
-    )
 
 
 def _variable(text: str, path: KeyPath) -> str:

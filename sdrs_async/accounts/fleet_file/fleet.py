@@ -2,59 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 
+from sdrs_async.accounts.sources import VARIABLE, Credential
 from sdrs_async.limits import Limits
 
-__all__ = [
-    "Credential", "FleetAccount", "FleetFile", "HuaweiChain", "HuaweiProfile", "Keys", "OsCloud", "Token",
-    "missing_environment",
-]  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class OsCloud:
-    """A cloud of clouds.yaml, by its name."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """An IAM token; `env` is the variable that holds it."""
-
-    env: str
-
-
-@dataclass(frozen=True, slots=True)
-class Keys:
-    """An access key and its secret key, each by the variable that holds it.
-
-    `form`: how requests are signed, `access` (the SDKs' usual `Access=`) or `credential` (the older `Credential=`,
-    which signs for a region).
-    """
-
-    access_key_env: str
-    secret_key_env: str
-    security_token_env: str | None = None
-    form: Literal["access", "credential"] = "access"
-
-
-@dataclass(frozen=True, slots=True)
-class HuaweiChain:
-    """What the chain of the vendor's SDK finds: identity provider, environment, profile, the machine's metadata."""
-
-
-@dataclass(frozen=True, slots=True)
-class HuaweiProfile:
-    """A credentials file of the vendor's SDK."""
-
-    path: str
-
-
-Credential = OsCloud | Token | Keys | HuaweiChain | HuaweiProfile
+__all__ = ["FleetAccount", "FleetFile", "missing_environment"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,18 +48,9 @@ class FleetFile:
 def missing_environment(fleet: FleetFile, environ: Mapping[str, str]) -> list[str]:
     """One line for each variable that an account refers to and that is unset or empty, with both names."""
     return [
-        f"account {account.name}: {variable} is not set in the environment ({key})"
+        f"account {account.name}: {variable} is not set in the environment ({part.name})"
         for account in fleet.accounts
-        for key, variable in _variables(account.credential)
+        for part in fields(account.credential)
+        if part.metadata == VARIABLE and (variable := getattr(account.credential, part.name))
         if not environ.get(variable)
     ]
-
-
-def _variables(credential: Credential) -> Iterator[tuple[str, str]]:
-    match credential:
-        case Token(env):
-            yield "token_env", env
-        case Keys():
-            for key in ("access_key_env", "secret_key_env", "security_token_env"):
-                if variable := getattr(credential, key):
-                    yield key, variable

@@ -14,13 +14,14 @@ from typing import Any, ParamSpec, TypeVar
 from sdrs_async.accounts.fleet_file import tables
 from sdrs_async.accounts.fleet_file.accounts import Settings, account_of, cap, owned_twice, settings_of
 from sdrs_async.accounts.fleet_file.credentials import credential_of, one_line
-from sdrs_async.accounts.fleet_file.fleet import Credential, FleetAccount, FleetFile
+from sdrs_async.accounts.fleet_file.fleet import FleetAccount, FleetFile
 from sdrs_async.accounts.fleet_file.literals import secrets_in
 from sdrs_async.accounts.fleet_file.places import KeyPath, Places, Wrong
+from sdrs_async.accounts.sources import Credential
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits
 
-__all__ = ["load_fleet", "parse_fleet"]
+__all__ = ["parse_fleet", "read_fleet"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -29,7 +30,7 @@ _MAX_BYTES = 16 * 1024 * 1024
 _SYNTAX = re.compile(r"(?P<what>.*) \(at (?:(?P<line>line \d+, column \d+)|end of document)\)", re.DOTALL)
 
 
-def load_fleet(path: str | os.PathLike[str]) -> FleetFile:
+def read_fleet(path: str | os.PathLike[str]) -> FleetFile:
     """Read a fleet file; paths in it are relative to its folder. Raises `ConfigError`, as `parse_fleet` does."""
     name = os.fspath(path)
     try:
@@ -92,7 +93,7 @@ class _Reader:
         defaults = self._attempt(self._defaults, file.defaults)
         written = [self._attempt(self._account, name, value) for name, value in file.accounts.items()]
         accounts: list[FleetAccount] = []
-        if defaults:  # without them, each account would seem to lack what they set
+        if defaults is not None:  # without them, each account would seem to lack what they set
             merged = [self._attempt(account_of, *parts, defaults, concurrency) for parts in written if parts]
             accounts.extend(filter(None, merged))
         self.problems.extend(owned_twice(accounts))
@@ -120,7 +121,7 @@ class _Reader:
 
     def _settings(self, written: tables.Shared, path: KeyPath) -> Settings:
         settings = settings_of(written, path, self._folder)
-        counts = Counter(settings.projects if isinstance(settings.projects, tuple) else ())
+        counts = Counter(settings.get("projects") or ())
         twice = ", ".join(ascii(project) for project, count in counts.items() if count > 1)
         if twice:
             self.notes.append(Wrong((*path, "projects"), f"named more than once: {twice}"))

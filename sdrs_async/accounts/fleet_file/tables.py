@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import MISSING, fields
 from typing import Any, TypeVar
 
 import msgspec
 
+from sdrs_async.accounts import sources
 from sdrs_async.accounts.fleet_file.places import KeyPath, Wrong
 
-__all__ = ["Account", "Credential", "File", "Keys", "Limits", "Shared", "WholeLimits", "table"]
+__all__ = ["Account", "Credential", "File", "Limits", "Shared", "WholeLimits", "table"]
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -25,23 +27,18 @@ class _Table(msgspec.Struct, forbid_unknown_fields=True):
     """A key that is left out is `None`, and one that is unknown an error. No enums: their messages show the value."""
 
 
-class Keys(_Table):
-    """`credential.ak_sk`."""
-
-    access_key_env: str
-    secret_key_env: str
-    security_token_env: str | None = None
-    form: str = "access"
+def _reference(kind: type[sources.Credential]) -> Any:
+    """What stands under the key of a credential: a text, or a table where it has more than one part."""
+    parts = fields(kind)
+    written = [(part.name, str) if part.default is MISSING else (part.name, str | None, None) for part in parts]
+    return str if len(parts) == 1 else msgspec.defstruct(kind.__name__, written, bases=(_Table,))
 
 
-class Credential(_Table):
-    """`credential`: exactly one of these."""
-
-    os_cloud: str | None = None
-    token_env: str | None = None
-    ak_sk: Keys | None = None
-    huawei: str | None = None
-    huawei_profile: str | None = None
+_REFERENCES = {key: _reference(kind) for key, kind in sources.REFERENCES.items()}
+# `credential`: exactly one of its keys.
+Credential = msgspec.defstruct(
+    "Credential", [(key, one | None, None) for key, one in _REFERENCES.items()], bases=(_Table,)
+)
 
 
 class Limits(_Table):
@@ -76,7 +73,7 @@ class Shared(_Table):
 class Account(Shared):
     """One of `accounts`."""
 
-    credential: Credential | None = None
+    credential: Any = None
 
 
 class File(_Table):
@@ -88,7 +85,9 @@ class File(_Table):
 
 
 # The tables within tables, for the keys that they know.
-_WITHIN: Mapping[str, type[msgspec.Struct]] = {"credential": Credential, "ak_sk": Keys, "limits": Limits}
+_WITHIN: Mapping[str, type[msgspec.Struct]] = {
+    "limits": Limits, **{key: one for key, one in _REFERENCES.items() if one is not str},
+}  # fmt: skip
 
 
 def table(kind: type[T], value: Any, path: KeyPath) -> T:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 
-from sdrs_async.credentials.keys import AkSk, check_secret
-from sdrs_async.credentials.keystone.cloud import check_url
-from sdrs_async.credentials.keystone.keys import NAMES, WrittenKeys, signs_in, written_keys
+from sdrs_async.credentials.keys import AkSk, WrittenKeys
+from sdrs_async.credentials.keystone.cloud import check_url, with_scheme
+from sdrs_async.credentials.keystone.keys import NAMES, signs_in, written_keys
 from sdrs_async.credentials.keystone.settings import Layer, refuse_other_than_text
 from sdrs_async.credentials.keystone.sources import CloudSource, as_config_error, as_the_sdk_reads_it
 from sdrs_async.errors import ConfigError
@@ -18,44 +18,34 @@ _NOT_FOR_THE_SDK = NAMES | {"auth_type", "auth_plugin"}
 
 
 class CloudKey(AkSk):
-    """An access key that knows its cloud's region, `sdrs_endpoint_override` and certificates (`Auth.verify`)."""
+    """An access key that knows its cloud's region, `sdrs_endpoint_override` and certificates (`Auth.verify`).
 
-    region: str | None = None
-    endpoint_override: str | None = None
-    verify: bool | str = True
+    `region`: instead of the cloud's; `service`: signs in the older form, for it; `allow_http`: the key may leave this
+    machine unencrypted. Raises `ConfigError`.
+    """
 
-    @classmethod
-    def of(
-        cls,
+    def __init__(
+        self,
         source: CloudSource,
         keys: WrittenKeys,
         region: str | None,
         service: str | None = None,
         *,
         allow_http: bool = False,
-    ) -> CloudKey:
-        """The credential, in the cloud's region unless one is given; `service`: signs in the older form, for it.
-
-        `allow_http`: it may leave this machine unencrypted. Raises `ConfigError`.
-        """
+    ) -> None:
         with as_config_error(source.label, source.at):
             found = as_the_sdk_reads_it(_without_keys(source), region)
             verify, _ = found.get_requests_verify_args()
-            region, endpoint = found.get_region_name("sdrs") or None, found.get_endpoint("sdrs")
-            iam = found.config["auth"].get("auth_url") or None
-        if service is not None and region is None:
-            raise ConfigError("--signature credential signs for a region: name it with --region")
-        for name, value in zip(WrittenKeys._fields, keys, strict=True):
-            if value is not None:
-                check_secret(f"{source.label}{source.at}: its {name.replace('_', ' ')}", value)
-        if iam is not None and "://" not in iam:  # as the vendor profile of the Swiss cloud has it
-            iam = f"https://{iam}"
-        for setting, url in (("auth_url", iam), ("sdrs_endpoint_override", endpoint)):
-            check_url(source, setting, url, allow_http=allow_http)
-        key = cls(*keys, scope=(region or "", service) if service else None, iam_endpoint=iam)
-        key.region, key.endpoint_override = region, endpoint
-        key.verify = True if verify is None else verify
-        return key
+            self.verify: bool | str = True if verify is None else verify
+            self.region: str | None = found.get_region_name("sdrs") or None
+            self.endpoint_override: str | None = found.get_endpoint("sdrs")
+            iam = with_scheme(given) if (given := found.config["auth"].get("auth_url")) else None
+            for setting, url in (("auth_url", iam), ("sdrs_endpoint_override", self.endpoint_override)):
+                check_url(source, setting, url, allow_http=allow_http)
+        if service is not None and self.region is None:
+            raise ConfigError('signature "credential" signs for a region: give it (region, --region)')
+        keys.check([f"{source.label}{source.at}: its {name.replace('_', ' ')}" for name in keys._fields])
+        super().__init__(*keys, scope=(self.region or "", service) if service else None, iam_endpoint=iam)
 
     @property
     def files(self) -> tuple[str, ...]:

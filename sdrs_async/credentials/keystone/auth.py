@@ -15,8 +15,8 @@ from sdrs_async.cloud import events
 from sdrs_async.cloud.sites import without_project
 from sdrs_async.credentials.keystone.cloud import Cloud
 from sdrs_async.credentials.keystone.sign_in import SignIn
-from sdrs_async.credentials.keystone.token import Token
-from sdrs_async.credentials.keystone.tokens import Tokens
+from sdrs_async.credentials.keystone.sources import in_files, in_variables
+from sdrs_async.credentials.keystone.tokens import Token, Tokens
 from sdrs_async.models import Request, Verdict
 from sdrs_async.transport.threads import in_daemon_thread, room
 
@@ -78,7 +78,7 @@ class KeystoneAuth:
         where `clean()` or `Account` name no other; theirs is for the service alone. Raises `ConfigError`, with file
         and place also for a value that YAML does not read as text.
         """
-        cloud = Cloud.named(name, region, allow_http=allow_http, ca_file=ca_file)
+        cloud = Cloud.of(in_files(name), region, allow_http=allow_http, ca_file=ca_file)
         return cls(cloud, sign_in_timeout=sign_in_timeout)
 
     @classmethod
@@ -96,7 +96,9 @@ class KeystoneAuth:
 
         Sends nothing. `allow_http` and `ca_file` as in `from_cloud`. Raises `ConfigError`.
         """
-        cloud = Cloud.of_environment(region, allow_http=allow_http, ca_file=ca_file)
+        name = os.environ.get("OS_CLOUD", "")
+        source = in_files(name) if name.strip() else in_variables()
+        cloud = Cloud.of(source, region, allow_http=allow_http, ca_file=ca_file)
         return cls(cloud, sign_in_timeout=sign_in_timeout)
 
     def __repr__(self) -> str:

@@ -17,8 +17,6 @@ from sdrs_async.credentials.keystone.sources import (
     CloudSource,
     as_config_error,
     as_the_sdk_reads_it,
-    in_files,
-    in_variables,
     mapping,
 )
 from sdrs_async.errors import ConfigError
@@ -28,7 +26,7 @@ if TYPE_CHECKING:
     from keystoneauth1.loading import Opt
     from openstack.config.cloud_region import CloudRegion
 
-__all__ = ["Cloud", "check_url"]
+__all__ = ["Cloud", "check_url", "with_scheme"]
 
 _FileName = str | os.PathLike[str]
 _DOMAINS = {"domain_id", "domain_name", "default_domain_id", "default_domain_name"}
@@ -52,47 +50,24 @@ class Cloud:
     cert: str | tuple[str, str] | None = None
 
     @classmethod
-    def named(
-        cls, name: str, region: str | None = None, *, allow_http: bool = False, ca_file: _FileName | None = None
-    ) -> Self:
-        """The cloud of that name in clouds.yaml; `ca_file` wins over what it says of certificates.
-
-        Raises `ConfigError` with what is missing.
-        """
-        return cls.of(in_files(name), region, allow_http=allow_http, ca_file=ca_file)
-
-    @classmethod
-    def of_environment(
-        cls, region: str | None = None, *, allow_http: bool = False, ca_file: _FileName | None = None
-    ) -> Self:
-        """What the `OS_*` variables say, of which `OS_CLOUD` names a cloud of clouds.yaml; `ca_file` as in `named`.
-
-        Raises `ConfigError`.
-        """
-        name = os.environ.get("OS_CLOUD", "")
-        source = in_files(name) if name.strip() else in_variables()
-        return cls.of(source, region, allow_http=allow_http, ca_file=ca_file)
-
-    @classmethod
     def of(
         cls, source: CloudSource, region: str | None, *, allow_http: bool = False, ca_file: _FileName | None = None
     ) -> Self:
-        """A cloud that has been read; otherwise as `named`."""
-        label = source.label
-        if source.place:
-            _check_that_it_signs_in(source)
-        with as_config_error(label, source.at):
+        """What is said of a cloud, checked; `ca_file` wins over what it says of certificates. Raises `ConfigError`."""
+        with as_config_error(source.label, source.at):
+            if source.place:
+                _check_that_it_signs_in(source)
             found = as_the_sdk_reads_it(source, region)
             kind, auth, secrets = _sign_in(source, found)
             verify, cert = found.get_requests_verify_args()
             endpoint, interface = found.get_endpoint("sdrs"), found.get_interface("sdrs")
             region = found.get_region_name("sdrs") or None
-        for setting, url in (("auth_url", auth["auth_url"]), ("sdrs_endpoint_override", endpoint)):
-            check_url(source, setting, url, allow_http=allow_http)
-        return cls(
-            label, kind, auth, secrets, region, interface or "public", endpoint,
-            _checked_ca(source, found.config, verify, ca_file), _checked_cert(label, cert),
-        )  # fmt: skip
+            for setting, url in (("auth_url", auth["auth_url"]), ("sdrs_endpoint_override", endpoint)):
+                check_url(source, setting, url, allow_http=allow_http)
+            own = _checked_ca(source, found.config, verify, ca_file)
+            if cert is not None:
+                check_client_certificate(cert)
+        return cls(source.label, kind, auth, secrets, region, interface or "public", endpoint, own, cert)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -124,7 +99,7 @@ def _sign_in(source: CloudSource, found: CloudRegion) -> tuple[str, dict[str, An
     auth = {option.dest: value for option in options if (value := _value(option, inside, beside)) is not None}
     auth |= {name: methods.as_list(auth[name]) for name in ("auth_methods", "roles") if name in auth}
     if "auth_url" in auth and "auth_url" not in source.flat:
-        auth["auth_url"] = _with_scheme(auth["auth_url"])
+        auth["auth_url"] = with_scheme(auth["auth_url"])
     auth = _with_domains(kind, auth, given, {option.dest for option in options})
     secret = {option.dest for option in options if option.secret}
     if source.place:
@@ -164,8 +139,8 @@ def _value(option: Opt, *places: Mapping[str, Any]) -> Any:
     return next((value for value in found if value not in (None, "")), None)
 
 
-def _with_scheme(url: str) -> str:
-    """The address of one of the SDK's own profiles, of which one lacks it."""
+def with_scheme(url: str) -> str:
+    """The address in one of the SDK's own profiles, of which that of the Swiss cloud has none."""
     return url if "://" in url else f"https://{url}"
 
 
@@ -208,12 +183,12 @@ def _refuse_missing(source: CloudSource, kind: str, auth: Mapping[str, Any], sec
 
 
 def check_url(source: CloudSource, setting: str, url: str | None, *, allow_http: bool) -> None:
-    """Raise `ConfigError` with the place of a cloud for a URL of it that may not be used."""
+    """Raise `ConfigError` with the place for a URL of a cloud that may not be used."""
     try:
         if url is not None:
             Site(url, allow_http=allow_http)  # its proxy, too: the message of requests would show a password in it
     except ConfigError as error:
-        raise ConfigError(f"{source.label}: {setting}{source.at}: {error}") from None
+        raise ConfigError(f"{setting}{source.at}: {error}") from None
 
 
 def _checked_ca(
@@ -222,18 +197,5 @@ def _checked_ca(
     """Whether the cloud's certificates are checked, or with which file, of which there is one that can be used."""
     own = os.fspath(ca_file) if ca_file else True if verify is None else verify
     name = "cacert" if given.get("cacert") else "verify"  # of which openstacksdk makes a text, if it is a number
-    trust = trusted(ca_file, own, own_name=name if source.place else f"OS_{name.upper()}")
-    try:
-        trust.check()
-    except ConfigError as error:
-        raise ConfigError(f"{source.label}: {error}") from None
+    trusted(ca_file, own, own_name=name if source.place else f"OS_{name.upper()}").check()
     return own
-
-
-def _checked_cert(label: str, cert: str | tuple[str, str] | None) -> str | tuple[str, str] | None:
-    if cert is not None:
-        try:
-            check_client_certificate(cert)
-        except ConfigError as error:
-            raise ConfigError(f"{label}: {error}") from None
-    return cert

@@ -6,11 +6,11 @@ Plain data: what a cloud's settings, as they are written, hold of it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from sdrs_async.errors import ConfigError
+from sdrs_async.credentials.keys import WrittenKeys
 
-__all__ = ["NAMES", "WrittenKeys", "signs_in", "written_keys"]
+__all__ = ["NAMES", "signs_in", "written_keys"]
 
 _ACCESS, _SECRET, _TOKEN = ("ak", "access_key"), ("sk", "secret_key"), ("security_token",)
 NAMES = frozenset((*_ACCESS, *_SECRET, *_TOKEN))
@@ -23,31 +23,14 @@ _PROOFS = {
 }
 
 
-class WrittenKeys(NamedTuple):
-    """An access key as it stands in a file; the security token makes it a temporary one."""
-
-    access_key: str
-    secret_key: str
-    security_token: str | None
-
-    def __repr__(self) -> str:
-        return "WrittenKeys(***)"
-
-
 def written_keys(label: str, settings: Mapping[str, Any]) -> WrittenKeys | None:
     """The access key in a cloud's settings, which are texts; `None` without. `label` is for messages.
 
     Raises `ConfigError` for one of which a half is missing.
     """
     given = _flat(settings)
-    access, secret, token = (
-        next((name for name in names if name in given), None) for names in (_ACCESS, _SECRET, _TOKEN)
-    )
-    if access is None and secret is None:
-        return None
-    if access is None or secret is None:
-        raise ConfigError(f"{label}: {'sk' if access else 'ak'} is missing, though {access or secret} is there")
-    return WrittenKeys(given[access], given[secret], given[token] if token is not None else None)
+    used = [next((name for name in names if name in given), names[0]) for names in (_ACCESS, _SECRET, _TOKEN)]
+    return WrittenKeys.of(given, used, f"{label}: ")
 
 
 def signs_in(settings: Mapping[str, Any], environ: Mapping[str, str]) -> bool:

@@ -10,7 +10,7 @@ from sdrs_async.auth import SignInFailed
 from sdrs_async.cloud.answers import one_line, parse_error, parse_retry_after, web_page
 from sdrs_async.cloud.verdicts import classify
 from sdrs_async.credentials.keystone.methods import plugin
-from sdrs_async.credentials.keystone.token import HEADER, Token
+from sdrs_async.credentials.keystone.tokens import HEADER, Token
 from sdrs_async.models import Verdict
 from sdrs_async.transport.redaction import Secrets, without_user_info
 from sdrs_async.transport.trust import is_bad_certificate, trusted
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from sdrs_async.credentials.keystone.cloud import Cloud
 
 __all__ = ["SignIn"]
+
+_STRANGE = "what it answers is not what an identity service says"
 
 _SCOPE = {
     *("project_id", "project_name", "project_domain_id", "project_domain_name", "domain_id", "domain_name"),
@@ -78,7 +80,7 @@ class SignIn:
         except OSError as error:  # a file that is needed, such as that of the certificates
             return SignInFailed(f"{cloud.label}: {secrets.struck(one_line(str(error)))}", verdict=Verdict.UNREACHABLE)
         except (AssertionError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
-            return _no_token(cloud, "what it answers is not what an identity service says")
+            return _no_token(cloud, _STRANGE)
 
     def _has_fixed_scope(self) -> bool:
         return self._cloud.kind in _FIXED or "trust_id" in self._cloud.auth
@@ -178,39 +180,49 @@ def _moment(access: AccessInfo, name: Literal["expires", "issued"]) -> datetime 
 
 
 def _no_token(cloud: Cloud, reason: str) -> SignInFailed:
-    return SignInFailed(f"{cloud.label}: no token from {cloud.auth['auth_url']}: {reason}", verdict=Verdict.TRANSIENT)
+    return SignInFailed(_message(cloud, reason), verdict=Verdict.TRANSIENT)
+
+
+def _message(cloud: Cloud, reason: str) -> str:
+    return f"{cloud.label}: no token from {cloud.auth['auth_url']}: {reason}"
 
 
 def _failure(error: Exception, cloud: Cloud, project_id: str, secrets: Secrets) -> SignInFailed:
-    from keystoneauth1 import exceptions
+    from keystoneauth1.exceptions import MissingAuthMethods
 
-    from sdrs_async.transport.blocking_http import AnswerRefused, SettingRefused
+    from sdrs_async.transport.blocking_http import AnswerRefused
 
-    if isinstance(error, exceptions.MissingAuthMethods):
-        methods = ", or ".join("+".join(methods) for methods in error.required_auth_methods)
-        asked = secrets.struck(one_line(methods))
+    if isinstance(error, MissingAuthMethods):
+        asked = secrets.struck(one_line(", or ".join("+".join(methods) for methods in error.required_auth_methods)))
         text = f"it asks for several proofs at once ({asked}): set auth_type to v3multifactor"
-        return SignInFailed(
-            f"{cloud.label}: no token from {cloud.auth['auth_url']}: {text}", whole_account=not project_id
-        )
+        return SignInFailed(_message(cloud, text), whole_account=not project_id)
     if isinstance(refused := getattr(error, "original", None), AnswerRefused):
         return _no_token(cloud, str(refused))
     response: Response | None = getattr(error, "response", None)
-    if response is not None and response.status_code >= 300:
+    if response is None:
+        return _unanswered(error, cloud, project_id, secrets)
+    if response.status_code >= 300:
         return _refusal(response, cloud, project_id, secrets)
-    of_setting = isinstance(refused, SettingRefused)
-    text = secrets.struck(one_line(without_user_info(str(refused if of_setting else error))))
-    if isinstance(error, exceptions.ConnectionError) and not of_setting:
-        return SignInFailed(
-            f"{cloud.label}: {text}",
-            verdict=Verdict.UNREACHABLE,
-            timed_out=isinstance(error, exceptions.ConnectTimeout),
-            retryable=not is_bad_certificate(text),
-        )
-    if response is not None:
-        page = web_page(response.headers.get("Content-Type", ""), response.content)
-        return _no_token(cloud, secrets.struck(page or "what it answers is not what an identity service says"))
-    return SignInFailed(f"{cloud.label}: {text}", whole_account=not project_id)
+    page = web_page(response.headers.get("Content-Type", ""), response.content)
+    return _no_token(cloud, secrets.struck(page or _STRANGE))
+
+
+def _unanswered(error: Exception, cloud: Cloud, project_id: str, secrets: Secrets) -> SignInFailed:
+    from keystoneauth1 import exceptions
+
+    from sdrs_async.transport.blocking_http import SettingRefused
+
+    is_setting = isinstance(original := getattr(error, "original", None), SettingRefused)
+    text = secrets.struck(one_line(without_user_info(str(original if is_setting else error))))
+    message = f"{cloud.label}: {text}"
+    if is_setting or not isinstance(error, exceptions.ConnectionError):
+        return SignInFailed(message, whole_account=not project_id)
+    return SignInFailed(
+        message,
+        verdict=Verdict.UNREACHABLE,
+        timed_out=isinstance(error, exceptions.ConnectTimeout),
+        retryable=not is_bad_certificate(text),
+    )
 
 
 def _refusal(response: Response, cloud: Cloud, project_id: str, secrets: Secrets) -> SignInFailed:

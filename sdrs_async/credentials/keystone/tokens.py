@@ -4,24 +4,48 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import anyio
 
 from sdrs_async.auth import SignInFailed
-from sdrs_async.credentials.keystone.token import Token
-from sdrs_async.credentials.shared_work import SharedWork, again
+from sdrs_async.credentials.shared_work import SharedWork
 from sdrs_async.models import Verdict
 
-__all__ = ["Tokens"]
+__all__ = ["HEADER", "Token", "Tokens"]
 
-# IAM is throttled too.
-_AT_ONCE = 4
+HEADER = "X-Auth-Token"
 # A request that carries the token must have been read by the server before the token expires.
 _MARGIN = 120.0
 _MARGIN_SHARE = 0.2
+# IAM is throttled too.
+_AT_ONCE = 4
 # Projects refused one after the other, until the account is asked whether it is its password.
 _DOUBTED = 2
+
+
+@dataclass(slots=True)
+class Token:
+    """A token, in the header that it is sent in. One is held per project, so there is nothing else in it.
+
+    `life`: seconds it is good from its issue, `inf` if the server does not say; `project_id`: of the scope it has;
+    `endpoint`: of the service, by its catalog; `good_until`: on the clock that its owner counts by.
+    """
+
+    headers: Mapping[str, str] = field(repr=False)
+    life: float = float("inf")
+    project_id: str | None = None
+    endpoint: str | None = None
+    good_until: float = float("inf")
+
+    def hold(self, asked_at: float) -> None:
+        """It was asked for at this time; issued later, it is good a little longer than this counts."""
+        self.good_until = asked_at + self.life - min(_MARGIN, _MARGIN_SHARE * self.life)
+
+    def refuse(self) -> None:
+        """A server has refused it: it is good no longer."""
+        self.good_until = float("-inf")
 
 
 class Tokens:
@@ -71,11 +95,12 @@ class Tokens:
         """These headers were refused. A late answer to an old token leaves the new one alone."""
         token = self._held.get(project_id)
         if token is not None and token.headers.items() <= headers.items():
-            token.good_until = float("-inf")
+            token.refuse()
 
     async def _prove(self) -> Token:
         async with self._room:
-            self._check()
+            if self._refused is not None:
+                raise self._refused.again()
             try:
                 return await self._take("", None)
             except SignInFailed as error:
@@ -104,13 +129,9 @@ class Tokens:
             raise
 
     async def _take(self, project_id: str, base: Token | None) -> Token:
-        started = self._clock()  # the token is issued later, so it is good a little longer than this counts
+        asked_at = self._clock()
         token = await self._ask(project_id, base)
-        token.good_until = started + token.life - min(_MARGIN, _MARGIN_SHARE * token.life)
+        token.hold(asked_at)
         self._held[project_id] = token
         self._refusals = 0
         return token
-
-    def _check(self) -> None:
-        if self._refused is not None:
-            raise again(self._refused)

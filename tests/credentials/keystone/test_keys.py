@@ -23,7 +23,7 @@ from sdrs_async.credentials.keystone.access_key import CloudKey
 from sdrs_async.credentials.keystone.keys import written_keys
 from sdrs_async.credentials.keystone.settings import Layer
 from sdrs_async.errors import ConfigError
-from tests.command.test_connecting import FLAGS, KEYS
+from tests.command.test_accounts_single import FLAGS, KEYS
 from tests.credentials.test_keys import SIGNED
 
 OTC = "https://sdrs.eu-de.otc.t-systems.com"
@@ -128,8 +128,11 @@ async def test_a_sign_in_goes_before_the_key(place: Path) -> None:
     chosen = account(KEYS, credential=CredentialKind.AK_SK)
     assert (chosen.name, chosen.endpoint, chosen.iam_endpoint) == ("access key ABCD... of cloud prod", OTC, OTC_IAM)
     assert await signs_as(chosen) == ("ABCDEFGHIJKLMNOPQRST", None)
-    assert choose(Asked(CredentialKind.AK_SK), {"OS_CLOUD": "prod"})[0].name == "access key ABCD... of cloud prod"
-    assert choose(Asked(CredentialKind.AK_SK), {**KEYS, "OS_CLOUD": "prod"})[0].name == "access key ABCD..."
+    assert (
+        choose(Asked(credential=CredentialKind.AK_SK), {"OS_CLOUD": "prod"})[0].name
+        == "access key ABCD... of cloud prod"
+    )
+    assert choose(Asked(credential=CredentialKind.AK_SK), {**KEYS, "OS_CLOUD": "prod"})[0].name == "access key ABCD..."
 
 
 @pytest.mark.parametrize(
@@ -253,7 +256,7 @@ def test_a_cloud_without_a_key_has_none_to_choose(place: Path) -> None:
         account(KEYS, credential=CredentialKind.AK_SK)
     write(place, PAIR.replace("ak:", "x:").replace("sk:", "y:"))
     with pytest.raises(ConfigError, match="cloud 'other' is not in"):
-        choose(Asked(CredentialKind.AK_SK, os_cloud="other"), {})
+        choose(Asked(credential=CredentialKind.AK_SK, os_cloud="other"), {})
 
 
 def test_the_library_says_what_to_use(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,20 +14,28 @@ from unittest.mock import patch
 
 import pytest
 
-from sdrs_async.accounts import sources as credentials
 from sdrs_async.accounts.account import Account
-from sdrs_async.accounts.sources import Asked, CredentialKind, Signature, choose
-from sdrs_async.command.accounts import ConnectionFlags, of_flags
+from sdrs_async.accounts.sources import Asked, CredentialKind, HuaweiProfile, Signature, choose
+from sdrs_async.command.accounts import of_flags
 from sdrs_async.credentials.keys import AkSk
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
 from sdrs_async.errors import AuthenticationError, ConfigError
-from sdrs_async.limits import RetryPolicy
+from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.simulator import Fault, Simulator
 from tests.support.command import finished, process, report, run, texts, until, write_targets
 
-FLAGS = ConnectionFlags(
-    None, None, None, None, CredentialKind.AUTO, Signature.ACCESS, None, False, {}, RetryPolicy(base=0.001, timeout=5.0)
+FLAGS = Asked(
+    None,
+    None,
+    None,
+    None,
+    CredentialKind.AUTO,
+    Signature.ACCESS,
+    None,
+    False,
+    Limits(),
+    RetryPolicy(base=0.001, timeout=5.0),
 )
 TOKEN = {"OS_TOKEN": "a-token"}
 KEYS = {"HUAWEICLOUD_SDK_AK": "ABCDEFGH", "HUAWEICLOUD_SDK_SK": "the-secret"}
@@ -77,15 +85,15 @@ CHOICES = [
     ({**KEYS, **OTC_KEYS, **USER}, {}, "access key ABCD...", ["access key WXYZ...", "OS_USERNAME"]),
     ({**OTC_KEYS}, {}, "access key WXYZ...", []),
     ({**USER}, {}, "OS_USERNAME", []),
-    ({**TOKEN, **USER}, {"kind": CredentialKind.OPENSTACK}, "OS_USERNAME", []),
-    ({**TOKEN, **KEYS}, {"kind": CredentialKind.AK_SK}, "access key ABCD...", []),
-    ({**KEYS, **TOKEN}, {"kind": CredentialKind.TOKEN}, "OS_TOKEN", []),
-    ({**KEYS}, {"kind": CredentialKind.HUAWEI}, "huawei chain", []),
+    ({**TOKEN, **USER}, {"credential": CredentialKind.OPENSTACK}, "OS_USERNAME", []),
+    ({**TOKEN, **KEYS}, {"credential": CredentialKind.AK_SK}, "access key ABCD...", []),
+    ({**KEYS, **TOKEN}, {"credential": CredentialKind.TOKEN}, "OS_TOKEN", []),
+    ({**KEYS}, {"credential": CredentialKind.HUAWEI}, "huawei chain", []),
     ({"OS_TOKEN": "", "OS_AUTH_TOKEN": "", "OS_CLOUD": "", **KEYS}, {}, "access key ABCD...", []),
     ({"OS_AUTH_TOKEN": "another", **KEYS}, {}, "OS_AUTH_TOKEN", ["access key ABCD..."]),
     ({**TOKEN, "OS_AUTH_TOKEN": "another"}, {}, "OS_TOKEN", ["OS_AUTH_TOKEN"]),
     ({**TOKEN, "OS_AUTH_TOKEN": "a-token"}, {}, "OS_TOKEN", []),
-    ({"OS_AUTH_TOKEN": "another"}, {"kind": CredentialKind.TOKEN}, "OS_AUTH_TOKEN", []),
+    ({"OS_AUTH_TOKEN": "another"}, {"credential": CredentialKind.TOKEN}, "OS_AUTH_TOKEN", []),
     ({**HW_KEYS, **USER}, {}, "access key HWHW...", ["OS_USERNAME"]),
     ({**HW_KEYS, **OTC_KEYS, **KEYS}, {}, "access key ABCD...", ["access key WXYZ...", "access key HWHW..."]),
     ({**HW_KEYS, "HUAWEICLOUD_SDK_AK": "", "OS_SECRET_KEY": ""}, {}, "access key HWHW...", []),
@@ -116,7 +124,7 @@ def test_the_first_that_is_there_is_used(
 def test_what_was_looked_for_is_named(kind: CredentialKind, message: str) -> None:
     """Without a credential, the error says what there could have been."""
     with pytest.raises(ConfigError, match=message):
-        choose(Asked(kind), {})
+        choose(Asked(credential=kind), {})
 
 
 BAD = [
@@ -151,7 +159,7 @@ BAD = [
     ({**HW_KEYS, "HW_REGION_NAME": "ru-moscow-1"}, {}, "region ru-moscow-1 is one of Cloud.ru"),
     ({**TOKEN}, {"endpoint": "https://sdrs.%(region_name)s.example.com"}, "the project id alone is filled in"),
     ({**TOKEN}, {"endpoint": "https://sdrs.example.com/v1/%(user_id)s"}, "the project id alone is filled in"),
-    (TOKEN, {}, "OS_TOKEN: neither an endpoint nor a region is known: give --endpoint or --region"),
+    (TOKEN, {}, "OS_TOKEN: neither an endpoint nor a region is known: give one .--endpoint, --region."),
     (TOKEN, {"region": "eu-de", "endpoint": "https://sdrs.eu-nl.otc.t-systems.com"}, "but the endpoint is in eu-nl"),
     (TOKEN, {"region": "EU DE"}, "'EU DE' is not a region"),
     (TOKEN, {"endpoint": "http://sdrs.example.com"}, "unencrypted"),
@@ -197,10 +205,10 @@ def test_the_vendors_chain_is_asked_for_by_name() -> None:
 def test_a_profile_of_a_fleet_has_to_have_keys(tmp_path: Path) -> None:
     """A credentials file that is named is read from there."""
     (tmp_path / "keys").write_text("[basic]\nak = ABCD\nsk = the-secret\n", "utf-8")
-    source = credentials.profile(str(tmp_path / "keys"), {})
+    source = HuaweiProfile(str(tmp_path / "keys")).source(Asked(), {})
     assert isinstance(source.make(None), AkSk)
     with pytest.raises(ConfigError, match="no keys"):
-        credentials.profile("", {}).make(None)
+        HuaweiProfile("").source(Asked(), {}).make(None)
 
 
 # ---- which hosts
@@ -372,7 +380,7 @@ async def test_the_pattern_is_for_the_clouds_own_iam(monkeypatch: pytest.MonkeyP
     async def nothing(auth: KeystoneAuth, project_id: str | None = None) -> None: ...
 
     monkeypatch.setattr(KeystoneAuth, "endpoint", nothing)
-    monkeypatch.setattr("sdrs_async.command.connecting.Pending._first_listed", lambda *_: nothing(None))  # type: ignore[arg-type] # not asked
+    monkeypatch.setattr("sdrs_async.accounts.account.Pending._first_listed", lambda *_: nothing(None))  # type: ignore[arg-type] # not asked
     found = await resolved({**USER, "OS_REGION_NAME": "eu-de"} | TOKEN, credential=CredentialKind.OPENSTACK)
     assert (found.endpoint, found.iam_endpoint) == (OTC, OTC_IAM)
 

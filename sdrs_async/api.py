@@ -11,6 +11,8 @@ from sdrs_async.accounts.account import Account
 from sdrs_async.accounts.fleets import Fleet, load_fleet
 from sdrs_async.accounts.selection import Selection
 from sdrs_async.auth import Auth, SignInFailed
+from sdrs_async.cleanup.plan import Plan
+from sdrs_async.cleanup.spool import Extent
 from sdrs_async.cloud.listing import FailedTask, Group, ListingError, Project
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
@@ -19,6 +21,7 @@ from sdrs_async.engine.intake import READ_AHEAD, Targets
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError, check
 from sdrs_async.limits import Learned, Limits, Rate, RetryPolicy, UsedUp
 from sdrs_async.models import Outcome, ProjectLevel, Request, Target, Verdict
+from sdrs_async.pace.floor import Floor
 from sdrs_async.report import Failure, Report, Totals, Unlisted
 from sdrs_async.run import Finding, Run
 from sdrs_async.session import Lists, Session, connect
@@ -29,10 +32,12 @@ __all__ = [
     "Auth",
     "AuthenticationError",
     "ConfigError",
+    "Extent",
     "FailedTask",
     "Failure",
     "Finding",
     "Fleet",
+    "Floor",
     "Group",
     "HuaweiAuth",
     "JournalError",
@@ -42,6 +47,7 @@ __all__ = [
     "ListingError",
     "Lists",
     "Outcome",
+    "Plan",
     "Project",
     "ProjectLevel",
     "Rate",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Generic, Self, TypeVar, cast
+
+import anyio
 
 from sdrs_async.cloud import events
 from sdrs_async.cloud.listing import Project
@@ -20,7 +22,7 @@ from sdrs_async.limits import Learned, UsedUp
 from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, Target
 from sdrs_async.report import Ledger, Report
 
-__all__ = ["Finding", "Run", "Running", "carry_report"]
+__all__ = ["Finding", "Run", "Running", "driving", "settle"]
 
 # The engine pauses while so many outcomes wait for their consumer, and goes on at half of it.
 _BUFFER = 1024
@@ -49,7 +51,12 @@ class Running(Generic[T]):
         self._paused = False
         self._stopped = False
         self._signal: int | None = None
-        self._ended = False
+        self._ended = asyncio.Event()
+
+    def __repr__(self) -> str:
+        state = "ended" if self._ended.is_set() else "stopping" if self._stopped else "under way"
+        counts = ", ".join(f"{name}={count:,}" for name, count in self._became().items() if count)
+        return f"<{type(self).__name__} {self.report.run_id}, {state}: {counts or 'nothing yet'}>"
 
     def __aiter__(self) -> Self:
         return self
@@ -59,8 +66,8 @@ class Running(Generic[T]):
         if self._engine.is_abandoned():  # and goes on all the same
             self._engine.shut()
         while not self._buffer:
-            if self._ended:
-                self.raise_error()
+            if self._ended.is_set():
+                self._raise_error()
                 raise StopAsyncIteration
             self._news.clear()
             await self._news.wait()
@@ -83,14 +90,10 @@ class Running(Generic[T]):
         elif isinstance(grace, asyncio.Future):
             grace = GRACE
         check(is_time(grace) or grace == 0, "grace", "a number of seconds of at least 0", grace)
-        if not self._ended:
+        if not self._ended.is_set():
             self._stopped = True
             self._signal = self._signal or signal
             self._engine.stop(cast(float, grace))
-
-    def ask(self, user: User, page: Listing) -> asyncio.Future[Reply]:
-        """The reply to one page of a list, asked for within the run."""
-        return self._engine.ask(user, page)
 
     def held(self) -> tuple[int, float]:
         """How many scopes wait because of a 429, and the seconds until the last of them goes on.
@@ -130,12 +133,14 @@ class Running(Generic[T]):
         """The limits that the server has shown by now."""
         return self._engine.fleet.survey(self._loop.time()).learned()
 
-    def open(self) -> None:
-        """Begin, before `drive`. Raises `ConfigError` beside another run of the session."""
-        self._engine.open()
+    # ---- for the session
 
-    async def drive(self, readers: Iterable[Reader]) -> None:
-        """Do the run; called once, by who made it. What goes wrong is for `raise_error`."""
+    def _ask(self, user: User, page: Listing) -> asyncio.Future[Reply]:
+        """The reply to one page of a list, asked for within the run."""
+        return self._engine.ask(user, page)
+
+    async def _drive(self, readers: Iterable[Reader]) -> None:
+        """Do the run, once, after its engine was opened. What goes wrong is for `_raise_error`."""
         began, places = self._loop.time(), {user.called: user.endpoint.name for user in self._engine.fleet.users}
         events.begun(self._called, self.report.run_id, places)
         try:
@@ -143,18 +148,16 @@ class Running(Generic[T]):
         finally:
             self._count()
             self._close(self._engine.completed and self._engine.error is None)
-            self._ended = True
+            self._ended.set()
             self._news.set()
             seconds, error = self._loop.time() - began, self._engine.error
             events.ended(self._called, self.report.run_id, seconds, self._became(), error)
 
-    def attend(self, host: asyncio.Task[Any] | None) -> None:
-        """Send nothing while this task, beside which the run goes on, is cancelled."""
-        self._engine.attend(host)
-
-    def shut(self) -> None:
-        """Send nothing more, from this moment on."""
-        self._engine.shut()
+    async def _give_up(self, error: Exception) -> None:
+        """End it at once, by this error, unless it has ended, and wait until it has."""
+        if not self._ended.is_set():
+            self._engine.give_up(error)
+        await self._ended.wait()
 
     def _count(self) -> None:
         """What only the engine's books know."""
@@ -178,16 +181,16 @@ class Running(Generic[T]):
         """What there was to do, and what became of it."""
         return self.report.targets
 
-    def raise_error(self) -> None:
+    def _raise_error(self) -> None:
         """Raise what stopped the run, with the report; nothing when nothing did, or when it was told to stop."""
         error = self._engine.error
         if error is None and not self._stopped:
             error = _no_account(self._engine.fleet.users)
         if error is not None:
-            carry_report(error, self.report)
+            _carry_report(error, self.report)
             raise error
 
-    def hand_out(self, item: T) -> None:
+    def _hand_out(self, item: T) -> None:
         """Keep one for the consumer."""
         self._buffer.append(item)
         self._news.set()
@@ -196,7 +199,40 @@ class Running(Generic[T]):
             self._engine.pause()
 
 
-def carry_report(error: BaseException, report: Report) -> None:
+async def settle(run: Running[Any], readers: Iterable[Reader]) -> None:
+    """Do a run whose results nobody takes one by one. Raises what stopped it, with its report."""
+    run._engine.open()
+    try:
+        await run._drive(readers)
+    except asyncio.CancelledError as error:
+        _carry_report(error, run.report)
+        raise
+    run._raise_error()
+
+
+@asynccontextmanager
+async def driving(run: Running[Any], readers: Iterable[Reader]) -> AsyncIterator[None]:
+    """Let a run go on beside the block, and not a moment longer. What the block raises leaves as it is."""
+    error: BaseException | None = None
+    run._engine.open()
+    run._engine.attend(asyncio.current_task())
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(run._drive, readers)
+        try:
+            yield
+        except (asyncio.CancelledError, GeneratorExit) as ending:
+            _carry_report(ending, run.report)
+            raise
+        except BaseException as raised:  # the group of tasks would make a group of it, `sys.exit()` included
+            error = raised
+        finally:
+            run._engine.shut()
+        tasks.cancel_scope.cancel()
+    if error is not None:
+        raise error
+
+
+def _carry_report(error: BaseException, report: Report) -> None:
     """Let an error, whoever raised it, tell what was done before it."""
     with suppress(AttributeError, TypeError):  # few exceptions take no further attribute
         error.report = report  # type: ignore[attr-defined]  # `SdrsError` has it, others get it
@@ -253,10 +289,10 @@ class Finding(Running[Target | ProjectLevel]):
         self.account = self._accounts.popleft()
         return target
 
-    def hand_out_of(self, account: str, target: Target | ProjectLevel) -> None:
+    def _hand_out_of(self, account: str, target: Target | ProjectLevel) -> None:
         """Keep one for the consumer, with the account that it was found with."""
         self._accounts.append(account)
-        self.hand_out(target)
+        self._hand_out(target)
 
     def _close(self, complete: bool) -> None:
         if self._stopped or not complete:

@@ -6,8 +6,8 @@ The only module that knows all the parts: it puts clients, fleet, engine and rep
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -18,6 +18,8 @@ import anyio
 from sdrs_async.accounts.account import Account, client_of
 from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.discovery import Discovery
+from sdrs_async.cleanup.plan import Plan, keep
+from sdrs_async.cleanup.spool import Spool
 from sdrs_async.cloud import listing
 from sdrs_async.cloud.client import Client
 from sdrs_async.cloud.listing import Ask, FailedTask, Group, Project
@@ -30,17 +32,17 @@ from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Outcome, ProjectLevel, Target
 from sdrs_async.pace.floor import Scopes
 from sdrs_async.report import Ledger, Report
-from sdrs_async.run import Finding, Run, Running, carry_report
+from sdrs_async.run import Finding, Run, Running, driving, settle
 
-__all__ = ["Lists", "Selected", "Session", "check_loop", "connect", "driving"]
+__all__ = ["Lists", "Selected", "Session", "check_loop", "connect"]
 
 # Seconds: connections are closed even by who is cancelled.
 _CLOSING = 3.0
-# Seconds between two looks whether a run has ended.
-_LOOK = 0.01
+# Accounts that a repr names.
+_SHOWN = 3
 
-Selected = Targets | Selection | Mapping[Account, Targets | Selection]
-"""Targets, or what to look for; of several accounts with the account of each."""
+Selected = Targets | Selection | Plan | Mapping[Account, Targets | Selection]
+"""Targets, or what to look for, of several accounts with the account of each; or a plan, which knows whose they are."""
 
 
 def connect(
@@ -81,6 +83,7 @@ class Session:
         check(is_whole(read_ahead), "read_ahead", "a whole number of at least 1", read_ahead)
         self.accounts = accounts
         check(retry is None or isinstance(retry, RetryPolicy), "retry", "a RetryPolicy or None", retry)
+        self.concurrency = concurrency
         self._retry = RetryPolicy() if retry is None else retry
         self._read_ahead = read_ahead
         self._fleet = Fleet(concurrency)
@@ -89,7 +92,13 @@ class Session:
         pairs = zip(accounts, self._clients, strict=True)
         self._users = {account.name: self._user(account, client) for account, client in pairs}
         self._stack = AsyncExitStack()
+        self._runs: set[Running[Any]] = set()
         self._entered = False
+
+    def __repr__(self) -> str:
+        places = [f"{user.called} at {user.endpoint.name}" for user in self._fleet.users]
+        more = f" and {len(places) - _SHOWN:,} more" * (len(places) > _SHOWN)
+        return f"<Session of {', '.join(places[:_SHOWN])}{more}, concurrency={self.concurrency}>"
 
     def _user(self, account: Account, client: Client) -> User:
         limits = replace(account.limits, endpoint_rate=self._scopes.endpoint_rate(account.name))
@@ -122,16 +131,24 @@ class Session:
     ) -> None:
         self._entered = False
         with anyio.move_on_after(_CLOSING, shield=True):
-            await self._end_run()
+            await self._end_runs()
         with anyio.move_on_after(_CLOSING, shield=True):
             await self._stack.aclose()
 
-    async def _end_run(self) -> None:
-        """End the run of another task that is still under way: else it would meet closed connections, and say so."""
-        if self._fleet.give_up is not None:
-            self._fleet.give_up(ConfigError("the session was left while a run of it was under way: let that end first"))
-        while self._fleet.busy:  # noqa: ASYNC110 - rare, and soon over: no event has to be kept for it
-            await anyio.sleep(_LOOK)
+    async def _end_runs(self) -> None:
+        """End what other tasks have under way: else it would meet closed connections, and say so."""
+        for run in list(self._runs):
+            await run._give_up(ConfigError("the session was left while a run of it was under way: let that end first"))
+
+    @contextmanager
+    def _begun(self, run: Running[Any], targets: Selected | None) -> Iterator[list[Reader]]:
+        """The readers of a run, which is under way until the block is left; without targets it is kept going."""
+        readers: list[Reader] = [_Open()] if targets is None else self._readers(targets, run)
+        self._runs.add(run)
+        try:
+            yield readers
+        finally:
+            self._runs.discard(run)
 
     def _check_entered(self) -> None:
         if not self._entered:
@@ -140,18 +157,12 @@ class Session:
     # ---- deleting
 
     async def clean(self, targets: Selected) -> Report:
-        """Like `sdrs_async.clean()`, over the accounts of this session."""
+        """Like `sdrs_async.clean()`, over the accounts of this session; of a plan exactly what is in it."""
         self._check_entered()
         report = self._report()
         run = Run(Engine(self._fleet, report.add, self._retry), report)
-        readers = self._readers(targets, run)
-        run.open()
-        try:
-            await run.drive(readers)
-        except asyncio.CancelledError as error:
-            carry_report(error, report)
-            raise
-        run.raise_error()
+        with self._begun(run, targets) as readers:
+            await settle(run, readers)
         return report
 
     @asynccontextmanager
@@ -163,11 +174,12 @@ class Session:
 
         def deliver(outcome: Outcome) -> None:
             counted.add(outcome)
-            run.hand_out(outcome)
+            run._hand_out(outcome)
 
         run = Run(Engine(self._fleet, deliver, self._retry), counted)
-        async with driving(run, self._readers(targets, run)):
-            yield run
+        with self._begun(run, targets) as readers:
+            async with driving(run, readers):
+                yield run
 
     # ---- reading
 
@@ -178,11 +190,24 @@ class Session:
         report = self._report()
 
         def hand_out(target: Target | ProjectLevel, account: str) -> None:
-            finding.hand_out_of(account, target)
+            finding._hand_out_of(account, target)
 
         finding = Finding(Engine(self._fleet, report.add, self._retry, accept=hand_out), report)
-        async with driving(finding, self._readers(targets, finding)):
-            yield finding
+        with self._begun(finding, targets) as readers:
+            async with driving(finding, readers):
+                yield finding
+
+    @asynccontextmanager
+    async def plan(self, targets: Selected) -> AsyncGenerator[Plan]:
+        """What there is of a selection, or of given targets, kept on disk until the block is left; nothing is deleted.
+
+        `clean(plan)` and `stream(plan)` delete exactly that, and nothing that has appeared meanwhile. What stops the
+        search is raised before the block begins.
+        """
+        with Spool(account.name for account in self.accounts) as spool:
+            async with self.find(targets) as finding:
+                await keep(finding, spool, self.accounts)
+            yield Plan(self.accounts, spool, self.concurrency, finding)
 
     @asynccontextmanager
     async def lists(self) -> AsyncGenerator[Lists]:
@@ -190,8 +215,9 @@ class Session:
         self._check_entered()
         report = self._report()
         run = Run(Engine(self._fleet, report.add, self._retry), report)
-        async with driving(run, [_Open()]):
-            yield Lists(run, self._user_of)
+        with self._begun(run, None) as readers:
+            async with driving(run, readers):
+                yield Lists(run, self._user_of)
 
     # ---- putting a run together
 
@@ -206,6 +232,8 @@ class Session:
         ]
 
     def _by_account(self, targets: Selected) -> Mapping[Account, Targets | Selection]:
+        if isinstance(targets, Plan):
+            return {account: targets.targets(account.name) for account in targets.accounts}
         if isinstance(targets, Mapping) and targets and all(isinstance(key, Account) for key in targets):
             return cast(Mapping[Account, Targets | Selection], targets)
         if len(self.accounts) > 1:
@@ -225,7 +253,7 @@ class Session:
         if targets.ids() is None and account.iam_endpoint is None:
             raise ConfigError(f"{user.called}: projects are listed by IAM: give its endpoint, or the projects' ids")
         discovery = Discovery(
-            account, user, targets, ask=partial(run.ask, user), report=run.report, read_ahead=self._read_ahead,
+            account, user, targets, ask=partial(run._ask, user), report=run.report, read_ahead=self._read_ahead,
         )  # fmt: skip
         run.projects[account.name], run.left_out[account.name] = discovery.found, discovery.left_out
         return [discovery]
@@ -264,29 +292,7 @@ class Lists:
 
     def _ask(self, account: Account) -> Ask:
         check(isinstance(account, Account), "account", "an Account of this session", account, secret=True)
-        return partial(self._run.ask, self._user_of(account))
-
-
-@asynccontextmanager
-async def driving(run: Running[Any], readers: Iterable[Reader]) -> AsyncIterator[None]:
-    """Let a run go on beside the block, and not a moment longer. What the block raises leaves as it is."""
-    error: BaseException | None = None
-    run.open()
-    run.attend(asyncio.current_task())
-    async with anyio.create_task_group() as tasks:
-        tasks.start_soon(run.drive, readers)
-        try:
-            yield
-        except (asyncio.CancelledError, GeneratorExit) as ending:
-            carry_report(ending, run.report)
-            raise
-        except BaseException as raised:  # the group of tasks would make a group of it, `sys.exit()` included
-            error = raised
-        finally:
-            run.shut()
-        tasks.cancel_scope.cancel()
-    if error is not None:
-        raise error
+        return partial(self._run._ask, self._user_of(account))
 
 
 def check_loop() -> None:

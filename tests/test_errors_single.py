@@ -29,7 +29,7 @@ from sdrs_async.accounts.account import Account
 from sdrs_async.engine.intake import sources
 from sdrs_async.models import Call, Reply, Target
 from sdrs_async.report import Ledger
-from sdrs_async.session import driving
+from sdrs_async.run import driving
 from sdrs_async.simulator import Simulator
 from tests.support.engine_runs import DELETED, Iam, Service, engine_of
 from tests.support.virtual_time import run_virtual

@@ -12,7 +12,7 @@ from tests.support.structure import DOOR, MAIN, PACKAGE, ROOMS
 
 # The simulator judges the client, so it shares no code with it; the library never needs it.
 SIMULATOR = "simulator"
-SIMULATOR_USERS = {"command.beside", "command.demo", "command.serving"}
+SIMULATOR_USERS = {"command.demo", "command.simulate"}
 # Libraries of the extras (pyproject.toml), and the parts of the package that only a command needs.
 LAZY = {
     *("typer", "rich", "jinja2", "pygal", "openstack", "keystoneauth1", "huaweicloudsdkcore", "distributed"),

@@ -76,7 +76,7 @@ async def test_a_session_goes_on_after_a_run_that_was_ended(ending: str) -> None
                     await until(lambda: len(sim.log) == 4)
                     if ending == "stop":
                         run.stop(grace=0)
-                        await until(lambda: run._ended)
+                        await until(run._ended.is_set)
             assert busy(session) == []
             assert session._fleet._line.active == 0
             report = await session.clean(sim.targets[1:] + sim.targets[:1])
@@ -94,7 +94,7 @@ async def test_a_session_signs_in_again_after_a_run_that_hung_in_it(ending: str)
                 await until(lambda: auth.begun == 4)
                 if ending == "stop":
                     run.stop(grace=60)
-                    await until(lambda: run._ended)
+                    await until(run._ended.is_set)
             assert sim.log == []
             assert busy(session) == []
             auth.hangs = False

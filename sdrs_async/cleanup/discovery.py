@@ -161,7 +161,7 @@ def _sum_up(reasons: Counter[str]) -> None:
 
 def _nobody(entry: str, count: int) -> str:
     fits = "fits this pattern" if _PATTERN.search(entry) else "has this id or name"
-    return f"no project {fits}, letter for letter, of the {count:,} that the account may use"
+    return f"no project that the account may use ({count:,} in all) {fits}, letter for letter"
 
 
 def _namesakes(its: Sequence[Project]) -> str:

@@ -40,7 +40,7 @@ Owned = tuple[str, Target | ProjectLevel]
 
 
 class Extent(NamedTuple):
-    """How much a spool has of one project: groups, and whether its own level is a target too."""
+    """How much there is of one project: groups, and whether its own level is a target too."""
 
     account: str
     project_id: str
@@ -77,17 +77,19 @@ class Origin(NamedTuple):
 class Spool:
     """Distinct targets in a temporary database on disk, which is gone when this is closed or the process ends.
 
-    `count` groups and `levels` project levels of `projects`. The same project id with two accounts is two projects,
-    since their endpoints may be two clouds; `unite` knows the endpoints. Accounts are in the order of `accounts`, then
-    in that in which they bring targets. `origins`: by the accounts' names, where a list says that they are.
+    `groups` protection groups and `levels` project levels of `projects`. The same project id with two accounts is two
+    projects, since their endpoints may be two clouds; `unite` knows the endpoints. Accounts are in the order of
+    `accounts`, then in that in which they bring targets. `origins`: by the accounts' names, where a list says that they
+    are.
     """
 
     def __init__(self, accounts: Iterable[str] = ()) -> None:
         self.origins: dict[str, Origin] = {}
-        self.count = 0
+        self.groups = 0
         self.levels = 0
         self.projects = 0
         self.duplicates = 0
+        self.closed = False
         self._numbers = {account: number for number, account in enumerate(dict.fromkeys(accounts))}
         # SQLite's own temporary file: it has no name from the start, so that nothing is left behind by a kill.
         self._db = sqlite3.connect("", isolation_level=None)
@@ -108,6 +110,7 @@ class Spool:
 
     def close(self) -> None:
         """Give the disk space back."""
+        self.closed = True
         self._db.close()
 
     def fill(self, targets: Iterator[Owned], *, project_level: bool = False) -> None:
@@ -132,7 +135,7 @@ class Spool:
             self._db.executemany("INSERT OR IGNORE INTO project VALUES (?, ?, 0, 0)", projects)
             added = self._changed("INSERT OR IGNORE INTO target VALUES (?, ?, ?)", groups)
             marked = self._changed("UPDATE project SET level = 1 WHERE account = ? AND id = ? AND level = 0", levels)
-        self.count += added
+        self.groups += added
         self.levels += marked
         self.duplicates += len(targets) - added - marked
 
@@ -168,7 +171,7 @@ class Spool:
             self._db.execute(_COUNT)
             self._db.execute("DELETE FROM project WHERE groups = 0 AND level = 0")
             self.projects = self._db.execute("SELECT count(*) FROM project").fetchone()[0]
-        self.count -= groups
+        self.groups -= groups
         self.levels -= levels
         self.duplicates += groups + levels
 

@@ -371,7 +371,7 @@ def _error_of(reply: Reply, key: str, count: int, doubt: str | None, refused: _R
     """Why a list that was read to its end, as far as there was one, is not all good."""
     reasons = []
     if doubt is not None:
-        reasons.append(f"the list of {key} {doubt}, and so it does when it is read once more; {count:,} were seen")
+        reasons.append(f"the list of {key} {doubt}, also when it is read once more; {count:,} were seen")
     if refused.count:
         reasons.append(_unusable(key, refused))
     return _error(reply, Verdict.REJECTED if doubt is None else Verdict.INCOMPLETE, "; and ".join(reasons))

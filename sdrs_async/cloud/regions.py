@@ -81,7 +81,9 @@ def _vendors(region: str) -> str:
     """The vendor's usual domain. Raises `ConfigError` for a region that is another's, or that nobody knows."""
     if _FORM.fullmatch(region) and region not in _PARTNERS and region not in _ELSEWHERE:
         return _HUAWEI
-    whose = f"is one of {_PARTNERS[region]}" if region in _PARTNERS else "is none of Huawei Cloud or Open Telekom Cloud"
+    whose = (
+        f"is one of {_PARTNERS[region]}" if region in _PARTNERS else "is of neither Huawei Cloud nor Open Telekom Cloud"
+    )
     raise ConfigError(
         f"region {region} {whose}, so no host follows from it and no credential is sent: give the service's endpoint "
         "with --endpoint (in a fleet file: endpoint), or, if the region is right, the cloud's domain in HW_CLOUD"

@@ -11,17 +11,18 @@ import json
 import os
 import signal
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from sdrs_async.command.serving import listening
-from sdrs_async.command.terminal import flush_both, say
+from sdrs_async.command.streams import flush_both, say
 from sdrs_async.errors import ConfigError, SdrsError
-from sdrs_async.simulator import Simulator
+
+if TYPE_CHECKING:
+    from sdrs_async.simulator import Simulator
 
 __all__ = ["CLOUD", "become", "environment"]
 
@@ -33,8 +34,8 @@ _LOOPBACK = "127.0.0.1"
 _LOOKS = 0.1  # seconds between two looks at whether the command has ended
 
 
-def become(simulator: Simulator, port: int, command: Sequence[str]) -> int:
-    """Start the server, and be the command from then on.
+def become(serving: AbstractAsyncContextManager[None], simulator: Simulator, command: Sequence[str]) -> int:
+    """Start the server, which serves while the block of `serving` lasts, and be the command from then on.
 
     Returns the exit code where the command cannot be started, and in the server's process once the command has ended.
     Raises `ConfigError` when the server cannot listen.
@@ -45,7 +46,7 @@ def become(simulator: Simulator, port: int, command: Sequence[str]) -> int:
     if _is_the_other():
         os.close(reader)
         _occupy_streams()
-        anyio.run(_serve, simulator, port, process, writer)
+        anyio.run(_serve, serving, simulator, process, writer)
         return 0
     os.close(writer)
     return _start(command, environment(_told(reader), os.environ))
@@ -112,11 +113,11 @@ def _is_the_other() -> bool:
     return True
 
 
-async def _serve(simulator: Simulator, port: int, process: int, writer: int) -> None:
+async def _serve(serving: AbstractAsyncContextManager[None], simulator: Simulator, process: int, writer: int) -> None:
     """Serve, tell the variables, and return when the process has ended."""
     try:
         with TemporaryDirectory(prefix="sdrs-async-") as folder:
-            async with listening(simulator, port):
+            async with serving:
                 _tell(writer, {"variables": simulator.environment | _files(Path(folder), simulator)})
                 _leave_streams()
                 while _is_there(process):  # noqa: ASYNC110 - it sets no event of ours

@@ -2,44 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Mapping
-from contextlib import ExitStack
-from urllib.parse import urlsplit
-
 import anyio
-import typer
 
-from sdrs_async.accounts.account import Pending
 from sdrs_async.accounts.connecting import Connection
-from sdrs_async.accounts.selection import Selection
-from sdrs_async.accounts.sources import CredentialKind, Signature
-from sdrs_async.cleanup.id_forms import is_usual_project
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.cleanup.target_files import Owners, spool
-from sdrs_async.command import flags, options
-from sdrs_async.command.accounts import of_flags, of_fleet
-from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.endings import reported
-from sdrs_async.command.floors import LATENCY, floor_words
-from sdrs_async.command.inputs import inputs
+from sdrs_async.command import flags
+from sdrs_async.command.options import Talk, Wanted, Working, with_flags
 from sdrs_async.command.outputs import STDOUT, Outputs
-from sdrs_async.command.planning import Planning
-from sdrs_async.command.questions import extent, groups_of
-from sdrs_async.command.selecting import Wanted
-from sdrs_async.command.terminal import is_interactive, say, to_stdout
+from sdrs_async.command.selected import Targets, listed, selected
+from sdrs_async.command.streams import is_interactive, say
 from sdrs_async.errors import ConfigError
-from sdrs_async.formats.wording import many, printable
-from sdrs_async.limits import Limits, RetryPolicy
-from sdrs_async.pace.floor import Floor, Scopes
 
-__all__ = ["CLEAN_NOTES", "clean"]
+__all__ = ["NOTES", "clean"]
 
-_LIMITS = Limits()
-_RETRY = RetryPolicy()
-
-CLEAN_NOTES = """
+NOTES = """
 Environment:
 OS_CLOUD: a cloud of clouds.yaml to sign in to, as --os-cloud
 OS_TOKEN, OS_AUTH_TOKEN: a token, good for every selected project
@@ -69,158 +45,57 @@ are written in both cases.
 """
 
 
+@with_flags
 def clean(
-    context: typer.Context,
     *,
-    targets: flags.Targets = None,
-    any_ids: flags.AnyIds = False,
-    project: flags.Project = None,
-    all_projects: flags.AllProjects = False,
-    fleet: flags.Fleet = None,
-    project_level: flags.ProjectLevel = False,
+    wanted: Wanted,
     dry_run: flags.DryRun = False,
     yes: flags.Yes = False,
-    endpoint: flags.Endpoint = None,
-    region: flags.Region = None,
-    iam_endpoint: flags.IamEndpoint = None,
-    os_cloud: flags.OsCloud = None,
-    credential: flags.Credential = CredentialKind.AUTO,
-    signature: flags.SignatureForm = Signature.ACCESS,
-    ca_file: flags.CaFile = None,
-    allow_http: flags.AllowHttp = False,
-    project_rate: flags.ProjectRate = str(_LIMITS.project_rate),
-    project_concurrency: flags.ProjectConcurrency = str(_LIMITS.project_concurrency),
-    user_rate: flags.UserRate = "none",
-    endpoint_rate: flags.EndpointRate = str(_LIMITS.endpoint_rate),
-    concurrency: flags.Concurrency = str(_LIMITS.concurrency),
-    attempts: flags.Attempts = _RETRY.attempts,
-    timeout: flags.Timeout = _RETRY.timeout,
-    retry_time: flags.RetryTime = _RETRY.total,
-    json_file: flags.Json = None,
-    results: flags.Results = None,
-    html_file: flags.Html = None,
-    quiet: flags.Quiet = False,
-    log_level: flags.LogLevel = flags.Level.WARNING,
-    log_format: flags.LogFormat = flags.LogLines.TEXT,
-) -> None:
+    account: Working,
+    outputs: Outputs,
+    talk: Talk,
+) -> int:
     """Delete the failed tasks of the selected protection groups.
 
     Asks first on a terminal, and needs --yes elsewhere and with --targets -. What is deleted is gone for good.
     """
-    with reported(log_level, log_format), ExitStack() as stack:
-        selected = options.wanted(context)
-        connection, selections = connection_of(context, selected)
-        outputs = Outputs(json=json_file, results=results, html=html_file)
-        outputs.check(inputs(selected, connection, os.environ))
-        _check_can_ask(selected, asking=not (yes or dry_run))
-        if dry_run and not quiet:
-            _warn_of_no_files(outputs)
-        spooled = (
-            stack.enter_context(listed(selected, connection, quiet=quiet)) if selected.targets is not None else None
-        )
-        if spooled is not None:
-            connection = of_list(connection, spooled)
-        if dry_run and spooled is not None:
-            with to_stdout():
-                _show_list(spooled, connection)
-            return
+    connection, selections = selected(wanted, account, outputs)
+    asking = not (yes or dry_run)
+    _check_can_ask(wanted, asking=asking)
+    if dry_run and not talk.quiet:
+        _warn_of_no_files(outputs)
+    with listed(wanted, connection, selections, quiet=talk.quiet) as (connection, targets):
         if dry_run:
-            planning = Planning(connection, selections, title="Dry run: nothing was deleted.", quiet=quiet)
-            raise typer.Exit(anyio.run(planning.run))
-        asking = not yes and (spooled is None or bool(spooled.projects))
-        if asking:
-            _need_terminal()
-        job = Cleanup(connection, selections if spooled is None else spooled, outputs, asking=asking, quiet=quiet)
-        raise typer.Exit(anyio.run(job.run).exit_code)
+            return _show(connection, targets, talk)
+        from sdrs_async.command.cleanup import Cleanup
+
+        if isinstance(targets, Spool) and asking:
+            asking = targets.projects > 0
+            _need_terminal(asking=asking)
+        job = Cleanup(connection, targets, outputs, asking=asking, quiet=talk.quiet)
+        return anyio.run(job.run).exit_code
 
 
-def connection_of(context: typer.Context, selected: Wanted) -> tuple[Connection, dict[str, Selection]]:
-    """The accounts that the flags name, and what to look for in each where the targets are not listed."""
-    given = options.connection(context)
-    if selected.fleet is not None:
-        return of_fleet(selected.fleet, given, os.environ, project_level=selected.project_level)
-    connection = of_flags(given, os.environ)
-    if selected.targets is not None:
-        return connection, {}
-    return connection, {account.name: selected.selection() for account in connection.pending}
+def _show(connection: Connection, targets: Targets, talk: Talk) -> int:
+    if isinstance(targets, Spool):
+        from sdrs_async.command.dry_run import show_list
+
+        show_list(targets, connection)
+        return 0
+    from sdrs_async.command.planning import Planning
+
+    return anyio.run(Planning(connection, targets, title="Dry run: nothing was deleted.", quiet=talk.quiet).run)
 
 
-def listed(selected: Wanted, connection: Connection, *, quiet: bool = False) -> Spool:
-    """The targets of the list, each of an account of the connection; a word when there are none, unless `quiet`.
-
-    Read to its end, and nothing is sent. Raises `ConfigError`.
-    """
-    source = selected.targets or ""
-    names = tuple(one.name for one in connection.pending)
-    owners = Owners(names, connection.fleet_file, connection.endpoints())
-    spooled = spool(source, owners, project_level=selected.project_level, any_ids=selected.any_ids)
-    shown = "stdin" if source == STDOUT else source
-    if not (spooled.projects or quiet):
-        say(f"warning: {shown} names no protection group: nothing to do")
-    if not (selected.any_ids or quiet):
-        _warn_of_unusual(shown, spooled)
-    return spooled
-
-
-def _warn_of_unusual(source: str, spooled: Spool) -> None:
-    """A name or half an id may have the form of one."""
-    unusual = (one.project_id for one in spooled.extents() if not is_usual_project(one.project_id))
-    if first := next(unusual, None):
-        more = sum(1 for _ in unusual)
-        others = f" (and {many(more, 'more project')})" if more else ""
-        say(
-            f"warning: {source}: project_id {first!r}{others} is not of 32 digits and letters from a to f, as the "
-            "service's are: is it a name, or cut off?"
-        )
-
-
-def of_list(connection: Connection, spooled: Spool) -> Connection:
-    """The connection with the accounts alone that have targets in the list, or one where none has."""
-    return connection.of(spooled.accounts() or [connection.pending[0].name])
-
-
-def _check_can_ask(selected: Wanted, *, asking: bool) -> None:
-    if asking and selected.targets == STDOUT:
+def _check_can_ask(wanted: Wanted, *, asking: bool) -> None:
+    if asking and wanted.targets == STDOUT:
         raise ConfigError("--targets - takes stdin, where the question would be answered: add --yes, or --dry-run")
-    if asking and selected.targets is None:
-        _need_terminal()
+    _need_terminal(asking=asking and wanted.targets is None)
 
 
-def _need_terminal() -> None:
-    if not is_interactive():
+def _need_terminal(*, asking: bool) -> None:
+    if asking and not is_interactive():
         raise ConfigError("there is no terminal to ask on: add --yes to delete, or --dry-run to see what would be done")
-
-
-def _show_list(spooled: Spool, connection: Connection) -> None:
-    write = sys.stdout.write
-    accounts, endpoints = connection.pending, connection.endpoints()
-    spooled.unite(endpoints)
-    several = len(accounts) > 1
-    where = f"with {len(accounts):,} accounts" if several else f"at {_place(accounts[0], endpoints)}"
-    write(f"Dry run: would delete the failed tasks of {extent(spooled)} {where}; nothing was sent.\n")
-    if words := floor_words(_floor_of_list(spooled, connection, endpoints)):
-        write(f"Takes {words}.\n")
-    if spooled.duplicates:
-        write(f"Left out: {spooled.duplicates:,} duplicates.\n")
-    for account in accounts:
-        if several:
-            write(f"\n{printable(account.name)} at {_place(account, endpoints)}")
-        for number, one in enumerate(spooled.extents(account.name)):
-            write("" if number else f"\n{'groups':>8}  project\n")
-            level = "  project level" if one.project_level else ""
-            write(f"{groups_of(one):>8}  {printable(one.project_id)}{level}\n")
-
-
-def _place(account: Pending, endpoints: Mapping[str, str]) -> str:
-    """The host that it is sent to, as far as it is known before anything is asked."""
-    endpoint = endpoints.get(account.name)
-    return printable(urlsplit(endpoint).netloc if endpoint else f"the endpoint that {account.iam_endpoint} names")
-
-
-def _floor_of_list(spooled: Spool, connection: Connection, endpoints: Mapping[str, str]) -> Floor:
-    scopes = Scopes({one.name: one.limits for one in connection.pending}, endpoints, connection.concurrency)
-    loads = {one.name: [x.groups + x.project_level for x in spooled.extents(one.name)] for one in connection.pending}
-    return scopes.floor(loads, LATENCY)
 
 
 def _warn_of_no_files(outputs: Outputs) -> None:

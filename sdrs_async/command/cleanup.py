@@ -13,18 +13,19 @@ import anyio
 from sdrs_async.accounts.account import Account
 from sdrs_async.accounts.connecting import Connected, Connection, count_sign_ins, note_lost
 from sdrs_async.accounts.selection import Selection
+from sdrs_async.cleanup.plan import Plan
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.endings import Ending, as_error
+from sdrs_async.command.endings import Ending
+from sdrs_async.command.errors import as_error
 from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping, warn_of_nothing
-from sdrs_async.command.floors import Floors, floor_words
-from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outlook import Outlook, Watch
 from sdrs_async.command.outputs import STDOUT, Outputs
 from sdrs_async.command.progress import Snapshot
-from sdrs_async.command.questions import about_found, about_list, confirmed, extent
-from sdrs_async.command.records import Records
-from sdrs_async.command.terminal import say
+from sdrs_async.command.questions import about, confirmed
+from sdrs_async.command.signals import interrupts
+from sdrs_async.command.streams import say
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
+from sdrs_async.formats.plan_text import extent, floor_words
 from sdrs_async.formats.wording import without_owner
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.report import Ledger, Report
@@ -73,8 +74,7 @@ class Cleanup:
         async with interrupts() as self._interrupts:
             with ExitStack() as files:
                 try:
-                    opened = files.enter_context(self._outputs.opened())
-                    self._records = Records(self._outputs, opened, fleet_file=self._connection.fleet_file)
+                    self._records = files.enter_context(self._outputs.opened(fleet_file=self._connection.fleet_file))
                     await self._connect()
                 except Exception as error:
                     self._ending.error = as_error(error)
@@ -107,39 +107,36 @@ class Cleanup:
 
     async def _delete_list(self, session: Session, spooled: Spool, ready: Connected) -> None:
         spooled.unite({account.name: account.endpoint for account in ready.accounts})
-        floor = self._floors(spooled, ready).in_all()
-        question = about_list(spooled, ready.accounts, floor)
-        if self._asking and not await self._is_confirmed(question, "nothing was sent"):
+        plan = Plan(ready.accounts, spooled, session.concurrency)
+        if self._asking and not await self._is_confirmed(plan, "nothing was sent"):
             return
-        if not self._asking and (words := floor_words(floor)):
-            self._display.note(f"{extent(spooled)}: {words}")
+        if not self._asking and (words := floor_words(plan.floor())):
+            self._display.note(f"{extent(plan)}: {words}")
         async with session:
-            await self._delete(session, _by_account(spooled, ready), ready, spooled)
+            await self._delete(session, plan, ready, plan)
 
     async def _find_and_delete(self, session: Session, chosen: Mapping[Account, Selection], ready: Connected) -> None:
         with Spool(account.name for account in ready.accounts) as spooled:
             try:
-                finding = await find(
+                plan = await find(
                     session, chosen, spooled, self._interrupts, self._display, fleet_file=self._connection.fleet_file
                 )
             except SdrsError as error:
                 self._ending.error = error
                 self._close(error.report, ready.lost)
                 return
-            if self._interrupts.first is None and spooled.projects:
-                floor = self._floors(spooled, ready, finding.report).in_all()
-                warn_of_nothing(finding, self._display, found=True)
-                question = about_found(spooled, finding, ready.accounts, floor)
-                if await self._is_confirmed(question, "nothing was deleted"):
-                    finding.report.restart()
-                    await self._delete(session, _by_account(spooled, ready), ready, spooled, finding.report)
+            if self._interrupts.first is None and plan.projects:
+                self._warn_of_nothing(plan.finding, found=True)
+                if await self._is_confirmed(plan, "nothing was deleted"):
+                    plan.report.restart()
+                    await self._delete(session, plan, ready, plan)
                     return
-            self._close(finding.report, ready.lost)
-            self._warn_of_nothing(finding)
+            self._close(plan.report, ready.lost)
+            self._warn_of_nothing(plan.finding)
 
-    async def _is_confirmed(self, question: list[str], kept: str) -> bool:
+    async def _is_confirmed(self, plan: Plan, kept: str) -> bool:
         """Whether the answer was yes; `False` after a signal. Raises `ConfigError` at a no."""
-        answer = await self._interrupts.unless(confirmed(question))
+        answer = await self._interrupts.unless(confirmed(about(plan)))
         if answer is False:
             raise ConfigError(f"not confirmed: {kept}")
         return bool(answer)
@@ -154,26 +151,21 @@ class Cleanup:
                 self._note(self._ending.error)
             with self._ending.noting():
                 self._records.begin({})
-            self._write(self._wanted if isinstance(self._wanted, Spool) else None)
+            self._write(Plan((), self._wanted) if isinstance(self._wanted, Spool) else None)
 
-    def _warn_of_nothing(self, looked: Run | Finding | None) -> None:
+    def _warn_of_nothing(self, looked: Run | Finding | None, *, found: bool = False) -> None:
         if looked is not None and self._ending.error is None:
-            warn_of_nothing(looked, self._display, found=looked.report.targets["planned"] > 0)
+            warn_of_nothing(looked, self._display, found=found or looked.report.targets["planned"] > 0)
 
     # ---- deleting
 
-    async def _delete(
-        self,
-        session: Session,
-        targets: Selected,
-        ready: Connected,
-        spooled: Spool | None = None,
-        report: Report | None = None,
-    ) -> None:
-        """Delete and write the files. `spooled`: all there is, if that is known; `report`: the one to go on with."""
-        if spooled is not None:
-            self._outlook = Outlook(self._floors(spooled, ready, report), anyio.current_time())
-        self._records.begin(_endpoints(ready, spooled))
+    async def _delete(self, session: Session, targets: Selected, ready: Connected, plan: Plan | None = None) -> None:
+        """Delete and write the files. `plan`: all there is, if that is known; its report goes on where it was found."""
+        report = None
+        if plan is not None:
+            report = plan.report if plan.finding is not None else None
+            self._outlook = Outlook(plan, anyio.current_time())
+        self._records.begin(self._endpoints(ready))
         try:
             async with anyio.create_task_group() as tasks:
                 try:
@@ -181,12 +173,12 @@ class Cleanup:
                         self._run, self._ending.report = run, run.report
                         note_lost(run.report, ready.lost)
                         watch = Watch(run, fleet_file=self._connection.fleet_file)
-                        self._display.progress(tasks, partial(self._snapshot, run, watch, spooled), watch)
+                        self._display.progress(tasks, partial(self._snapshot, run, watch, plan), watch)
                         with stopping(run, self._interrupts, self._records.wait_no_more):
                             async for outcome in run:
                                 await self._take(outcome, run)
-                            if spooled is not None and self._interrupts.first is None:
-                                await self._leave_out(spooled, ready.lost, run)
+                            if plan is not None and self._interrupts.first is None:
+                                await self._leave_out(plan, ready.lost, run)
                 except SdrsError as error:
                     self._ending.error = error
                     self._note(error)
@@ -195,24 +187,25 @@ class Cleanup:
             self._ending.error = as_error(error)
             self._note(self._ending.error)
             await self._take_rest()
-        self._write(spooled)
+        self._write(plan)
 
-    def _floors(self, spooled: Spool, ready: Connected, report: Report | None = None) -> Floors:
-        learned = () if report is None else report.learned
-        return Floors(ready.accounts, self._connection.concurrency, spooled, learned)
+    def _endpoints(self, ready: Connected) -> dict[str, str]:
+        """Of one that could not sign in that which its list names, so that the next run can still compare it."""
+        named = self._wanted.endpoints() if isinstance(self._wanted, Spool) else {}
+        return named | {account.name: account.endpoint for account in ready.accounts}
 
-    def _snapshot(self, run: Run, watch: Watch, spooled: Spool | None) -> Snapshot:
+    def _snapshot(self, run: Run, watch: Watch, plan: Plan | None) -> Snapshot:
         targets, now, levels = run.report.targets, anyio.current_time(), self._levels
         held = watch.waiting(now)
         clean = targets["done"] + targets["gone"]
         # What a second account at an endpoint finds there again settles only once.
         found = run.report.discovery.groups + levels - run.duplicates
-        total = found if spooled is None else spooled.count + spooled.levels
-        noun = "targets" if levels or (spooled is not None and spooled.levels) else "groups"
+        total = found if plan is None else plan.groups + plan.levels
+        noun = "targets" if levels or (plan is not None and plan.levels) else "groups"
         latency, outlook = run.report.median_latency, self._outlook
         least = 0.0 if outlook is None else outlook.seconds(now, latency, watch.learned, held)
         failed, skipped = targets["failed"], targets["skipped"]
-        growing = spooled is None and run.is_reading()
+        growing = plan is None and run.is_reading()
         return Snapshot(total, clean, failed, skipped, held, noun, growing, least, watch.spent(now))
 
     async def _take(self, outcome: Outcome, run: Run) -> None:
@@ -224,10 +217,10 @@ class Cleanup:
         for mishap in await self._records.take(outcome):
             self._stop(mishap, run)
 
-    async def _leave_out(self, spooled: Spool, lost: Mapping[str, AuthenticationError], run: Run) -> None:
+    async def _leave_out(self, plan: Plan, lost: Mapping[str, AuthenticationError], run: Run) -> None:
         """The targets of accounts that could not be signed in to are skipped, each with the reason."""
         for name, error in lost.items():
-            for outcome in _skipped(spooled, name, f"not sent: {without_owner(name, str(error))}"):
+            for outcome in _skipped(plan, name, f"not sent: {without_owner(name, str(error))}"):
                 run.report.add(outcome)
                 await self._take(outcome, run)
 
@@ -252,7 +245,7 @@ class Cleanup:
 
     # ---- the files
 
-    def _write(self, spooled: Spool | None = None) -> None:
+    def _write(self, plan: Plan | None = None) -> None:
         """Complete the report and write its documents."""
         report = self._ending.report
         if report is None:
@@ -261,33 +254,23 @@ class Cleanup:
         if self._interrupts.first is not None:
             # It may have come when all was done, but for results that nobody read.
             report.finish(self._interrupts.first)
-        if spooled is not None:
+        if plan is not None:
             with self._ending.noting():
-                self._count_unread(spooled, report)
+                self._count_unread(plan, report)
         self._records.write(report, self._ending, self._interrupts.numbers, quiet=self._display.quiet)
 
-    def _count_unread(self, spooled: Spool, report: Ledger) -> None:
-        """Targets that were never read are planned all the same: the spool knows how many there are."""
-        report.add_duplicates(spooled.duplicates)
-        for one in spooled.extents():
+    def _count_unread(self, plan: Plan, report: Ledger) -> None:
+        """Targets that were never read are planned all the same."""
+        report.add_duplicates(plan.duplicates)
+        for one in plan.by_project():
             project = one.account, one.project_id
             report.add_unsettled(*project, one.groups - self._seen[*project, False])
             report.add_unsettled(*project, one.project_level - self._seen[*project, True], project_level=True)
 
 
-def _endpoints(ready: Connected, spooled: Spool | None) -> dict[str, str]:
-    """Of an account that could not sign in, the one that its list names, so that the next run can still compare it."""
-    named = {} if spooled is None else spooled.endpoints()
-    return named | {account.name: account.endpoint for account in ready.accounts}
-
-
-def _by_account(spooled: Spool, ready: Connected) -> Selected:
-    return {account: spooled.per_project(account.name) for account in ready.accounts}
-
-
-def _skipped(spooled: Spool, account: str, message: str) -> Iterator[Outcome]:
+def _skipped(plan: Plan, account: str, message: str) -> Iterator[Outcome]:
     """All targets of an account, none of which was sent."""
-    for project_id, items in spooled.per_project(account).items():
+    for project_id, items in plan.targets(account).items():
         for item in items:
             target = item if isinstance(item, ProjectLevel) else Target(project_id, item)
             yield Outcome(target, Verdict.SKIPPED, message=message, account=account)

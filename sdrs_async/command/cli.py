@@ -35,8 +35,8 @@ def _quit_at_ctrl_c() -> None:
 
 def _run() -> None:
     try:
-        from sdrs_async.command.commands import app
-        from sdrs_async.command.terminal import flush_both, use_streams
+        from sdrs_async.command.app import app
+        from sdrs_async.command.streams import flush_both, use_streams
     except ModuleNotFoundError as error:
         if error.name not in _LIBRARIES:
             raise

@@ -1,26 +1,30 @@
-"""The main job, shown on the embedded simulator: a server that limits and fails as a real one does, over real HTTP."""
+"""The command `demo`: the main job on the embedded simulator, which limits and fails as a real server, over HTTP."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
-from rich.text import Text
+import anyio
 
 from sdrs_async.accounts.account import Pending
 from sdrs_async.accounts.connecting import Connection
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.cleanup import Cleanup
+from sdrs_async.command.options import Talk, with_flags
 from sdrs_async.command.outputs import Outputs
-from sdrs_async.command.terminal import Screen, to_stdout
+from sdrs_async.command.streams import to_stdout
 from sdrs_async.credentials.keys import StaticToken
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Target
 from sdrs_async.report import Report
-from sdrs_async.simulator import Fault, Simulator
 
-__all__ = ["compare", "run_demo"]
+if TYPE_CHECKING:
+    from sdrs_async.simulator import Fault, Simulator
 
+__all__ = ["NOTES", "compare", "demo"]
+
+NOTES = "Exit codes: 0 the client's numbers and the server's agree; 1 they do not; 130 interrupted."
 _PROJECTS, _GROUPS, _SEED, _RATE = 8, 25, 1, 4
 _ROUTE = "delete_group_failures"
 # Somebody else has deleted these two groups; the service has two ways to say so.
@@ -33,13 +37,29 @@ all. Everything should end clean, within the limit, in about ten seconds.
 """
 
 
-async def run_demo(outputs: Outputs, quiet: bool) -> int:
+class _Documents(Outputs):
+    """Those that are written at the end."""
+
+    lines = False
+
+
+@with_flags
+def demo(*, outputs: _Documents, talk: Talk) -> int:
+    """See the main job at work, offline: a cleanup over several projects on the embedded simulator."""
+    outputs.check()
+    return anyio.run(_run, outputs, talk.quiet)
+
+
+async def _run(outputs: Outputs, quiet: bool) -> int:
     """Clean the simulated fleet, print the summary and whether its numbers are the server's; the exit code.
 
     0 when they agree and every group is clean, 1 when not; after a signal or a failed output that of the cleanup.
     """
+    from sdrs_async.command.cleanup import Cleanup
+    from sdrs_async.command.screen import show
+
     if not quiet:
-        Screen(stderr=True).print(Text(" ".join(_INTRODUCTION.split()), end="\n\n"))
+        show(" ".join(_INTRODUCTION.split()) + "\n", stderr=True)
     # Its ids follow from the seed, so one that is never started tells whom the faults can be for.
     async with _simulator(_faults(_simulator().targets)) as simulator:
         auth, limits = StaticToken(simulator.token), Limits(project_rate=f"{_RATE}/s")
@@ -54,6 +74,8 @@ async def run_demo(outputs: Outputs, quiet: bool) -> int:
 
 
 def _simulator(faults: Sequence[Fault] = ()) -> Simulator:
+    from sdrs_async.simulator import Simulator
+
     return Simulator(
         projects=_PROJECTS, groups=_GROUPS, failed_tasks=3, seed=_SEED,
         latency=0.02, project_rate=f"{_RATE}/s", faults=faults,
@@ -62,6 +84,8 @@ def _simulator(faults: Sequence[Fault] = ()) -> Simulator:
 
 def _faults(groups: list[tuple[str, str]]) -> list[Fault]:
     """What goes wrong: once for some groups, and by chance, which the seed decides, for all."""
+    from sdrs_async.simulator import Fault
+
     busy, hang, before, after = ([groups[project * _GROUPS + 5][1]] for project in (0, 2, 4, 6))
     return [
         Fault("status", status=429, headers={"Retry-After": "2"}, only=busy, times=1),
@@ -83,6 +107,8 @@ def compare(report: Report, simulator: Simulator, outputs: Outputs, *, quiet: bo
 
     `quiet`: whether they do, and no numbers.
     """
+    from sdrs_async.command.screen import show
+
     arrived, sent = len(simulator.log), report.to_dict()["requests"]["sent"]
     most = simulator.most_in_window(1.0, _ROUTE)
     met = Counter(entry.fault if entry.status is None else str(entry.status) for entry in simulator.log)
@@ -98,5 +124,5 @@ def compare(report: Report, simulator: Simulator, outputs: Outputs, *, quiet: bo
         f"  {verdict}",
     )
     with to_stdout():
-        Screen(stderr=outputs.on_stdout).print(Text(verdict if quiet else "\n".join(lines)))
+        show(verdict if quiet else "\n".join(lines), stderr=outputs.on_stdout)
     return 0 if agree else 1

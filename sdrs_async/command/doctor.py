@@ -1,82 +1,51 @@
-"""The examination of accounts as the command shows it: a heading per account, a line per check, what came of it."""
+"""The command `doctor`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
 
-from rich.console import RenderableType
-from rich.padding import Padding
-from rich.table import Table
-from rich.text import Text
+import anyio
 
-from sdrs_async.accounts.account import Account
-from sdrs_async.command.terminal import Screen, to_stdout
-from sdrs_async.doctor.diagnosis import State
-from sdrs_async.doctor.examination import CHECKS, Check, examine
-from sdrs_async.formats.wording import many, printable
+from sdrs_async.accounts.connecting import Connection
+from sdrs_async.command import flags
+from sdrs_async.command.accounts import of_flags, of_fleet
+from sdrs_async.command.options import Connecting, Talk, with_flags
+from sdrs_async.command.signals import interrupts
 
-__all__ = ["exit_code", "run_doctor"]
+__all__ = ["NOTES", "doctor"]
 
-_COLOR = {State.PASS: "green", State.FAIL: "bold red", State.SKIPPED: "yellow"}
-_SHOWN = {State.FAIL: "FAIL"}
-_STATE_WIDTH = max(len(state) for state in State)
-_NAME_WIDTH = max(len(name) for name in CHECKS)
-_MAX_DETAIL = 250
+NOTES = """
+Credentials come from files and the environment, as for clean.
 
-
-async def run_doctor(accounts: Sequence[Account], *, timeout: float = 10.0, project_id: str | None = None) -> int:  # noqa: ASYNC109 - of each check
-    """Examine the accounts and print each check on stdout as it ends; the exit code. Arguments as for `examine`.
-
-    Raises `ConfigError` for accounts that cannot be used, and for a stdout that cannot be written.
-    """
-    checks: list[Check] = []
-    with to_stdout():
-        screen = Screen()
-        async with examine(accounts, timeout=timeout, project_id=project_id) as coming:
-            for account in accounts:
-                screen.print(_heading(account))
-                for _ in CHECKS:
-                    checks.append(await anext(coming))
-                    screen.print(_line(checks[-1]))
-                screen.print()
-        screen.print(_result(checks))
-    return exit_code(checks)
+Exit codes:
+0: nothing failed
+1: a check failed
+2: bad usage or configuration
+3: no account could sign in
+130: interrupted (Ctrl-C), 143: terminated (SIGTERM), 129: hung up (SIGHUP)
+"""
 
 
-def exit_code(checks: Sequence[Check]) -> int:
-    """0: nothing failed; 3: no account's credential is good, and one or more were refused or not proven; else 1."""
-    credentials = {check.state for check in checks if check.name == "credential"}
-    if State.FAIL in credentials and State.PASS not in credentials:
-        return 3
-    return 1 if any(check.state is State.FAIL for check in checks) else 0
+@with_flags
+def doctor(*, fleet: flags.Fleet = None, project: flags.OneProject = None, account: Connecting, talk: Talk) -> int:
+    """Check each account: endpoint, certificates, clock, credential, listing. Deletes nothing."""
+    given = account.read()
+    if fleet is None:
+        connection = of_flags(given, os.environ)
+    else:
+        connection, _ = of_fleet(fleet, given, os.environ, project_level=False)
+    return anyio.run(_examine, connection, project, talk.quiet)
 
 
-def _heading(account: Account) -> Text:
-    return Text.assemble((printable(account.name), "bold"), f"  {printable(account.endpoint)}", overflow="fold")
+async def _examine(connection: Connection, project: str | None, quiet: bool) -> int:
+    from sdrs_async.command.checks import run_checks
+    from sdrs_async.command.finding import Display, connected
 
-
-def _line(check: Check) -> RenderableType:
-    """State, name and detail; the remedy goes below the detail. What a server said is text, never markup."""
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(width=_STATE_WIDTH)
-    grid.add_column(width=_NAME_WIDTH)
-    grid.add_column(overflow="fold")
-    remedy = f"\n-> {printable(check.remedy)}" if check.remedy else ""
-    detail = Text.assemble(_shortened(printable(check.detail)), (remedy, "bold"), overflow="fold")
-    grid.add_row(Text(_SHOWN.get(check.state, check.state), style=_COLOR[check.state]), check.name, detail)
-    return Padding(grid, (0, 0, 0, 2), expand=False)
-
-
-def _shortened(detail: str) -> str:
-    return detail if len(detail) <= _MAX_DETAIL else f"{detail[: _MAX_DETAIL - 3]}..."
-
-
-def _result(checks: Sequence[Check]) -> Text:
-    code = exit_code(checks)
-    examined = many(len(checks) // len(CHECKS), "account")
-    failed = sum(check.state is State.FAIL for check in checks)
-    said = "nothing to mend" if not failed else f"{many(failed, 'check')} failed"
-    if code == 3:
-        said += ", no account could sign in"
-    style = "bold green" if code == 0 else "bold red"
-    return Text.assemble((f"{examined} examined: {said} (exit code {code})", style))
+    async with interrupts() as told:
+        listed = {one.name: [project] for one in connection.pending} if project else {}
+        ready = await connected(connection, {}, told, Display(quiet), listed)
+        code = await told.unless(run_checks(ready.accounts, project_id=project)) if ready is not None else None
+        if ready is None or code is None:
+            return 128 + (told.first or 0)
+        # An account that could not be signed in to was no subject of the examination, and is not well.
+        return max(code, 1) if ready.lost else code

@@ -9,10 +9,9 @@ import tempfile
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from signal import Signals
-from types import TracebackType
 from typing import Self, TextIO
 
-from sdrs_async.command.terminal import give_up, waiting
+from sdrs_async.command.streams import give_up, waiting
 from sdrs_async.errors import ConfigError
 
 __all__ = ["Document", "is_regular", "kept_elsewhere", "opened", "unwritable"]
@@ -40,9 +39,7 @@ class Document:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with suppress(OSError):
             self._file.close()
         if self._part is not None:

@@ -16,16 +16,18 @@ import anyio.abc
 from sdrs_async.accounts.account import Account
 from sdrs_async.accounts.connecting import Connected, Connection
 from sdrs_async.accounts.selection import Selection
-from sdrs_async.cleanup.spool import BATCH, Owned, Spool
-from sdrs_async.command.interrupts import Interrupts
+from sdrs_async.cleanup.plan import Plan, keep
+from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.outlook import Watch
 from sdrs_async.command.progress import Found, Snapshot, show_bar, show_lines
-from sdrs_async.command.terminal import Screen, say
+from sdrs_async.command.screen import Screen
+from sdrs_async.command.signals import Interrupts
+from sdrs_async.command.streams import say
 from sdrs_async.engine.engine import GRACE
 from sdrs_async.errors import ConfigError, single_error
 from sdrs_async.formats.wording import left_out_reasons, many, without_owner
 from sdrs_async.report.discovery import in_words
-from sdrs_async.run import Finding, Running
+from sdrs_async.run import Running
 from sdrs_async.session import Session
 
 __all__ = ["GENTLY", "Display", "connected", "find", "stopping", "warn_of_nothing"]
@@ -151,8 +153,8 @@ async def find(
     display: Display,
     *,
     fleet_file: bool = False,
-) -> Finding:
-    """Look for all targets of the selections and store them. A signal ends it early; then the report says so.
+) -> Plan:
+    """Look for all targets of the selections and keep them. A signal ends it early; then the report says so.
 
     `fleet_file`: the accounts come from one. Raises what stops it, with the report.
     """
@@ -167,18 +169,6 @@ async def find(
 
             display.progress(tasks, read, watch)
             with stopping(finding, interrupts):
-                await _store(finding, spooled)
+                await keep(finding, spooled, session.accounts)
             tasks.cancel_scope.cancel()
-    spooled.seal()
-    spooled.unite({account.name: account.endpoint for account in selections})
-    return finding
-
-
-async def _store(finding: Finding, spooled: Spool) -> None:
-    batch: list[Owned] = []
-    async for target in finding:
-        batch.append((finding.account, target))
-        if len(batch) >= BATCH:
-            spooled.add(batch)
-            batch = []
-    spooled.add(batch)
+    return Plan(session.accounts, spooled, session.concurrency, finding)

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from sdrs_async.accounts.connecting import Connection
+from sdrs_async.command.options import Wanted
 from sdrs_async.command.outputs import Named
-from sdrs_async.command.selecting import Wanted
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.keystone.access_key import CloudKey
 

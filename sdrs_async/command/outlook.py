@@ -8,7 +8,7 @@ from typing import Protocol
 
 import anyio
 
-from sdrs_async.command.floors import LATENCY, Floors
+from sdrs_async.cleanup.plan import LATENCY, Plan
 from sdrs_async.command.progress import Spent, Waiting
 from sdrs_async.formats.limits import legible
 from sdrs_async.limits import Learned, UsedUp
@@ -112,17 +112,17 @@ class Watch:
 class Outlook:
     """The least time that what is left takes, under the limits in force: the configured ones and the learned ones.
 
-    `floors`: of all there is to do from `now` on; `settle` tells what is done with. Worked out once per second at most,
+    `plan`: all there is to do from `now` on; `settle` tells what is done with. Worked out once per second at most,
     with more than 10,000 projects once in five.
     """
 
-    def __init__(self, floors: Floors, now: float) -> None:
-        self._scopes = floors.scopes
-        self._work = {account: dict(projects) for account, projects in floors.work.items()}
+    def __init__(self, plan: Plan, now: float) -> None:
+        self._scopes = plan.scopes
+        self._work = plan.work()
         self._pause = 1.0 if sum(map(len, self._work.values())) <= _MANY else 5.0
         self._learned: frozenset[Learned] = frozenset()
         self._seen_at = -math.inf
-        self._end = now + floors.in_all().seconds
+        self._end = now + plan.floor().seconds
         self._learned_end = -math.inf
         self._left = 0.0
 

@@ -1,4 +1,4 @@
-"""Where a command writes to: checked before anything else, opened before anything is sent."""
+"""Where a command writes to and what: checked before anything else, opened before anything is sent."""
 
 from __future__ import annotations
 
@@ -7,72 +7,179 @@ import os
 import stat
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import Any, NamedTuple
+from functools import partial
+from inspect import Parameter
+from io import StringIO
+from signal import Signals
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
-from sdrs_async.command.documents import Document, unwritable
+from sdrs_async.command.documents import Document, kept_elsewhere, unwritable
+from sdrs_async.command.errors import as_error
+from sdrs_async.command.flags import Group, output
 from sdrs_async.command.results import STDOUT, FailureFile, ResultsFile
-from sdrs_async.errors import ConfigError
+from sdrs_async.command.streams import to_stdout
+from sdrs_async.errors import ConfigError, SdrsError
+from sdrs_async.formats.table import FORMATS, Format
+from sdrs_async.models import Outcome
+from sdrs_async.report import Report
 
-__all__ = ["STDOUT", "Opened", "Outputs", "check_apart", "is_same_file", "need_jinja"]
+if TYPE_CHECKING:
+    from sdrs_async.command.endings import Ending
 
+__all__ = ["STDOUT", "Outputs", "Records", "check_apart", "is_same_file"]
+
+_LINES = "Write one JSON line per group as it settles; - is stdout.", "FILE.jsonl|-"
 Named = tuple[str, str]
 """What says where a file is, a flag or a variable, and its path."""
 
 
-class Opened(NamedTuple):
-    """The files of a run, while it lasts; `documents` go by their flags, and what goes to stdout is none of them."""
+class Outputs(Group):
+    """Where a run writes to: a path for each format that has a flag, and `results` for one line per target.
 
-    results: ResultsFile | None
-    failures: FailureFile | None
-    documents: dict[str, Document]
+    `-` is stdout, and `None` nowhere.
+    """
 
+    lines = True
+    """Whether `--results` is one of the flags."""
 
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """Where a run writes to: paths, `-` for stdout, `None` for nowhere."""
+    def __init__(self, **paths: str | None) -> None:
+        self._paths = paths
 
-    json: str | None = None
-    results: str | None = None
-    html: str | None = None
+    @classmethod
+    def parameters(cls) -> list[Parameter]:
+        """The flags."""
+        first, *others = (each.name for each in FORMATS.values() if each.help)
+        names = [first, *["results"] * cls.lines, *others]
+        return [Parameter(name, Parameter.KEYWORD_ONLY, annotation=_flag(name), default=None) for name in names]
+
+    @property
+    def results(self) -> str | None:
+        """Where the lines go."""
+        return self._paths.get("results")
 
     @property
     def on_stdout(self) -> bool:
         """Whether stdout is taken, so that the summary has to go to stderr."""
-        return STDOUT in (self.json, self.results, self.html)
+        return STDOUT in self._paths.values()
 
     def check(self, inputs: Iterable[Named] = ()) -> None:
         """Raise `ConfigError` for what is no place to write to, and for a file that is used twice. Changes no file.
 
         `inputs`: the files that are read.
         """
-        if self.html is not None:
-            need_jinja("--html")
+        for shape, _ in self.documents():
+            shape.check(f"--{shape.name}")
         check_apart(self.given(), inputs)
 
     @contextmanager
-    def opened(self) -> Iterator[Opened]:
+    def opened(self, *, fleet_file: bool = False) -> Iterator[Records]:
         """Take the places. Raises `ConfigError` for one that cannot be written; then all is as it was."""
+        results, documents = self.results, self.documents()
         with ExitStack() as stack:
-            results = None if self.results is None else stack.enter_context(ResultsFile(self.results))
-            failures = None if self.json is None else stack.enter_context(FailureFile())
-            whole = ((flag, path) for flag, path in self.given() if flag != "--results" and path != STDOUT)
-            documents = {flag: stack.enter_context(Document(flag, path)) for flag, path in whole}
-            yield Opened(results, failures, documents)
+            yield Records(
+                documents,
+                stack.enter_context(ResultsFile(results)) if results is not None else None,
+                stack.enter_context(FailureFile()) if any(shape.whole for shape, _ in documents) else None,
+                {
+                    shape.name: stack.enter_context(Document(f"--{shape.name}", path))
+                    for shape, path in documents
+                    if path != STDOUT
+                },
+                fleet_file,
+            )
+
+    def documents(self) -> list[tuple[Format, str]]:
+        """The formats of the whole report that were asked for, each with its path."""
+        return [(FORMATS[name], path) for name, path in self._paths.items() if path is not None and name in FORMATS]
 
     def given(self) -> list[Named]:
         """The flags that were given, each with its path."""
-        flags = (("--json", self.json), ("--results", self.results), ("--html", self.html))
-        return [(flag, path) for flag, path in flags if path is not None]
+        return [(f"--{name}", path) for name, path in self._paths.items() if path is not None]
 
 
-def need_jinja(flag: str) -> None:
-    """Raise `ConfigError` when the library that HTML pages need is not installed."""
-    if find_spec("jinja2") is None:
-        raise ConfigError(f"{flag} needs the extra `html`: pip install 'sdrs-async[html]'")
+def _flag(name: str) -> Any:
+    what, metavar = _LINES if name == "results" else (FORMATS[name].help, "FILE|-")
+    return Annotated[str | None, output(f"--{name}", what, metavar)]
+
+
+# ---- what is written
+
+
+@dataclass(slots=True)
+class Records:
+    """The files of one cleanup, whose places are taken. One that fails is given up, and takes no other with it.
+
+    `documents` go by their formats, those that are `given`, and what goes to stdout is none of them; `fleet_file`: the
+    accounts come from one.
+    """
+
+    given: list[tuple[Format, str]]
+    results: ResultsFile | None
+    failures: FailureFile | None
+    documents: dict[str, Document]
+    fleet_file: bool = False
+
+    def begin(self, endpoints: Mapping[str, str]) -> None:
+        """Something is about to be deleted at these endpoints, which are by the accounts' names.
+
+        Raises what shows now already that there would be no record of it.
+        """
+        for shape, _ in self.given:
+            shape.write(Report(), StringIO())  # loads all that it takes, while there is a descriptor for it
+        if self.results is not None:
+            self.results.begin(endpoints)
+
+    async def take(self, outcome: Outcome) -> list[SdrsError]:
+        """Record a target that has settled; what went wrong with that."""
+        mishaps = []
+        try:
+            if self.failures is not None:
+                self.failures.add(outcome)
+        except Exception as error:
+            self.failures = None
+            mishaps.append(as_error(error))
+        try:
+            if self.results is not None:
+                await self.results.add(outcome)
+        except Exception as error:
+            self.results = None
+            mishaps.append(as_error(error))
+        return mishaps
+
+    def wait_no_more(self) -> None:
+        """From now on, nothing waits for somebody who reads the results."""
+        if self.results is not None:
+            self.results.wait_no_more()
+
+    def write(self, report: Report, ending: Ending, signals: Iterable[Signals], *, quiet: bool = False) -> None:
+        """Write the documents, the one on stdout last, since somebody may have to read it; `ending` learns how it went.
+
+        `signals`: as for `waiting`; `quiet`: nobody wants to hear what was written.
+        """
+        if self.results is not None:
+            with ending.noting():
+                self.results.check()
+        for shape, path in sorted(self.given, key=lambda given: given[1] == STDOUT):
+            with ending.noting():
+                fill = partial(shape.write, report, failures=self.failures, fleet_file=self.fleet_file)
+                self._save(shape, path, fill, signals)
+                if path != STDOUT and not quiet:
+                    ending.written.append(path)
+
+    def _save(self, shape: Format, path: str, fill: Callable[[TextIO], None], signals: Iterable[Signals]) -> None:
+        """What cannot be written where it belongs is kept elsewhere. Raises `ConfigError` all the same."""
+        try:
+            if path != STDOUT:
+                self.documents[shape.name].save(fill, signals)
+                return
+            with to_stdout(signals) as file:
+                fill(file)
+        except ConfigError as error:
+            where = kept_elsewhere(f"report{shape.suffix}" if path == STDOUT else path, fill)
+            raise ConfigError(f"{error}; {where}") from None
 
 
 # ---- files that are the same, however they are spelled

@@ -1,23 +1,19 @@
-"""What is asked before a deletion, and the words for how much there is."""
+"""What is asked before a deletion."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from heapq import nlargest
 from urllib.parse import urlsplit
 
-from sdrs_async.accounts.account import Account
-from sdrs_async.cleanup.spool import Extent, Spool
-from sdrs_async.cloud.listing import Project
-from sdrs_async.command.floors import floor_words
-from sdrs_async.command.terminal import ask, say
+from sdrs_async.cleanup.plan import Plan
+from sdrs_async.command.streams import ask, say
 from sdrs_async.formats import wording
+from sdrs_async.formats.plan_text import amount, extent, floor_words, groups_of
 from sdrs_async.formats.wording import many
-from sdrs_async.pace.floor import Floor
 from sdrs_async.report.discovery import in_words
-from sdrs_async.run import Finding
 
-__all__ = ["about_found", "about_list", "confirmed", "extent", "groups_of", "names_of"]
+__all__ = ["about", "confirmed"]
 
 _SHOWN = 10
 _FOR_GOOD = "This cannot be undone."
@@ -31,68 +27,40 @@ async def confirmed(lines: Sequence[str]) -> bool:
     return await ask(question)
 
 
-def about_list(spooled: Spool, accounts: Sequence[Account], floor: Floor) -> list[str]:
-    """The question about a list of targets; before it: what each of several accounts has, and the least time."""
-    if len(accounts) > 1:
-        return [*_of_accounts(accounts, spooled, {}), *_takes(floor), _question(spooled, accounts)]
-    host = urlsplit(accounts[0].endpoint).netloc
-    return [*_takes(floor), f"Delete the failed tasks of {extent(spooled)} at {host}? {_FOR_GOOD}"]
+def about(plan: Plan) -> list[str]:
+    """The question whether to carry out a plan.
+
+    Before it: what each account has, of a list where there are several; what is missing; the least time.
+    """
+    accounts, is_list = plan.accounts, plan.finding is None
+    where = f"at {urlsplit(accounts[0].endpoint).netloc}" if is_list else f"with {accounts[0].name}"
+    where = where if len(accounts) == 1 else f"of {len(accounts):,} accounts"
+    lines = [] if is_list and len(accounts) == 1 else [*_of_accounts(plan)]
+    lines += _missing(plan)
+    if words := floor_words(plan.floor()):
+        lines.append(f"This takes {words}.")
+    return [*lines, f"Delete the failed tasks of {extent(plan)} {where}? {_FOR_GOOD}"]
 
 
-def about_found(spooled: Spool, finding: Finding, accounts: Sequence[Account], floor: Floor) -> list[str]:
-    """The question about what was found; before it: the largest projects of each account, what is missing, the time."""
-    lines = list(_of_accounts(accounts, spooled, names_of(finding.projects)))
-    gaps, more = wording.unlisted(finding.report.to_dict())
-    lines += [f"warning: not (wholly) listed: {name} ({gap.happened})" for gap in gaps for name in gap.names]
-    lines += [f"warning: not (wholly) listed: {more}"] * bool(more)
-    if left_out := wording.left_out_reasons(finding.report.to_dict()["discovery"]):
-        lines.append(f"left out: {many(left_out.total(), 'project')} ({in_words(left_out)})")
-    return [*lines, *_takes(floor), _question(spooled, accounts)]
+def _missing(plan: Plan) -> Iterator[str]:
+    """What could not be listed, and what was left out."""
+    document = plan.report.to_dict()
+    gaps, more = wording.unlisted(document)
+    for gap in gaps:
+        yield from (f"warning: not (wholly) listed: {name} ({gap.happened})" for name in gap.names)
+    if more:
+        yield f"warning: not (wholly) listed: {more}"
+    if left_out := wording.left_out_reasons(document["discovery"]):
+        yield f"left out: {many(left_out.total(), 'project')} ({in_words(left_out)})"
 
 
-def _of_accounts(accounts: Sequence[Account], spooled: Spool, names: Mapping[tuple[str, str], str]) -> Iterator[str]:
+def _of_accounts(plan: Plan) -> Iterator[str]:
     """How much each account has, and its largest projects."""
-    for account in accounts:
-        own = list(spooled.extents(account.name))
-        yield f"{account.name} at {urlsplit(account.endpoint).netloc}: {_sum(own)}"
+    for account in plan.accounts:
+        own = list(plan.by_project(account.name))
+        sums = sum(one.groups for one in own), len(own), sum(one.project_level for one in own)
+        yield f"{account.name} at {urlsplit(account.endpoint).netloc}: {amount(*sums)}"
         for one in nlargest(_SHOWN, own, key=lambda one: one.groups):
-            yield f"{groups_of(one):>8}  {one.project_id}  {names.get((account.name, one.project_id), '')}".rstrip()
+            yield f"{groups_of(one):>8}  {one.project_id}  {plan.names.get((one.account, one.project_id), '')}".rstrip()
         if len(own) > _SHOWN:
             yield f"{'':>8}  and {many(len(own) - _SHOWN, 'more project')}"
-
-
-def _question(spooled: Spool, accounts: Sequence[Account]) -> str:
-    of = f"with {accounts[0].name}" if len(accounts) == 1 else f"of {len(accounts):,} accounts"
-    return f"Delete the failed tasks of {extent(spooled)} {of}? {_FOR_GOOD}"
-
-
-def _takes(floor: Floor) -> list[str]:
-    words = floor_words(floor)
-    return [f"This takes {words}."] if words else []
-
-
-def names_of(found: Mapping[str, Sequence[Project]]) -> dict[tuple[str, str], str]:
-    """The names of projects, where they are known, by account and id: two clouds may call one id differently."""
-    return {(account, project.id): project.name for account, projects in found.items() for project in projects}
-
-
-def extent(spooled: Spool) -> str:
-    """How much a spool holds."""
-    return _words(spooled.count, spooled.projects, spooled.levels)
-
-
-def _sum(extents: Sequence[Extent]) -> str:
-    return _words(sum(one.groups for one in extents), len(extents), sum(one.project_level for one in extents))
-
-
-def groups_of(one: Extent) -> str:
-    """How many groups of a project; nothing where its own level is all that there is."""
-    return "" if one.project_level and not one.groups else f"{one.groups:,}"
-
-
-def _words(groups: int, projects: int, levels: int) -> str:
-    level = f"the project level of {many(levels, 'project')}"
-    if levels and not groups:
-        return level
-    words = f"{many(groups, 'protection group')} in {many(projects, 'project')}"
-    return f"{words}, and of {level}" if levels else words

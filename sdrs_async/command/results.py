@@ -11,7 +11,6 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from types import TracebackType
 from typing import Any, Self, TextIO
 
 import anyio
@@ -51,9 +50,7 @@ class ResultsFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         if self._to_remove:  # before it is closed, and its lock gone: then it may be another run's
             with suppress(OSError):
                 os.unlink(os.path.realpath(self._path))
@@ -89,15 +86,7 @@ class ResultsFile:
         """
         if outcome.verdict is Verdict.UNSETTLED:
             return
-        finished = rfc3339(datetime.now(UTC), "milliseconds")
-        endpoint = self._endpoints.get(outcome.account)
-        line = {
-            **failure_line(outcome),
-            **({} if endpoint is None else {"endpoint": endpoint}),
-            "elapsed_s": round(outcome.elapsed, 6),
-            "finished_at": finished,
-        }
-        text = f"{json.dumps(line)}\n"
+        text = f"{json.dumps(self._line(outcome))}\n"
         try:
             # JSON is ASCII here, so that letters are bytes: more of them at once would block the event loop.
             for start in range(0, len(text), select.PIPE_BUF):
@@ -107,6 +96,13 @@ class ResultsFile:
         except OSError as error:
             reason = error.strerror or error
             raise ConfigError(f"--results: {self._path} cannot be written any more: {reason}") from None
+
+    def _line(self, outcome: Outcome) -> dict[str, Any]:
+        line = failure_line(outcome)
+        if (endpoint := self._endpoints.get(outcome.account)) is not None:
+            line["endpoint"] = endpoint
+        finished = rfc3339(datetime.now(UTC), "milliseconds")
+        return line | {"elapsed_s": round(outcome.elapsed, 6), "finished_at": finished}
 
     async def _writable(self) -> None:
         if not self._may_wait or _takes_more(self._file):
@@ -163,9 +159,7 @@ class FailureFile:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         with suppress(OSError):
             self._file.close()
 

@@ -12,9 +12,8 @@ from rich.table import Table
 from rich.text import Text
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.floors import LATENCY, work_of
-from sdrs_async.command.terminal import unlogged
+from sdrs_async.cleanup.plan import LATENCY, Plan
+from sdrs_async.command.streams import unlogged
 from sdrs_async.errors import ConfigError
 from sdrs_async.formats import limits
 from sdrs_async.formats.wording import duration, many, printable
@@ -48,39 +47,29 @@ def check_gateways(gateways: Sequence[str]) -> None:
         _policy(text)
 
 
-async def simulate(
-    accounts: Sequence[Account],
-    concurrency: int | None,
-    retry: RetryPolicy,
-    spooled: Spool,
-    gateways: Sequence[str],
-    *,
-    listing: bool = False,
-) -> Simulation:
-    """Run what the spool holds in virtual time; takes about ten seconds of work at most, in a thread of its own.
+async def simulate(plan: Plan, retry: RetryPolicy, gateways: Sequence[str]) -> Simulation:
+    """Carry a plan out in virtual time; takes about ten seconds of work at most, in a thread of its own.
 
-    `gateways`: without any it is one that keeps exactly the limits that are configured; `listing`: each project is
-    listed too, by one request.
+    `gateways`: without any it is one that keeps exactly the limits that are configured.
     """
     from sdrs_async.laboratory.forecast import Workload, forecast
 
-    chosen = tuple(gateways) or tuple(_configured(accounts))
-    policies, work = [_policy(text) for text in chosen], work_of(spooled, accounts)
+    chosen = tuple(gateways) or tuple(_configured(plan.accounts))
+    policies, work, concurrency = (
+        [_policy(text) for text in chosen],
+        plan.work(lists=plan.listed),
+        plan.scopes.concurrency,
+    )
     workloads = [
-        Workload(one.limits, _requests(work.get(one.name, {}), listing), one.name, one.endpoint, one.weight)
-        for one in accounts
+        Workload(one.limits, work.get(one.name, {}), one.name, one.endpoint, one.weight) for one in plan.accounts
     ]
 
     def run() -> Forecast:
         with unlogged():
             return forecast(workloads, LATENCY, policies, concurrency=concurrency, retry=retry)
 
-    found, targets = await in_daemon_thread(room(), run), {name: sum(work[name].values()) for name in work}
-    return Simulation(chosen, found, targets, listing)
-
-
-def _requests(targets: Mapping[str, int], listing: bool) -> dict[str, int]:
-    return {project_id: count + listing for project_id, count in targets.items()}
+    found, targets = await in_daemon_thread(room(), run), {name: sum(its.values()) for name, its in plan.work().items()}
+    return Simulation(chosen, found, targets, plan.listed)
 
 
 def _policy(text: str) -> Policy:

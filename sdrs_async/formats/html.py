@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TextIO
 
 from sdrs_async.formats import limits, wording
 from sdrs_async.report import Report
 from sdrs_async.report.projects import GROUPS
 
-__all__ = ["render"]
+__all__ = ["render", "write"]
+
+
+def write(report: Report, file: TextIO, *, failures: object = None, fleet_file: bool = False) -> None:
+    """Write the page. Arguments as of `Format.write`; the failures are those that the report holds."""
+    file.write(render(report, fleet_file=fleet_file))
 
 
 def render(report: Report, *, fleet_file: bool = False) -> str:

@@ -8,14 +8,16 @@ from typing import Any, TextIO
 
 from sdrs_async.report import Report
 
-__all__ = ["write_json"]
+__all__ = ["write"]
 
 
-def write_json(report: Report, file: TextIO, failures: Iterable[Mapping[str, Any]] | None = None) -> None:
-    """Write the report as one JSON object, a line per project, failure and cause.
+def write(
+    report: Report, file: TextIO, *, failures: Iterable[Mapping[str, Any]] | None = None, fleet_file: bool = False
+) -> None:
+    """Write the report as one JSON object, a line per project, failure and cause. Arguments as of `Format.write`.
 
-    `failures`, lines as `report.failure_line` makes them, stand for the bounded list in memory. They are written as
-    they come, and `failures_omitted` says how many of all failed targets are then still missing.
+    The failures are written as they come, and `failures_omitted` says how many of all failed targets are then still
+    missing.
     """
     document = report.to_dict()
     lines = document["failures"] if failures is None else failures

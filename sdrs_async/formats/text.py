@@ -1,13 +1,14 @@
-"""A report on the terminal, and as a JSON file. Only the command imports this module: it needs rich (extra `cli`).
+"""A report as a text, for the terminal. Only the command imports this module: it needs rich (extra `cli`).
 
 What a server sent is never markup: it reaches rich as `Text`, with control characters replaced.
 """
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -20,7 +21,7 @@ from sdrs_async.limits import Learned
 from sdrs_async.report import Report
 from sdrs_async.report.remedies import remedy
 
-__all__ = ["learned_section", "print_result", "print_summary"]
+__all__ = ["learned_section", "print_result", "print_summary", "write"]
 
 _MAX_PROJECTS = 15
 _MAX_CAUSES = 10
@@ -30,6 +31,14 @@ _WIDE = 100
 """Columns from which the table of projects also has room for their times."""
 _ALWAYS = ("done", "gone", "failed")
 _COLOR = {"done": "green", "gone": "cyan", "failed": "red", "skipped": "yellow", "unsettled": "yellow"}
+
+
+def write(report: Report, file: TextIO, *, failures: object = None, fleet_file: bool = False) -> None:
+    """Write the summary, with colours where a terminal is. Arguments as of `Format.write`; it shows few failures."""
+    console = Console(file=file, width=None if file is sys.stdout else _WIDE)
+    with console.capture() as printed:  # rich itself would exit where nobody reads any more
+        print_summary(report, console, fleet_file=fleet_file)
+    file.write(printed.get())
 
 
 def print_summary(report: Report, console: Console, *, exit_code: int | None = None, fleet_file: bool = False) -> None:
@@ -214,6 +223,3 @@ def _facts(document: Mapping[str, Any], exit_code: int) -> Table:
 
 def _result(document: Mapping[str, Any], exit_code: int) -> str:
     return f"{wording.exit_meaning(exit_code, document)} (exit code {exit_code})"
-
-
-# ---- JSON

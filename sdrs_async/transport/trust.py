@@ -171,7 +171,7 @@ def _of(trust: Trust, file: str | None, folder: str | None) -> ssl.SSLContext:
 
 def _unusable(trust: Trust, path: str | None, reason: str) -> ConfigError:
     kind = "folder" if trust.setting == _STORE_FOLDER else "file"
-    return ConfigError(f"the CA {kind} {path!r} cannot be used, which {trust.setting or 'the system'} names: {reason}")
+    return ConfigError(f"the CA {kind} {path!r} that {trust.setting or 'the system'} names cannot be used: {reason}")
 
 
 def _store(trust: Trust) -> ssl.SSLContext:

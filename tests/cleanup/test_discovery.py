@@ -185,7 +185,7 @@ async def test_a_project_that_nobody_has_is_reported() -> None:
     assert (row["project_id"], row["account"], row["verdict"], row["status_code"]) == (
         "no-such-project", "prod", "rejected", None
     )  # fmt: skip
-    assert row["message"] == "no project has this id or name, letter for letter, of the 2 that the account may use"
+    assert row["message"] == "no project that the account may use (2 in all) has this id or name, letter for letter"
     assert report.targets["done"] == 2
     assert report.exit_code == 1
 
@@ -276,8 +276,11 @@ async def test_a_server_that_ignores_the_offset_is_reported_as_incomplete(monkey
 @pytest.mark.parametrize(
     ("quirk", "message"),
     [
-        ("wrong-count", "the list of server_groups ends after 200 of 1,000,000, which is its count, and so it does"),
-        ("shrinks", "the list of server_groups changes while it is read, and so it does when it is read once more"),
+        (
+            "wrong-count",
+            "the list of server_groups ends after 200 of 1,000,000, which is its count, also when it is read once more",
+        ),
+        ("shrinks", "the list of server_groups changes while it is read, also when it is read once more"),
     ],
 )
 async def test_a_list_that_stays_in_doubt_is_never_clean(

@@ -156,9 +156,9 @@ async def test_many_namesakes_are_not_all_named() -> None:
 @pytest.mark.parametrize(
     ("entry", "message"),
     [
-        ("eu_de", "no project has this id or name, letter for letter, of the 4 that the account may use"),
-        ("eu_*", "no project fits this pattern, letter for letter, of the 4 that the account may use"),
-        ("f" * 32, "no project has this id or name, letter for letter, of the 4 that the account may use"),
+        ("eu_de", "no project that the account may use (4 in all) has this id or name, letter for letter"),
+        ("eu_*", "no project that the account may use (4 in all) fits this pattern, letter for letter"),
+        ("f" * 32, "no project that the account may use (4 in all) has this id or name, letter for letter"),
         ("eu-nl", "left out: disabled"),
     ],
 )

@@ -176,7 +176,7 @@ def test_any_ids_lifts_the_form_and_nothing_else(tmp_path: Path, form: str) -> N
     path.write_text(write("Web", "{G1}"), "utf-8")
     with spool(str(path), ONE, any_ids=True) as spooled:
         assert list(spooled.per_project("OS_TOKEN")["Web"]) == ["{G1}"]
-        assert spooled.count == 2
+        assert spooled.groups == 2
     for bad in ("batch", "a/b", "..", "", "a b", f"{G}\u200b"):
         path.write_text(write("Web", bad), "utf-8")
         with pytest.raises(ConfigError, match=f"{place}: server_group_id .* is refused: "):

@@ -369,7 +369,7 @@ def test_stdin_is_read_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     content = f"\ufeffsep=;\r\nproject_id;server_group_id\r\n{P1};{G1}\r\n".encode("utf-16-le")
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(content)))
     with spool("-", ONE) as spooled:
-        assert spooled.count == 1
+        assert spooled.groups == 1
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"[7]")))
     with pytest.raises(ConfigError, match=r"^stdin, line 1, item 1: has to be"):
         spool("-", ONE)
@@ -384,7 +384,7 @@ def test_what_is_typed_ends_with_one_ctrl_d(monkeypatch: pytest.MonkeyPatch, typ
     with open(terminal) as stdin:
         monkeypatch.setattr(sys, "stdin", stdin)
         with spool("-", ONE) as spooled:
-            assert spooled.count == typed.count("/")
+            assert spooled.groups == typed.count("/")
     os.close(keyboard)
 
 

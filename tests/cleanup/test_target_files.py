@@ -73,7 +73,7 @@ def test_all_forms_say_the_same(tmp_path: Path, content: str) -> None:
     """CSV, JSON Lines and plain lines give the same targets, by project; blank lines and comments do not count."""
     with spool(_write(tmp_path, content)) as spooled:
         assert _content(spooled) == EXPECTED
-        assert (spooled.count, spooled.projects, spooled.duplicates) == (3, 2, 0)
+        assert (spooled.groups, spooled.projects, spooled.duplicates) == (3, 2, 0)
 
 
 OBJECT = f'{{"project_id": "{P1}", "server_group_id": "{G1}"}}'
@@ -215,7 +215,7 @@ def test_the_file_is_read_to_its_end(tmp_path: Path) -> None:
 def test_an_empty_file_is_an_empty_selection(tmp_path: Path, content: str) -> None:
     """A file without targets is no error."""
     with spool(_write(tmp_path, content)) as spooled:
-        assert (spooled.count, spooled.projects, spooled.duplicates) == (0, 0, 0)
+        assert (spooled.groups, spooled.projects, spooled.duplicates) == (0, 0, 0)
         assert _content(spooled) == {}
 
 
@@ -250,7 +250,7 @@ def test_exact_repeats_are_counted_and_dropped(tmp_path: Path) -> None:
     """A target that stands in the file three times, however far apart, is one target and two duplicates."""
     lines = [f"{P1}/{number:05}" for number in range(3000)]
     with spool(_write(tmp_path, "\n".join([lines[0], *lines, lines[0]])), any_ids=True) as spooled:
-        assert (spooled.count, spooled.duplicates) == (3000, 2)
+        assert (spooled.groups, spooled.duplicates) == (3000, 2)
         assert _content(spooled) == {P1: [f"{number:05}" for number in range(3000)]}
 
 
@@ -270,7 +270,7 @@ def test_projects_are_read_side_by_side(tmp_path: Path) -> None:
 def test_a_project_level_comes_before_the_groups_of_its_project(tmp_path: Path) -> None:
     """With the project level, each project of a list has one more target, which counts apart."""
     with spool(_write(tmp_path, f"{P1}/{G1}\n{P2}/{G3}\n{P1}/{G2}"), project_level=True) as spooled:
-        assert (spooled.count, spooled.levels, spooled.projects) == (3, 2, 2)
+        assert (spooled.groups, spooled.levels, spooled.projects) == (3, 2, 2)
         assert spooled.first_projects() == {"OS_TOKEN": [P1]}
         assert _content(spooled) == {P1: [ProjectLevel(P1), G1, G2], P2: [ProjectLevel(P2), G3]}
 
@@ -282,7 +282,7 @@ def test_a_results_line_of_a_project_level_is_that_level(tmp_path: Path) -> None
     """Without a group it stands for the project's own level, once, beside lines of groups."""
     lines = [LEVEL % ("null", "project"), LEVEL % (f'"{G1}"', "group"), LEVEL % ("null", "project")]
     with spool(_write(tmp_path, "".join(lines))) as spooled:
-        assert (spooled.count, spooled.levels, spooled.projects, spooled.duplicates) == (1, 1, 1, 1)
+        assert (spooled.groups, spooled.levels, spooled.projects, spooled.duplicates) == (1, 1, 1, 1)
         assert _content(spooled) == {P1: [ProjectLevel(P1), G1]}
     with spool(_write(tmp_path, lines[0] + f'{{"project_id": "{P2}", "server_group_id": "{G3}"}}')) as spooled:
         assert _content(spooled) == {P1: [ProjectLevel(P1)], P2: [G3]}
@@ -328,7 +328,7 @@ def test_the_same_project_with_two_accounts_is_kept_apart() -> None:
         _owned("a", Target(P1, G1), Target(P1, G2), Target(P2, G3)) + _owned("d", ProjectLevel(P3)),
         [],
     ) as spooled:
-        assert (spooled.count, spooled.levels, spooled.projects, spooled.duplicates) == (4, 2, 4, 1)
+        assert (spooled.groups, spooled.levels, spooled.projects, spooled.duplicates) == (4, 2, 4, 1)
         extents = [("a", P1, 2, False), ("a", P2, 1, False), ("b", P1, 1, True), ("d", P3, 0, True)]
         assert list(spooled.extents()) == extents
         assert list(spooled.extents("b")) == extents[2:3]
@@ -343,7 +343,7 @@ def test_of_accounts_at_one_endpoint_the_first_keeps_what_they_share() -> None:
     shared: list[Target | ProjectLevel] = [Target(P1, G1), Target(P1, G2), ProjectLevel(P1)]
     with _several(_owned("c", *shared), _owned("b", *shared, Target(P1, G3)), _owned("a", shared[0])) as spooled:
         spooled.unite(dict.fromkeys("cab", "https://one"))
-        assert (spooled.count, spooled.levels, spooled.projects, spooled.duplicates) == (3, 1, 2, 4)
+        assert (spooled.groups, spooled.levels, spooled.projects, spooled.duplicates) == (3, 1, 2, 4)
         assert [_content(spooled, name) for name in "abc"] == [{P1: [G1]}, {P1: [ProjectLevel(P1), G2, G3]}, {}]
 
 
@@ -352,14 +352,14 @@ def test_accounts_at_different_endpoints_share_nothing() -> None:
     shared: list[Target | ProjectLevel] = [Target(P1, G1), ProjectLevel(P1)]
     with _several(_owned("a", *shared), _owned("b", *shared), _owned("c", *shared)) as spooled:
         spooled.unite({"a": "https://one", "b": "https://two", "nobody": "https://one"})
-        assert (spooled.count, spooled.levels, spooled.projects, spooled.duplicates) == (3, 3, 3, 0)
+        assert (spooled.groups, spooled.levels, spooled.projects, spooled.duplicates) == (3, 3, 3, 0)
 
 
 def test_every_id_that_may_be_sent_can_be_kept() -> None:
     """Whatever script it is written in, and however close it is to another one, it comes back as it was."""
     ids = ["\U0001f9f9", "e\u0301", "\u00e9", "\u00df", "SS", "ss", "007", "7", "a'b", "x" * 256]
     with _several(_owned("a", *(Target(id_, other) for id_ in ids for other in ids))) as spooled:
-        assert (spooled.count, spooled.projects) == (100, 10)
+        assert (spooled.groups, spooled.projects) == (100, 10)
         assert {project: set(groups) for project, groups in _content(spooled, "a").items()} == {
             one: set(ids) for one in ids
         }
@@ -446,7 +446,7 @@ def test_a_line_of_the_endpoint_of_this_run_is_taken(tmp_path: Path, spelled: st
     for owners in (AT_HERE, ONE):
         with spool(_write(tmp_path, content), owners) as spooled:
             spooled.unite({"OS_TOKEN": HERE})
-            assert (spooled.count, spooled.duplicates) == (2, 1)
+            assert (spooled.groups, spooled.duplicates) == (2, 1)
 
 
 def test_a_csv_may_be_the_results_of_a_run(tmp_path: Path) -> None:
@@ -535,7 +535,7 @@ def test_nothing_is_left_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     folder.mkdir()
     monkeypatch.setenv("SQLITE_TMPDIR", str(folder))
     with spool(source, any_ids=True) as spooled:
-        assert spooled.count == 1000
+        assert spooled.groups == 1000
         assert list(folder.iterdir()) == []
 
 

@@ -282,8 +282,7 @@ def test_a_list_that_never_holds_still_is_incomplete() -> None:
     assert error is not None
     assert error.reply.verdict is Verdict.INCOMPLETE
     assert str(error) == (
-        "the list of server_groups changes while it is read, and so it does when it is read once more; "
-        f"{len(ids)} were seen"
+        f"the list of server_groups changes while it is read, also when it is read once more; {len(ids)} were seen"
     )
 
 

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from sdrs_async.accounts.sources import Asked, CredentialKind, Signature
 from sdrs_async.command.accounts import of_fleet
-from sdrs_async.command.commands import app
+from sdrs_async.command.app import app
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
@@ -340,7 +340,7 @@ def test_no_account_of_a_fleet_is_of_the_cloud_that_a_variable_names(tmp_path: P
         by_pattern = f"https://sdrs.{region}.{domain}"
         assert endpoint(region, cloud=domain) == by_pattern
         assert endpoint(region, f'endpoint = "{by_pattern}"') == by_pattern
-    with pytest.raises(ConfigError, match=r"^account a: region my-1 is none of .*in a fleet file: endpoint"):
+    with pytest.raises(ConfigError, match=r"^account a: region my-1 is of neither .*in a fleet file: endpoint"):
         endpoint("my-1")
 
 

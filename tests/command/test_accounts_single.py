@@ -286,7 +286,7 @@ def test_certificates_of_the_environment_are_looked_at_first(
     """Whoever signs in, and however: a file without any is named with its variable before anything is sent."""
     authority = tmp_path / "ca.pem"
     authority.write_text("", "utf-8")
-    with pytest.raises(ConfigError, match=rf"ca\.pem' cannot be used, which {name} names: it holds no certificate"):
+    with pytest.raises(ConfigError, match=rf"ca\.pem' that {name} names cannot be used: it holds no certificate"):
         account({**credential, name: str(authority)}, region="eu-de")
 
 

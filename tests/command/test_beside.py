@@ -215,7 +215,7 @@ def home(tmp_path: Path) -> Path:
 RUNS = """
 import json, os
 from typer.testing import CliRunner
-from sdrs_async.command.commands import app
+from sdrs_async.command.app import app
 for flags in json.loads(os.environ["RUNS"]):
     result = CliRunner().invoke(app, ["clean", "--all-projects", "--yes", *flags])
     print(json.dumps([flags, result.exit_code, result.output]))

@@ -20,8 +20,8 @@ from sdrs_async.accounts.account import Pending
 from sdrs_async.accounts.connecting import Connection
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command import cli
+from sdrs_async.command.app import app
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.commands import app
 from sdrs_async.command.endings import Ending
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
@@ -97,8 +97,11 @@ BAD_FLAGS = [
     (["--timeout", "nan"], "--timeout: nan is not a time in seconds"),
     (["--endpoint", "http://sdrs.example.com"], "would send the credential unencrypted"),
     (["--endpoint", "sdrs.example.com"], "is not a URL"),
-    (["--endpoint", "https://x", "--ca-file", "/nowhere.pem"], "the CA file '/nowhere.pem' cannot be used"),
-    (["--ca-file", "/nowhere.pem"], "the CA file '/nowhere.pem' cannot be used"),
+    (
+        ["--endpoint", "https://x", "--ca-file", "/nowhere.pem"],
+        "the CA file '/nowhere.pem' that --ca-file (ca_file) names cannot be used",
+    ),
+    (["--ca-file", "/nowhere.pem"], "the CA file '/nowhere.pem' that --ca-file (ca_file) names cannot be used"),
     (["--json", "-", "--results", "-"], "--json and --results cannot both be stdout"),
     (["--json", ""], "--json: the path is empty"),
     (["--targets", "", "--yes"], "--targets: the path is empty"),
@@ -147,8 +150,11 @@ def test_os_cacert_stands_in_for_the_flag(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setenv("OS_TOKEN", "a-token")
     monkeypatch.setenv("OS_CACERT", "/from-the-environment.pem")
     given = ["clean", "--targets", "x", "--endpoint", "https://sdrs.example.com"]
-    assert "'/from-the-environment.pem' cannot be used" in invoke(*given).stderr
-    assert "'/from-the-flag.pem' cannot be used" in invoke(*given, "--ca-file", "/from-the-flag.pem").stderr
+    assert "'/from-the-environment.pem' that OS_CACERT names cannot be used" in invoke(*given).stderr
+    assert (
+        "'/from-the-flag.pem' that --ca-file (ca_file) names cannot be used"
+        in invoke(*given, "--ca-file", "/from-the-flag.pem").stderr
+    )
 
 
 def test_usage_errors_and_the_version() -> None:
@@ -188,7 +194,7 @@ def test_the_help_of_clean_is_complete(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     """Without typer or rich the command says in one line what to install, and exits with 2."""
-    monkeypatch.delitem(sys.modules, "sdrs_async.command.commands")
+    monkeypatch.delitem(sys.modules, "sdrs_async.command.app")
     monkeypatch.setitem(sys.modules, "typer", None)
     with pytest.raises(SystemExit) as caught:
         cli.main()
@@ -198,8 +204,8 @@ def test_the_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pyt
 
 def test_another_missing_module_is_a_bug_with_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the extra's own libraries are explained: a broken installation is not called a missing extra."""
-    monkeypatch.setitem(sys.modules, "sdrs_async.command.commands", None)
-    with pytest.raises(ModuleNotFoundError, match=r"sdrs_async\.command\.commands"):
+    monkeypatch.setitem(sys.modules, "sdrs_async.command.app", None)
+    with pytest.raises(ModuleNotFoundError, match=r"sdrs_async\.command\.app"):
         cli.main()
 
 

@@ -13,10 +13,11 @@ from anyio.from_thread import start_blocking_portal
 from typer.testing import CliRunner, Result
 
 from sdrs_async.accounts.connecting import Connection
-from sdrs_async.command import finding, inspecting
+from sdrs_async.command import checks, finding
+from sdrs_async.command.app import app
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.commands import app
-from sdrs_async.command.endings import Ending, as_error
+from sdrs_async.command.endings import Ending
+from sdrs_async.command.errors import as_error
 from sdrs_async.command.results import FailureFile, ResultsFile
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
 from sdrs_async.formats import html
@@ -61,7 +62,7 @@ def stuck(run: Run) -> None:
 
 def test_a_run_that_is_stuck_ends_with_1(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Simulator) -> None:
     """Its words are on stderr and in the report; report, page, results and summary are there, and say exit code 1."""
-    monkeypatch.setattr(Run, "raise_error", stuck)
+    monkeypatch.setattr(Run, "_raise_error", stuck)
     results, page = tmp_path / "results", tmp_path / "page"
     done = invoke(*arguments(tmp_path, simulator, "--results", str(results), "--html", str(page)))
     assert (done.exit_code, done.stderr.splitlines()[-1]) == (1, "error: defect: nothing moves")
@@ -75,7 +76,7 @@ BUGS = {
     "results": (ResultsFile, "add", fail_late),
     "display": (finding, "show_lines", fail_late),
     "failures": (FailureFile, "add", fail),
-    "iteration": (Run, "raise_error", fail),
+    "iteration": (Run, "_raise_error", fail),
 }
 
 
@@ -101,7 +102,7 @@ def test_the_way_to_a_bug_is_a_debug_record(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, simulator: Simulator
 ) -> None:
     """`--log-level debug` shows the lines of code that led there, and no value."""
-    monkeypatch.setattr(Run, "raise_error", fail)
+    monkeypatch.setattr(Run, "_raise_error", fail)
     done = invoke(*arguments(tmp_path, simulator, "--log-level", "debug"))
     assert "DEBUG sdrs_async: RuntimeError, most recent call last:" in done.stderr
     assert "raise RuntimeError(SECRET)" in done.stderr
@@ -158,7 +159,7 @@ def test_looking_ends_with_1_too(monkeypatch: pytest.MonkeyPatch, simulator: Sim
 
     where = ["--endpoint", simulator.url, "--iam-endpoint", simulator.url]
     monkeypatch.setattr(Session, "find", find)
-    monkeypatch.setattr(inspecting, "run_doctor", fail_late)
+    monkeypatch.setattr(checks, "run_checks", fail_late)
     for args, words in (
         (["plan", "--all-projects"], "error: defect: nothing moves"),
         (["doctor"], "error: defect: RuntimeError in "),

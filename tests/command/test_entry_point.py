@@ -37,7 +37,7 @@ async def ended(way: str, moment: str, *args: str) -> Done:
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("name", ["sdrs_async.command.commands", "dataclasses", "aiohttp.client"])
+@pytest.mark.parametrize("name", ["sdrs_async.command.app", "dataclasses", "aiohttp.client"])
 async def test_ctrl_c_while_libraries_load_is_quiet(way: str, name: str) -> None:
     """Whatever is being imported: exit code 130, and not a line of a traceback."""
     assert await ended(way, AT_IMPORT.format(name), "--version") == Done(130, "", "")

@@ -18,8 +18,8 @@ from sdrs_async.accounts.connecting import Connection
 from sdrs_async.accounts.selection import Selection
 from sdrs_async.cloud.listing import Project
 from sdrs_async.command import cleanup
+from sdrs_async.command.app import app
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.commands import app
 from sdrs_async.command.endings import Ending
 from sdrs_async.command.finding import Display, warn_of_nothing
 from sdrs_async.command.outputs import Outputs

@@ -15,9 +15,9 @@ from openstack.config import loader
 from typer.testing import CliRunner
 
 from sdrs_async.accounts.connecting import Connection
-from sdrs_async.command.commands import app
+from sdrs_async.command.app import app
 from sdrs_async.command.inputs import inputs
-from sdrs_async.command.selecting import Wanted
+from sdrs_async.command.options import Wanted
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.report import Ledger
 from tests.support.command import Done

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from sdrs_async.command.terminal import waiting
+from sdrs_async.command.streams import waiting
 from sdrs_async.simulator import Fault, Simulator
 from tests.support.command import arguments, finished, process, report, texts, until
 

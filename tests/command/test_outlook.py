@@ -15,12 +15,13 @@ import pytest
 from typer.testing import CliRunner
 
 from sdrs_async.accounts.account import Account
+from sdrs_async.cleanup.plan import Plan
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.commands import app
-from sdrs_async.command.floors import Floors, floor_json, floor_words, work_of
+from sdrs_async.command.app import app
 from sdrs_async.command.outlook import Outlook, Watch, spent, waiting
 from sdrs_async.command.progress import Spent, Waiting
 from sdrs_async.credentials.keys import StaticToken
+from sdrs_async.formats.plan_text import floor_words
 from sdrs_async.limits import Learned, Limits, Rate, UsedUp
 from sdrs_async.models import Target
 from sdrs_async.pace.floor import Floor
@@ -80,15 +81,15 @@ def _account(name: str = "prod", **limits: Any) -> Account:
 
 def test_the_floor_of_a_list_is_that_of_its_accounts(spooled: Spool) -> None:
     """Its targets are counted for their accounts, those of the project level too; one that is not ready has none."""
-    assert work_of(spooled, [_account()]) == {"prod": {f"p{number}": 100 for number in range(10)}}
-    assert work_of(spooled, [_account("test")]) == {}
+    assert Plan([_account()], spooled).work() == {"prod": {f"p{number}": 100 for number in range(10)}}
+    assert Plan([_account("test")], spooled).work() == {}
     with Spool() as with_levels:
         with_levels.fill(iter([("prod", Target("p", "g"))]), project_level=True)
-        assert work_of(with_levels, [_account()]) == {"prod": {"p": 2}}
-    floors = Floors([_account(user_rate="200/5min")], None, spooled)
-    assert floors.in_all() == Floor(1200.02, "user rate")
-    assert floor_words(floors.in_all()) == "at least 20 min 00 s at these limits (user rate)"
-    assert floor_json(floors.in_all()) == {"floor_s": 1200.02, "bottleneck": "user rate"}
+        assert Plan([_account()], with_levels).work() == {"prod": {"p": 2}}
+    plan = Plan([_account(user_rate="200/5min")], spooled)
+    assert plan.floor() == Floor(1200.02, "user rate")
+    assert floor_words(plan.floor()) == "at least 20 min 00 s at these limits (user rate)"
+    assert plan.to_dict()["accounts"][0]["floor"] == {"floor_s": 1200.02, "bottleneck": "user rate"}
 
 
 def test_each_account_has_a_floor_of_its_own() -> None:
@@ -98,15 +99,16 @@ def test_each_account_has_a_floor_of_its_own() -> None:
         for account, groups in (("a", 21), ("b", 11)):
             spool.add([(account, Target("p", f"g{number}")) for number in range(groups)])
         spool.seal()
-        floors = Floors([first, second], None, spool)
-        assert (floors.of(first).seconds, floors.of(second).seconds) == (4.02, 2.02)
-        assert floors.in_all() == Floor(6.02, "endpoint rate")
+        plan = Plan([first, second], spool)
+        assert (plan.floor("a").seconds, plan.floor("b").seconds) == (4.02, 2.02)
+        assert plan.floor() == Floor(6.02, "endpoint rate")
 
 
 def test_what_takes_no_time_is_not_worth_a_word() -> None:
     """Nothing to do, or less than a second of it."""
     assert floor_words(Floor()) == floor_words(Floor(0.9, "user rate")) == ""
-    assert floor_json(Floor()) == {"floor_s": None, "bottleneck": None}
+    with Spool() as spool:
+        assert Plan([_account()], spool).to_dict()["accounts"][0]["floor"] == {"floor_s": None, "bottleneck": None}
 
 
 def _plan(folder: Path, monkeypatch: pytest.MonkeyPatch, groups: int, *flags: str) -> Any:
@@ -169,7 +171,7 @@ def test_a_plan_of_nothing_has_no_floor(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 async def test_a_plan_of_a_fleet_has_the_floor_of_each_account(tmp_path: Path) -> None:
-    """Each account's own limits bound its own targets, and one list for each of its projects beside them."""
+    """Each account's own limits bound its own targets, and the two requests of each project's list beside them."""
     async with Simulator(projects=2, groups=3) as first, Simulator(projects=2, groups=5, seed=7) as second:
         clouds = Clouds(first, second, tmp_path)
         file = clouds.file(second='limits.user_rate = "1/s"')
@@ -180,12 +182,12 @@ async def test_a_plan_of_a_fleet_has_the_floor_of_each_account(tmp_path: Path) -
     floors = [account["floor"] for account in document["accounts"]]
     assert floors == [
         {"floor_s": 0.02, "bottleneck": "latency"},
-        {"floor_s": 11.02, "bottleneck": "user rate"},
+        {"floor_s": 13.02, "bottleneck": "user rate"},
     ]
     text = " ".join(done.stdout.split())
-    assert "Takes at least 11.0 s, with its lists (20 ms per answer assumed): the rate per user" in text
+    assert "Takes at least 13.0 s, with its lists (20 ms per answer assumed): the rate per user" in text
     assert "Takes at least 0.02 s (latency)" in text
-    assert "Takes at least 11.0 s (user rate)" in text
+    assert "Takes at least 13.0 s (user rate)" in text
 
 
 async def test_a_cleanup_says_how_long_it_takes_at_least(tmp_path: Path) -> None:
@@ -341,7 +343,7 @@ class Clock:
 
     def __init__(self, spooled: Spool, **limits: Any) -> None:
         self.limited = Limited()
-        self.outlook = Outlook(Floors([_account(**limits)], None, spooled), now=1000.0)
+        self.outlook = Outlook(Plan([_account(**limits)], spooled), now=1000.0)
 
     def left(self, at: float, settled: Mapping[str, int] | None = None) -> float:
         """Seconds that are left, so many seconds after the start, when so much of each project is settled."""
@@ -397,9 +399,9 @@ def test_of_several_accounts_one_that_waits_may_not_be_the_last() -> None:
         for account in ("a", "b"):
             spool.add([(account, Target("p", f"g{number}")) for number in range(101)])
         spool.seal()
-        floors = Floors([_account("a", user_rate="10/s"), _account("b")], None, spool)
+        plan = Plan([_account("a", user_rate="10/s"), _account("b")], spool)
         for kind, seconds in (("user", 60.02), ("endpoint", 10.02), ("project", 10.02)):
-            outlook = Outlook(floors, now=0.0)
+            outlook = Outlook(plan, now=0.0)
             assert round(outlook.seconds(0.0, 0.02, frozenset(), Waiting(1, 50.0, kind)), 2) == seconds
 
 
@@ -408,8 +410,8 @@ def test_what_one_account_has_done_is_not_done_by_its_twin() -> None:
     with Spool() as spool:
         spool.add([(account, Target("p", f"g{number}")) for account in ("a", "b") for number in range(101)])
         spool.seal()
-        floors = Floors([_account("a", user_rate="10/s"), _account("b", user_rate="5/s")], None, spool)
-        outlook = Outlook(floors, now=0.0)
+        plan = Plan([_account("a", user_rate="10/s"), _account("b", user_rate="5/s")], spool)
+        outlook = Outlook(plan, now=0.0)
         for account, done, at, left in (("a", 100, 20.0, 20.02), ("b", 96, 30.0, 0.02)):
             for _ in range(done):
                 outlook.settle(account, "p")
@@ -502,8 +504,8 @@ async def test_a_plan_knows_the_limits_that_its_lists_met(tmp_path: Path) -> Non
     document = json.loads(out.read_text("utf-8"))
     (learned,) = document["limits"]["learned"]
     assert (learned["scope"], learned["rate"], learned["told"]) == ("user", "3/2s", True)
-    # 24 groups and 6 lists, three in any two seconds.
-    assert document["floor"]["floor_s"] == 18.02
+    # 24 groups and 6 lists of two requests each, three in any two seconds.
+    assert document["floor"]["floor_s"] == 22.02
     assert document["floor"]["bottleneck"] == "user rate (learned)"
     text = " ".join(done.stdout.split())
     assert "the rate per user that the server showed sets the pace" in text

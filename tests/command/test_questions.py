@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from sdrs_async.command.terminal import ask
+from sdrs_async.command.streams import ask
 from sdrs_async.simulator import Simulator
 from tests.command.test_interrupts import on_terminal, without_yes
 from tests.support.command import until

@@ -11,8 +11,9 @@ import pytest
 from typer.testing import CliRunner
 
 from sdrs_async.accounts.account import Account
+from sdrs_async.cleanup.plan import Plan
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.commands import app
+from sdrs_async.command.app import app
 from sdrs_async.command.simulating import simulate, simulation_json
 from sdrs_async.credentials.keys import StaticToken
 from sdrs_async.limits import Limits, RetryPolicy
@@ -112,9 +113,9 @@ async def test_a_fleet_is_simulated_account_by_account(tmp_path: Path) -> None:
     one, other = document["accounts"]
     assert (one["name"], one["targets"], other["name"], other["targets"]) == ("first", 6, "second", 10)
     assert one["duration_s"] < 5
-    # The lists of its two projects are requests as well.
-    assert 11 < other["duration_s"] == document["duration_s"] < 12
-    assert (document["lists"], document["requests"]["sent"] - document["requests"]["throttled"]) == (True, 20)
+    # The lists of its two projects are two requests each as well.
+    assert 13 < other["duration_s"] == document["duration_s"] < 14
+    assert (document["lists"], document["requests"]["sent"] - document["requests"]["throttled"]) == (True, 24)
     assert "with the lists, of which" in done.stdout
     assert (other["requests"]["throttled"], [lesson["account"] for lesson in document["learned"]]) == (0, ["first"])
     assert '[accounts.first]\n      limits.user_rate = "2/s"' in done.stdout
@@ -131,7 +132,7 @@ async def test_accounts_that_differ_are_limited_only_by_themselves() -> None:
         for name in ("a", "b"):
             spooled.add([(name, Target(f"of-{name}", f"g{number}")) for number in range(9)])
         spooled.seal()
-        found = simulation_json(await simulate(accounts, 64, RetryPolicy(), spooled, ()))
+        found = simulation_json(await simulate(Plan(accounts, spooled, 64), RetryPolicy(), ()))
     assert found["gateways"] == ["project=5/s", "endpoint=50/s"]
     assert found["requests"] == {"sent": 18, "throttled": 0}
     assert [round(one["duration_s"]) for one in found["accounts"]] == [8, 4]

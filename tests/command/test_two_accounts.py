@@ -12,14 +12,14 @@ import pytest
 
 from sdrs_async.accounts.connecting import Connection
 from sdrs_async.accounts.selection import Selection
+from sdrs_async.cleanup.plan import names_of
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.cloud.listing import Project
 from sdrs_async.command.cleanup import Cleanup
 from sdrs_async.command.finding import Display, find
-from sdrs_async.command.interrupts import interrupts
 from sdrs_async.command.outlook import Watch
 from sdrs_async.command.outputs import Outputs
-from sdrs_async.command.questions import names_of
+from sdrs_async.command.signals import interrupts
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.session import connect
 from sdrs_async.simulator import Fault, Simulator
@@ -152,7 +152,7 @@ async def test_a_plan_has_every_project_of_every_account(twins: Twins) -> None:
     assert all(row["name"] for row in document["projects"])
     assert document["targets"] == {"groups": 16, "project_level": 0, "duplicates": 0}
     assert [one["targets"] for one in document["simulation"]["accounts"]] == [6, 10]
-    assert document["simulation"]["requests"]["sent"] == 16 + 4
+    assert document["simulation"]["requests"]["sent"] == 16 + 2 * 4
     assert (deleted(twins.prod), deleted(twins.clone)) == ([], [])
 
 
@@ -459,9 +459,9 @@ async def test_what_two_accounts_find_at_one_endpoint_is_kept_once(
         chosen = dict.fromkeys((first, second), Selection(project_level=True))
         async with interrupts() as told, connect([first, second]) as session:
             with Spool() as spooled:
-                finding = await find(session, chosen, spooled, told, Display(quiet=True))
-                assert (spooled.count, spooled.levels) == (4, 1)
-                assert spooled.duplicates + finding.report.targets["duplicates"] == 5
+                plan = await find(session, chosen, spooled, told, Display(quiet=True))
+                assert (spooled.groups, spooled.levels) == (4, 1)
+                assert spooled.duplicates + plan.report.targets["duplicates"] == 5
 
 
 async def test_the_display_counts_a_group_of_two_accounts_once() -> None:

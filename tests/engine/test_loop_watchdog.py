@@ -61,9 +61,9 @@ def run_with(
         report = Ledger(clock=loop.time)
         user = made.user("the user", "endpoint", service.send, Limits(None, 1, None, None, None), sign_in=sign_in)
         run, begun = Run(Engine(made, report.add, RetryPolicy(), rng=Random(1)), report), loop.time()
-        await run.drive(sources(fleet(1, groups), READ_AHEAD, user))
+        await run._drive(sources(fleet(1, groups), READ_AHEAD, user))
         try:
-            run.raise_error()
+            run._raise_error()
         except Exception as error:
             return error, report, loop.time() - begun
         return None, report, loop.time() - begun

@@ -12,7 +12,7 @@ import pytest
 from rich.console import Console
 
 from sdrs_async.formats import wording
-from sdrs_async.formats.json import write_json
+from sdrs_async.formats.json import write as write_json
 from sdrs_async.formats.text import print_summary
 from sdrs_async.limits import Limits
 from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
@@ -534,7 +534,7 @@ def test_signals_without_words_are_named_by_number() -> None:
 
 def _written(report: Report, failures: Any = None) -> dict[str, Any]:
     file = io.StringIO()
-    write_json(report, file, failures)
+    write_json(report, file, failures=failures)
     document: dict[str, Any] = json.loads(file.getvalue())
     return document
 
@@ -571,7 +571,7 @@ def test_the_file_holds_every_failure_that_is_handed_in() -> None:
             yield failure_line(outcome)
 
     file = io.StringIO()
-    write_json(report, file, spooled())
+    write_json(report, file, failures=spooled())
     document = json.loads(file.getvalue())
     assert [one["server_group_id"] for one in document["failures"]] == [_group(number) for number in range(50)]
     assert document["failures_omitted"] == 0

@@ -22,7 +22,8 @@ from typing import NamedTuple
 
 # What the command imports, at its start and for what most runs do.
 _LOADED = (
-    "sdrs_async.command.commands", "sdrs_async.simulator", "anyio._backends._asyncio", "pydantic.type_adapter",
+    "sdrs_async.command.app", "sdrs_async.command.cleanup", "sdrs_async.command.planning", "sdrs_async.simulator",
+    "anyio._backends._asyncio", "pydantic.type_adapter",
     "rich.markdown", "rich.panel", "jinja2", "openstack.config",
 )  # fmt: skip
 

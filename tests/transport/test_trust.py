@@ -353,7 +353,7 @@ def test_a_file_that_cannot_be_used_is_named_before_anything_is_sent(name: str, 
     else:
         SETTINGS[name](setting, "missing")
     word = name.removeprefix("`").partition("`")[0]
-    with pytest.raises(ConfigError, match=rf"missing\.pem' cannot be used, which {word}.* names: .*o such"):
+    with pytest.raises(ConfigError, match=rf"missing\.pem' that {word}.* names cannot be used: .*o such"):
         setting.account(half, "https://sdrs.test", "https://iam.test")
 
 
@@ -369,7 +369,7 @@ def test_of_a_file_all_is_read_or_nothing(name: str, reason: str, setting: Setti
     else:
         path.write_bytes(OURS.cert_pem.bytes() + OTHERS.cert_pem.bytes()[:200])
     variable("SSL_CERT_FILE")(setting, name)
-    with pytest.raises(ConfigError, match=rf"which SSL_CERT_FILE names: .*{reason}"):
+    with pytest.raises(ConfigError, match=rf"that SSL_CERT_FILE names cannot be used: .*{reason}"):
         setting.account(OPENSTACK, "https://sdrs.test", "https://iam.test")
 
 

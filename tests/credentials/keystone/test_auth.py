@@ -325,7 +325,7 @@ def test_what_the_sdk_warns_of_is_no_warning_of_python(clouds: Clouds) -> None:
         ({}, {"sdrs_endpoint_override": f"https://a:{SECRET}@sdrs.test"}, r"override \(clouds\..*: .* no user, query"),
         ({"auth_url": f"https://ann:{SECRET}@iam.test/v3"}, {}, "no user, query or fragment"),
         ({"auth_url": f"https://{{{SECRET}}}.test/v3"}, {}, "has not the shape that openstacksdk expects"),
-        ({}, {"cacert": "/no/such.pem"}, "the CA file '/no/such.pem' cannot be used, which cacert names: No such"),
+        ({}, {"cacert": "/no/such.pem"}, "the CA file '/no/such.pem' that cacert names cannot be used: No such"),
         ({}, {"region_name": "eu-de", "regions": ["eu-nl", {"values": {}}]}, "Invalid region entry"),
     ],
 )

@@ -61,7 +61,7 @@ async def test_unchecked_certificates_are_said_loudly_and_once(
 @pytest.mark.parametrize("verify", ["false", "no", 0, "/nowhere.pem"])
 def test_a_check_that_is_switched_off_by_a_text_is_not(clouds: Clouds, verify: Any) -> None:
     """What is neither true nor false is a file, as requests reads it, and there is none of that name."""
-    with pytest.raises(ConfigError, match=f"the CA file '{verify}' cannot be used, which verify names: No such file"):
+    with pytest.raises(ConfigError, match=f"the CA file '{verify}' that verify names cannot be used: No such file"):
         clouds.auth({"auth_url": "https://iam.test"}, verify=verify)
 
 
@@ -71,11 +71,11 @@ async def test_a_ca_file_that_is_none_is_a_configuration_error(clouds: Clouds, t
     async with playing(issued(), tls=tls_of(trustme.CA())) as iam:
         options = {"auth_url": iam.url.replace("http:", "https:")}
         with pytest.raises(
-            ConfigError, match=r"^cloud 'prod': the CA file '.*ca\.pem' cannot be used, which cacert nam"
+            ConfigError, match=r"^cloud 'prod': the CA file '.*ca\.pem' that cacert names cannot be used: "
         ):
             clouds.auth(options, cacert=str(path))
         path.write_text("nothing", "utf-8")
-        with pytest.raises(ConfigError, match="which cacert names: it holds no certificate in PEM form"):
+        with pytest.raises(ConfigError, match="that cacert names cannot be used: it holds no certificate in PEM form"):
             clouds.auth(options, cacert=str(path))
         trustme.CA().cert_pem.write_to_path(path)
         auth = clouds.auth(options, cacert=str(path))

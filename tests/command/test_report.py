@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 import pytest
 from typer.testing import CliRunner, Result
 
-from sdrs_async.command import outputs
-from sdrs_async.command.commands import app
-from sdrs_async.formats.json import write_json
+from sdrs_async.command.app import app
+from sdrs_async.formats import table
+from sdrs_async.formats.json import write as write_json
 from sdrs_async.models import Outcome, Target, Verdict
 from sdrs_async.report import Ledger
 from tests.support.command import finished, process
@@ -114,7 +114,7 @@ def test_the_same_run_twice_is_refused(tmp_path: Path) -> None:
 
 def test_the_page_needs_its_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without jinja2, HTML is refused before anything else happens, and the extra is named."""
-    monkeypatch.setattr(outputs, "find_spec", lambda name: None)
+    monkeypatch.setattr(table, "find_spec", lambda name: None)
     result = invoke(write_report(tmp_path / "a.json", "a"), "--format", "html")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "error: --format html needs the extra `html`: pip install 'sdrs-async[html]'\n"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.command.doctor import run_doctor
+from sdrs_async.command.checks import run_checks
 from sdrs_async.credentials.keys import AkSk
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits
@@ -33,7 +33,7 @@ def account(sim: Simulator, name: str = "prod", *, secret: str | None = None, **
 async def test_an_account_without_fault_is_exit_code_0(capsys: pytest.CaptureFixture[str]) -> None:
     """Its host first, then a line per check, then what it comes to; nothing on stderr, and no colours in a file."""
     async with Simulator(projects=3, groups=4) as sim:
-        assert await run_doctor([account(sim)]) == 0
+        assert await run_checks([account(sim)]) == 0
         shown = capsys.readouterr()
         lines = shown.out.splitlines()
         assert lines[0] == f"prod  {sim.url}"
@@ -53,7 +53,7 @@ async def test_a_wrong_key_is_exit_code_3(capsys: pytest.CaptureFixture[str], ca
     """Account and remedy are named, on lines of 80 columns; the key is in none of what is written."""
     caplog.set_level(logging.DEBUG)
     async with Simulator() as sim:
-        assert await run_doctor([account(sim, secret=WRONG_SECRET)]) == 3
+        assert await run_checks([account(sim, secret=WRONG_SECRET)]) == 3
         assert len([entry for entry in sim.log if entry.route != "list_versions"]) == 1
     shown = capsys.readouterr().out
     assert "  FAIL     credential       REFUSED: 401: " in shown
@@ -67,7 +67,7 @@ async def test_a_wrong_key_is_exit_code_3(capsys: pytest.CaptureFixture[str], ca
 async def test_one_of_two_accounts_that_is_broken_is_exit_code_1(capsys: pytest.CaptureFixture[str]) -> None:
     """The other one passes, below its own name."""
     async with Simulator() as sim:
-        assert await run_doctor([account(sim, "bad", secret=WRONG_SECRET), account(sim, "good")]) == 1
+        assert await run_checks([account(sim, "bad", secret=WRONG_SECRET), account(sim, "good")]) == 1
     bad, good, result = capsys.readouterr().out.split("\n\n")
     assert (bad[:5], bad.count("FAIL"), good[:5], good.count("FAIL")) == ("bad  ", 1, "good ", 0)
     assert result == "2 accounts examined: 1 check failed (exit code 1)\n"
@@ -84,21 +84,21 @@ async def test_one_of_two_accounts_that_is_broken_is_exit_code_1(capsys: pytest.
 async def test_whatever_else_fails_is_exit_code_1(broken: dict[str, str], code: int) -> None:
     """3 is for credentials."""
     async with Simulator() as sim:
-        assert await run_doctor([account(sim, **broken)]) == code
+        assert await run_checks([account(sim, **broken)]) == code
 
 
 async def test_no_account_that_could_sign_in_is_exit_code_3() -> None:
     """One refused, and of the other nobody knows."""
     async with Simulator() as sim:
         other = account(sim, "other", iam_endpoint="http://127.0.0.1:1")
-        assert await run_doctor([account(sim, secret=WRONG_SECRET), other]) == 3
+        assert await run_checks([account(sim, secret=WRONG_SECRET), other]) == 3
 
 
 async def test_a_given_project_is_examined(capsys: pytest.CaptureFixture[str]) -> None:
     """The options reach the examination."""
     async with Simulator(projects=2, groups=3) as sim:
         project_id = sim.targets[-1][0]
-        assert await run_doctor([account(sim)], timeout=5.0, project_id=project_id) == 0
+        assert await run_checks([account(sim)], timeout=5.0, project_id=project_id) == 0
     assert f"group listing    project {project_id}: 3 groups" in capsys.readouterr().out
 
 
@@ -107,7 +107,7 @@ async def test_what_a_server_says_is_text(capsys: pytest.CaptureFixture[str], mo
     monkeypatch.setenv("FORCE_COLOR", "1")
     body = {"error_code": "APIG.0304", "error_msg": f"[bold]no[/] \x1b[31m{'x' * 400}"}
     async with Simulator(faults=[Fault("status", status=403, body=body, route="list_groups")]) as sim:
-        assert await run_doctor([account(sim, "[red]prod\x1b")]) == 1
+        assert await run_checks([account(sim, "[red]prod\x1b")]) == 1
     shown = capsys.readouterr().out
     assert "[red]prod?" in shown
     assert "[bold]no[/]" in shown.replace("\n", "")
@@ -123,7 +123,7 @@ async def test_a_reader_who_has_seen_enough_changes_nothing(monkeypatch: pytest.
     with os.fdopen(write, "w") as stdout:
         monkeypatch.setattr(sys, "stdout", stdout)
         async with Simulator() as sim:
-            assert await run_doctor([account(sim, secret=WRONG_SECRET)]) == 3
+            assert await run_checks([account(sim, secret=WRONG_SECRET)]) == 3
 
 
 async def test_a_stdout_that_is_full_is_a_configuration_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -132,13 +132,13 @@ async def test_a_stdout_that_is_full_is_a_configuration_error(monkeypatch: pytes
         monkeypatch.setattr(sys, "stdout", stdout)
         async with Simulator() as sim:
             with pytest.raises(ConfigError, match="stdout cannot be written"):
-                await run_doctor([account(sim)])
+                await run_checks([account(sim)])
 
 
 async def test_what_cannot_be_used_is_a_configuration_error(capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing is sent, and nothing printed."""
     async with Simulator() as sim:
         with pytest.raises(ConfigError, match="account prod: "):
-            await run_doctor([account(sim, endpoint="http://sdrs.test")])
+            await run_checks([account(sim, endpoint="http://sdrs.test")])
         assert sim.log == []
     assert capsys.readouterr().out == ""

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import anyio
 
-from sdrs_async.command.terminal import is_ignored, say
+from sdrs_async.command.streams import is_ignored, say
 from sdrs_async.errors import single_error
 
 __all__ = ["Interrupts", "interrupts", "received"]

@@ -19,14 +19,13 @@ from types import FrameType
 from typing import TextIO
 
 import anyio
-from rich.console import Console
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.formats.wording import printable
 from sdrs_async.report.fields import rfc3339
 
 __all__ = [
-    "Screen", "ask", "flush_both", "give_up", "is_ignored", "is_interactive", "logging_to_stderr", "say", "to_stdout",
+    "ask", "flush_both", "give_up", "is_ignored", "is_interactive", "logging_to_stderr", "say", "to_stdout",
     "unlogged", "use_streams", "waiting",
 ]  # fmt: skip
 
@@ -191,14 +190,6 @@ def waiting(file: TextIO, signals: Iterable[signal.Signals]) -> Iterator[None]:
 def is_ignored(number: signal.Signals) -> bool:
     """Whether who started the process asked it to survive this signal: nohup a hang-up, a shell's `&` a Ctrl-C."""
     return signal.getsignal(number) is signal.SIG_IGN
-
-
-class Screen(Console):
-    """A console on stdout, or on stderr, that goes on without a word when nobody reads it any more."""
-
-    def on_broken_pipe(self) -> None:
-        """Instead of rich's own way, which exits with 1 whatever the job came to."""
-        give_up(sys.stderr if self.stderr else sys.stdout)
 
 
 class _ToStderr(logging.Handler):

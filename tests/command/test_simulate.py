@@ -14,7 +14,7 @@ import aiohttp
 import pytest
 from typer.testing import CliRunner
 
-from sdrs_async.command.commands import app
+from sdrs_async.command.app import app
 from sdrs_async.simulator import Fault
 from tests.support.command import finished, process, run
 
@@ -127,7 +127,7 @@ def test_every_flag_reaches_the_simulator(monkeypatch: pytest.MonkeyPatch) -> No
         made.update(wanted)
         raise ValueError("enough")
 
-    monkeypatch.setattr("sdrs_async.command.serving.Simulator", simulator)
+    monkeypatch.setattr("sdrs_async.simulator.Simulator", simulator)
     flags = ["--jitter", "0.1", "--window", "fixed", "--hidden-limits", "--count-refused", "--fault", "close=1%"]
     rates = ["--endpoint-rate", "9/s", "--address-rate", "8/s", "--user-rate", "7/s", "--project-rate", "6/s"]
     assert CliRunner().invoke(app, ["simulate", *flags, *rates]).exit_code == 2

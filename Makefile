@@ -43,8 +43,9 @@ check: $(VENV)/.dev-stamp ## What CI runs: format, lint, types, then `make test`
 	$(MAKE) --no-print-directory test
 	$(MAKE) --no-print-directory matrix
 
-bench: $(VENV)/.dev-stamp ## Measure overhead, signing, pacing, scopes, memory, discovery; the laboratory's table
+bench: $(VENV)/.dev-stamp ## Measure overhead, calls, signing, pacing, scopes, memory, discovery; the laboratory's table
 	$(BIN)/python -m benchmarks.engine_overhead
+	$(BIN)/python -m benchmarks.calls
 	$(BIN)/python -m benchmarks.signing
 	$(BIN)/python -m benchmarks.pacing
 	$(BIN)/python -m benchmarks.scopes

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from sdrs_async import Limits, Target
+from sdrs_async import Limits, Target, Verdict
 from sdrs_async.engine.lanes import Job
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.engine.users import User
 from sdrs_async.models import Call, Reply
 
-__all__ = ["LATENCY", "HandClock", "give_back", "one_user", "project", "queue", "target"]
+__all__ = ["DELETED", "LATENCY", "HandClock", "give_back", "one_user", "project", "queue", "target"]
 
 LATENCY = 0.02
+DELETED = Reply(Verdict.DELETED, 204, elapsed=LATENCY)
 
 
 class HandClock:
@@ -59,10 +60,5 @@ def queue(fleet: Fleet, user: User, projects: int, each: int, now: float) -> Non
 
 def give_back(fleet: Fleet, job: Job, now: float) -> None:
     """What the settlement and the engine tell of a good answer, as far as it concerns whose turn it is."""
-    lane, sent_at = job.lane, now - LATENCY
-    user = lane.user
-    user.endpoint.answered(now, LATENCY)
-    lane.answered = True
-    for gate in (lane.gate, user.gate, user.endpoint.gate):
-        gate.accept(now, sent_at)
-    fleet.leave(lane, now)
+    job.lane.note(job, DELETED, now)
+    fleet.leave(job.lane, now)

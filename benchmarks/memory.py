@@ -19,8 +19,8 @@ from collections.abc import Iterator
 
 from benchmarks.nginx import cpu_model
 from sdrs_async import Limits, Report, RetryPolicy, Target, Verdict
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import READ_AHEAD, sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.models import Call, Reply
 from sdrs_async.report import Ledger

@@ -21,13 +21,13 @@ from contextlib import suppress
 
 from aiolimiter import AsyncLimiter
 
-from benchmarks.by_hand import LATENCY, HandClock, give_back, one_user, project, queue, target
+from benchmarks.by_hand import DELETED, LATENCY, HandClock, give_back, one_user, project, queue, target
 from benchmarks.nginx import cpu_model
 from benchmarks.processes import alone
 from sdrs_async import Limits, RetryPolicy, Verdict
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import READ_AHEAD, sources
 from sdrs_async.engine.lanes import Job
-from sdrs_async.engine.loop import Engine
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.models import Call, Reply
 
@@ -62,7 +62,7 @@ def acquire_scopes(turns: int, waiting: int) -> tuple[float, float]:
     clock = HandClock()
     fleet, user = one_user(FOUR_SCOPES)
     queue(fleet, user, 1, waiting, clock.now)
-    fleet.lane(project(0), user).answered = True
+    fleet.lane(project(0), user).record.note(DELETED)
     for _ in range(turns // BATCH):
         clock.now += REST
         jobs = []

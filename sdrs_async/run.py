@@ -12,10 +12,10 @@ import anyio
 
 from sdrs_async.cloud import events
 from sdrs_async.cloud.listing import Project
+from sdrs_async.engine.engine import GRACE, Engine
 from sdrs_async.engine.intake import Reader
-from sdrs_async.engine.loop import GRACE, Engine
-from sdrs_async.engine.scopes import Survey
 from sdrs_async.engine.slices import one_by_one
+from sdrs_async.engine.survey import Survey
 from sdrs_async.engine.users import User
 from sdrs_async.errors import AuthenticationError, check, is_time
 from sdrs_async.limits import Learned, UsedUp
@@ -122,7 +122,7 @@ class Running(Generic[T]):
 
     def is_reading(self) -> bool:
         """Whether more targets may come than are known by now."""
-        return self._engine.reading
+        return self._engine.intake.reading
 
     @property
     def duplicates(self) -> int:
@@ -163,12 +163,14 @@ class Running(Generic[T]):
         """What only the engine's books know."""
         report, users = self.report, self._engine.fleet.users
         report.add_reads(self._engine.settlement.reads, self._engine.settlement.reads_throttled)
-        refused = {user: user.refused for user in users if user.refused is not None}
-        failed = {user.name: why for user, why in refused.items() if user.stopped is not None or not user.signed_in}
-        report.add_access(any(user.signed_in for user in users), bool(refused), failed)
+        refused = {user.name: user.standing for user in users if user.standing.refused is not None}
+        failed = {
+            name: its.refused or "" for name, its in refused.items() if its.stopped is not None or not its.signed_in
+        }
+        report.add_access(any(user.standing.signed_in for user in users), bool(refused), failed)
         for user in users:
-            if user.counts is not None:
-                report.add_sign_ins(*user.counts.take())
+            if (counts := user.sign_ins.counts) is not None:
+                report.add_sign_ins(*counts.take())
         report.add_learned(self.learned())
         report.add_duplicates(self._engine.intake.duplicates)
 
@@ -237,8 +239,8 @@ def _carry_report(error: BaseException, report: Report) -> None:
 
 
 def _no_account(users: Iterable[User]) -> AuthenticationError | None:
-    refused = {user.called: user for user in users if user.refused is not None}
-    if not refused or any(user.signed_in for user in users):
+    refused = {user.called: user for user in users if user.standing.refused is not None}
+    if not refused or any(user.standing.signed_in for user in users):
         return None
     reasons = "; ".join(f"{name}: {_reason(user)}" for name, user in refused.items())
     remedies = ". ".join(dict.fromkeys(_remedy(user) for user in refused.values()))
@@ -246,7 +248,7 @@ def _no_account(users: Iterable[User]) -> AuthenticationError | None:
 
 
 def _reason(user: User) -> str:
-    return (user.refused or "").rstrip(". ") or "the credential was refused"
+    return (user.standing.refused or "").rstrip(". ") or "the credential was refused"
 
 
 def _remedy(user: User) -> str:
@@ -255,7 +257,7 @@ def _remedy(user: User) -> str:
             "Check access key, secret key and this machine's clock before the next try: more than 5 refusals lock the "
             "key for 5 minutes"
         )
-    if user.sign_in is not None:
+    if user.sign_ins.sign_in is not None:
         return "Check user, password and the project or domain that is signed in to, before the next try"
     return "Get a new token for these projects"
 

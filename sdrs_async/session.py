@@ -23,8 +23,8 @@ from sdrs_async.cleanup.spool import Spool
 from sdrs_async.cloud import listing
 from sdrs_async.cloud.client import Client
 from sdrs_async.cloud.listing import Ask, FailedTask, Group, Project
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import READ_AHEAD, Intake, Reader, Targets, sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.engine.users import User
 from sdrs_async.errors import ConfigError, check, is_whole

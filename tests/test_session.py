@@ -28,8 +28,9 @@ def account(sim: Simulator, name: str = "prod", **how: Any) -> Account:
 def busy(session: Session) -> list[str]:
     """What is left of a run that has ended; there should be nothing."""
     fleet = session._fleet
-    left = [lane.project_id for lane in fleet.lanes() if lane.has_work() or lane.active or lane.in_flight]
-    return left + [user.name for user in fleet.users if user.endpoint.in_flight or user.signing or user.unsigned]
+    left = [lane.project_id for lane in fleet.lanes() if lane.has_work() or lane.turn.active or lane.in_flight]
+    left += [user.name for user in fleet.users if user.sign_ins.under_way or user.sign_ins.waiting]
+    return left + [user.name for user in fleet.users if user.endpoint.in_flight]
 
 
 class SlowSignIn:
@@ -77,7 +78,7 @@ async def test_a_session_goes_on_after_a_run_that_was_ended(ending: str) -> None
                         run.stop(grace=0)
                         await until(run._ended.is_set)
             assert busy(session) == []
-            assert session._fleet._active == 0
+            assert session._fleet._line.active == 0
             report = await session.clean(sim.targets[1:] + sim.targets[:1])
         assert report.targets["done"] + report.targets["gone"] == 40
         assert sim.remaining == 0

@@ -23,7 +23,7 @@ from sdrs_async.command.progress import Found, Snapshot, show_bar, show_lines
 from sdrs_async.command.screen import Screen
 from sdrs_async.command.signals import Interrupts
 from sdrs_async.command.streams import say
-from sdrs_async.engine.loop import GRACE
+from sdrs_async.engine.engine import GRACE
 from sdrs_async.errors import ConfigError, single_error
 from sdrs_async.formats.wording import left_out_reasons, many, without_owner
 from sdrs_async.report.discovery import in_words

@@ -22,6 +22,7 @@ import anyio
 import anyio.lowlevel
 
 from sdrs_async.cloud.calls import check_id, check_target
+from sdrs_async.engine.course import stray
 from sdrs_async.engine.users import Endpoint, User
 from sdrs_async.errors import ConfigError, check, is_whole
 from sdrs_async.models import ProjectLevel, Target
@@ -83,15 +84,45 @@ class Intake:
     """Where all sources of a run come in: checks each item, drops and counts duplicates, can be paused.
 
     A duplicate is a target seen within the last `DUPLICATE_WINDOW` targets, at the same endpoint: what two accounts
-    reach there is one and the same, and the same ids at another endpoint are others.
+    reach there is one and the same, and the same ids at another endpoint are others. `reading`: more targets may come;
+    `failed`: told what a reader has raised.
     """
 
-    def __init__(self, accept: Callable[[Target | ProjectLevel, Source], None]) -> None:
+    def __init__(
+        self,
+        accept: Callable[[Target | ProjectLevel, Source], None],
+        failed: Callable[[BaseException], None],
+    ) -> None:
         self.accept = accept
+        self.reading = True
         self.duplicates = 0
+        self._failed = failed
+        self._scope = anyio.CancelScope()
         self._seen: dict[Endpoint, set[Target | ProjectLevel]] = {}
         self._last: deque[tuple[Target | ProjectLevel, set[Target | ProjectLevel]]] = deque()
         self._paused: asyncio.Event | None = None
+
+    async def read(self, readers: Iterable[Reader]) -> None:
+        """Let all of them read at the same time, until they have ended or `close` is called."""
+        try:
+            with self._scope:
+                async with anyio.create_task_group() as tasks:
+                    for reader in readers:
+                        tasks.start_soon(self._read, reader)
+        finally:
+            self.reading = False
+
+    async def _read(self, reader: Reader) -> None:
+        try:
+            await reader.read(self)
+        except asyncio.CancelledError as cancelled:
+            self._failed(stray(cancelled, "the iterator of the targets"))
+        except BaseException as error:  # the caller's own iterator may raise anything; raised when the run ends
+            self._failed(error)
+
+    def close(self) -> None:
+        """Read nothing more."""
+        self._scope.cancel()
 
     def pause(self) -> None:
         """Let the readers wait before their next target, until `resume`."""
@@ -105,7 +136,8 @@ class Intake:
 
     async def add(self, item: object, source: Source) -> None:
         """Hand the target of an item to `accept` as soon as it may be held. Raises `ConfigError` for a bad item."""
-        target = check_target(_target(item, source.project_id))
+        given = item if isinstance(item, Target) and source.project_id is None else _target(item, source.project_id)
+        target = check_target(given)
         if self._is_duplicate(target, source.user.endpoint):
             self.duplicates += 1
             return
@@ -137,8 +169,6 @@ def _target(item: object, project_id: str | None) -> Target | ProjectLevel:
     if project_id is not None:
         # What is not a string is refused by the check of the id, which names it.
         return Target(project_id, item)  # type: ignore[arg-type]
-    if isinstance(item, Target):
-        return item
     if isinstance(item, tuple) and len(item) == 2:
         return Target(*item)
     raise ConfigError(f"a target is a Target or a pair (project_id, server_group_id), not {item!r:.80}")

@@ -1,40 +1,63 @@
-"""Whose turn it is: the lane that has been due the longest, under the gates that it shares with others.
+"""Who may start what, and when: every scope that a request passes has room for it, or it waits and holds nothing.
 
-No I/O, task or clock of its own: the engine asks `Fleet.take(now)` and is told a job, or to come back later. Nothing
-that waits here holds anything: a job is given out only when its lane and every shared gate are due.
+No I/O, task or clock of its own: the loop asks `Fleet.take(now)` and is told a job, or to come back later.
 """
 
 from __future__ import annotations
 
 import math
-from bisect import insort
 from collections import deque
 from collections.abc import Callable, Iterator
-from heapq import heappop, heappush
-from operator import attrgetter
 
 from sdrs_async.auth import SignInCounts
+from sdrs_async.engine.access import SignIn
 from sdrs_async.engine.lanes import Job, Lane
-from sdrs_async.engine.line import Turns
-from sdrs_async.engine.scopes import Survey
-from sdrs_async.engine.users import Endpoint, Key, Send, SignIn, User
+from sdrs_async.engine.line import Line, Place
+from sdrs_async.engine.survey import Survey
+from sdrs_async.engine.users import Endpoint, Key, Send, User
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits, Rate
 
 __all__ = ["Fleet"]
 
-# Where a lane is, unless that is a time: when it is due.
-_IN_RING, _PARKED, _UNSIGNED = -1.0, -2.0, -3.0
-_TURN = attrgetter("turn")
+
+class _Hanging:
+    """The lanes with a request on the wire that have not answered since their last time-out: a quarter of the slots
+    is for these `lanes`, the others are `parked`.
+    """
+
+    def __init__(self, slots: int | None) -> None:
+        self.parked: deque[Lane] = deque()
+        self.lanes: set[Lane] = set()
+        self._most = max(1, slots // 4) if slots else math.inf
+
+    def has_room(self) -> bool:
+        """Whether one more may start a request."""
+        return len(self.lanes) < self._most
+
+    def start(self, lane: Lane) -> None:
+        """One of them starts a request."""
+        self.lanes.add(lane)
+
+    def leave(self, lane: Lane) -> Lane | None:
+        """A request of a lane has ended: whom that lets go on of those that are parked."""
+        freed = None
+        if self.parked and lane in self.lanes:
+            freed = self.parked.popleft()
+        elif lane in self.parked and not lane.record.timed_out:
+            self.parked.remove(lane)
+            freed = lane
+        self.lanes.discard(lane)
+        return freed
 
 
 class Fleet:
     """All users, lanes and gates; they outlive a run. A request has its place in every scope, or in none.
 
-    A lane is in the heap until it is due, then in its user's ring; or it is parked, waits for a sign-in, or has nothing
-    to do. Users with lanes in their ring take turns: of all lanes that are due the one that has been it the longest
-    goes first, whoever its user is. So every project has its fair share of what it shares with others, and what it
-    cannot use these have. `give_up`: ends the run that is under way with an error, from outside of it.
+    Of all lanes that are due the one that has been it the longest goes first, whoever its user is: so every project has
+    its fair share of what it shares with others, and what it cannot use these have. Lanes that are due and have to sign
+    in first are left in `unsigned`. `busy`: a run is under way, and `give_up` ends it with an error, from outside of
+    it; `closed`: nothing starts.
 
     Two rules keep slow projects from filling the fleet's cap: no lane holds more than its share, the cap divided by the
     lanes that have work, rounded up; and those that timed out fill a quarter of it at most, the others are parked.
@@ -44,18 +67,13 @@ class Fleet:
         self.cap = concurrency
         self.users: list[User] = []
         self.unsigned: deque[Lane] = deque()
-        self._endpoints: dict[str, Endpoint] = {}
-        self._keys: dict[object, Key] = {}
-        self._active = 0
-        self._share = math.inf
-        self._parked: deque[Lane] = deque()
-        self._hanging: set[Lane] = set()
-        self._hanging_cap = max(1, concurrency // 4) if concurrency else math.inf
-        self._heap: list[tuple[float, int, Lane]] = []
-        self._turns = Turns(self._endpoints.values())
-        self._order = 0
         self.busy = self.closed = False
         self.give_up: Callable[[Exception], None] | None = None
+        self._endpoints: dict[str, Endpoint] = {}
+        self._keys: dict[object, Key] = {}
+        self._line = Line(concurrency)
+        self._hanging = _Hanging(concurrency)
+        self._order = 0
 
     def user(
         self,
@@ -75,7 +93,10 @@ class Fleet:
         `one_key`: the gateway locks its key after a few refusals, and with it those of the same `identity`. `weight`:
         how many turns each of its projects has for one of another's. `counts`: where its sign-ins are counted.
         """
-        place = self._endpoints.setdefault(endpoint, Endpoint(endpoint, Rate.parse(limits.endpoint_rate), self.cap))
+        place = self._endpoints.get(endpoint)
+        if place is None:
+            place = Endpoint(endpoint, Rate.parse(limits.endpoint_rate), self.cap, self._line)
+            self._endpoints[endpoint] = place
         key = self._keys.setdefault(name if identity is None else identity, Key()) if one_key else None
         user = User(name, send, limits, place, sign_in=sign_in, key=key, weight=weight, counts=counts)
         self.users.append(user)
@@ -97,154 +118,42 @@ class Fleet:
         for user in self.users:
             yield from user.lanes.values()
 
+    # ---- what waits
+
     def startable(self, now: float) -> Lane | None:
         """A lane of which something could start now by all that limits it, wherever it waits; `None` if there is none.
 
         Looks at every lane: for whoever suspects that one was forgotten.
         """
-        hanging_full = len(self._hanging) >= self._hanging_cap
-        return next(
-            (one for one in self.lanes() if not (one.timed_out and hanging_full) and self._due(one) <= now), None
-        )
+        has_room = self._hanging.has_room()
+        return next((one for one in self.lanes() if (has_room or not one.record.timed_out) and _due(one) <= now), None)
 
     def earliest(self) -> float:
         """When a lane can start something, as far as its scopes tell; `inf` if only an answer or a sign-in can."""
-        return min((self._due(lane) for lane in self.lanes()), default=math.inf)
-
-    def _due(self, lane: Lane) -> float:
-        user = lane.user
-        if lane.place == _UNSIGNED and user.signing:
-            return math.inf
-        return max(lane.due(self._share), user.due(), user.endpoint.due())
+        return min(map(_due, self.lanes()), default=math.inf)
 
     def push(self, job: Job, now: float) -> None:
         """A new target; it goes behind those of its project."""
-        lane = job.lane
-        lane.push(job)
-        if len(lane.ready) == 1:
-            lane.waiting_since = now
-            self._activate(lane)
-            self._place(lane, now)
+        if job.lane.backlog.push(job, now):
+            self._place(job.lane, now)
 
     def retry(self, job: Job, due: float, now: float) -> None:
         """Try a job again at `due`."""
         self._order += 1
-        job.lane.retry(job, due, self._order)
-        self._activate(job.lane)
+        job.lane.backlog.retry(job, due, self._order)
         self._place(job.lane, now)
 
-    def _activate(self, lane: Lane) -> None:
-        if not lane.active and lane.place != _UNSIGNED:
-            lane.active = True
-            self._count(1)
+    def _place(self, lane: Lane, now: float) -> None:
+        """The lane has something to do."""
+        if lane.turn.place is not Place.UNSIGNED:
+            self._line.join(lane.turn)
+            self._line.place(lane.turn, now)
 
-    def take(self, now: float) -> Job | None:
-        """The next job to start now, counted in all its scopes, or `None`; see `next_due`.
-
-        Lanes that are due and not signed in are left in `unsigned`.
-        """
-        while self._heap and self._heap[0][0] <= now:
-            due, _, lane = heappop(self._heap)
-            if lane.place == due:
-                self._enter_ring(lane, now)
-        while not self.closed:
-            while (user := self._turns.take(now)) is not None:
-                job = self._take_of(user, now) if user.due() <= now else None
-                if user.ring:
-                    self._turns.place(user, now)
-                if job is not None:
-                    return job
-            # Whoever was let in for one that hung may have had nothing to start: the next one may.
-            if not self._parked or len(self._hanging) >= self._hanging_cap:
-                break
-            self._enter_ring(self._parked.popleft(), now)
-        return None
-
-    def _take_of(self, user: User, now: float) -> Job | None:
-        while user.ring:
-            lane = user.ring.popleft()
-            lane.place = None
-            if lane.timed_out and len(self._hanging) >= self._hanging_cap:
-                lane.place = _PARKED
-                self._parked.append(lane)
-            elif lane.due(self._share) > now:
-                self._place(lane, now)
-            elif lane.signed_until <= now:
-                self._wait_for_sign_in(lane)
-            else:
-                return self._start(lane, now)
-        return None
-
-    def _wait_for_sign_in(self, lane: Lane) -> None:
-        """It leaves its share to the others meanwhile: it can use none of it."""
-        lane.place = _UNSIGNED
-        self.unsigned.append(lane)
-        lane.active = False
-        self._count(-1)
-
-    def signed(self, lane: Lane, now: float) -> None:
-        """The sign-in of a lane has ended, well or not."""
-        lane.place = None
-        if lane.has_work():
-            self._activate(lane)
-        self._place(lane, now)
-
-    def open(self, *, stopped: bool, give_up: Callable[[Exception], None] | None = None) -> None:
-        """A run begins, and was perhaps stopped before. Raises `ConfigError` while another is under way."""
-        if self.busy:
-            raise ConfigError("a session does one run at a time: let the other one end first")
-        self.busy, self.closed, self.give_up = True, stopped, give_up
-
-    def end(self, now: float) -> None:
-        """A run has ended, and with it the sign-ins that lanes waited for; nothing starts until the next one."""
-        self.busy, self.closed, self.give_up = False, True, None
-        for user in self.users:
-            while user.unsigned:
-                self.unsigned.append(user.unsigned.popleft())
-        while self.unsigned:
-            self.signed(self.unsigned.popleft(), now)
-
-    def leave(self, lane: Lane, now: float, late: float = 0.0) -> None:
-        """A request of the lane was answered, or given up; what is known of the lane by then says where it goes.
-
-        `late`: seconds for which the server may still count it.
-        """
-        user, key, endpoint = lane.user, lane.user.key, lane.user.endpoint
-        lane.in_flight -= 1
-        endpoint.in_flight -= 1
-        if key is not None:
-            key.in_flight -= 1
-        lane.gate.leave(now, late)
-        user.gate.leave(now, late)
-        endpoint.gate.leave(now, late)
-        if self._parked:
-            self._unpark(lane, now)
-        if self._hanging:
-            self._hanging.discard(lane)
-        self.rest(lane)
-        self._place(lane, now)
-        for kin in lane.kin:
-            self._place(kin, now)
-        for other in (user,) if key is None else key.users:
-            self._turns.place(other, now)
-
-    def rest(self, lane: Lane) -> None:
-        """Give the share of a lane that has run out of work to the others."""
-        if lane.active and not lane.has_work():
-            lane.active = False
-            self._count(-1)
-
-    def _count(self, more: int) -> None:
-        self._active += more
-        self._share = -(-self.cap // self._active) if self.cap and self._active else math.inf
-
-    def _unpark(self, lane: Lane, now: float) -> None:
-        """This lane has been answered, or one that hung has left a place for the next."""
-        if lane.place == _PARKED and not lane.timed_out:
-            self._parked.remove(lane)
-            self._enter_ring(lane, now)
-        elif lane in self._hanging:
-            self._enter_ring(self._parked.popleft(), now)
+    def drain(self) -> Iterator[Job]:
+        """Take out everything that waits."""
+        for lane in self.lanes():
+            yield from lane.backlog.drain()
+            self.rest(lane)
 
     def survey(self, now: float) -> Survey:
         """What keeps the lanes, and what the server has shown, at a look at every one of them."""
@@ -253,57 +162,110 @@ class Fleet:
             survey.add(lane, now)
         return survey
 
+    # ---- whose turn it is
+
+    def take(self, now: float) -> Job | None:
+        """The next job to start now, counted in all its scopes, or `None`; see `next_due`.
+
+        Lanes that are due and not signed in are left in `unsigned`.
+        """
+        while not self.closed:
+            while (turn := self._line.take(now)) is not None:
+                job = self._start(turn.who, now)
+                if job is not None:
+                    return job
+            # Whoever was let in for one that hung may have had nothing to start: the next one may.
+            if not self._hanging.parked or not self._hanging.has_room():
+                break
+            self._unpark(self._hanging.parked.popleft(), now)
+        return None
+
     def next_due(self) -> float:
         """When `take` is worth asking again; `inf` if only an event can change its answer."""
-        if self.closed:
-            return math.inf
-        due = min(self._turns.dues(), default=math.inf)
-        return min(due, self._heap[0][0]) if self._heap else due
+        return math.inf if self.closed else min(self._line.dues(), default=math.inf)
 
-    def _start(self, lane: Lane, now: float) -> Job:
-        user, key, endpoint = lane.user, lane.user.key, lane.user.endpoint
-        job = lane.next_job(now)
-        job.given_at = now
-        # Scope by scope, here and in `leave`, and not a method for all of them: no turn is cheaper than its calls.
-        lane.gate.enter(now)
-        user.gate.enter(now)
-        endpoint.gate.enter(now)
-        lane.in_flight += 1
-        endpoint.in_flight += 1
-        if key is not None:
-            key.in_flight += 1
-        lane.taken += 1
-        if lane.timed_out:
-            self._hanging.add(lane)
-        if lane.ready or lane.later:
-            if lane.taken < user.weight and lane.due(self._share) <= now:
-                lane.place = _IN_RING
-                user.ring.appendleft(lane)  # its next turn at once
-            else:
-                self._place(lane, now)
-        return job
-
-    def _place(self, lane: Lane, now: float) -> None:
-        """Put the lane where it belongs now: ring, heap or neither. Stale heap entries are known by their time."""
-        if lane.place is not None and lane.place < 0:
-            return
-        due = lane.due(self._share)
-        if due <= now:
-            self._enter_ring(lane, now)
-        elif due == math.inf:
-            lane.place = None
-        elif lane.place != due:
-            self._order += 1
-            lane.place = due
-            heappush(self._heap, (due, self._order, lane))
-
-    def _enter_ring(self, lane: Lane, now: float) -> None:
-        lane.place, lane.taken = _IN_RING, 0
-        if lane.lost_turn:
-            lane.lost_turn = False
-            insort(lane.user.ring, lane, key=_TURN)
+    def _start(self, lane: Lane, now: float) -> Job | None:
+        """A job of the lane whose turn it is, unless it is kept by something that is its own."""
+        if lane.record.timed_out and not self._hanging.has_room():
+            lane.turn.place = Place.PARKED
+            self._hanging.parked.append(lane)
+        elif lane.due() > now:
+            self._line.place(lane.turn, now)
+        elif lane.access.until <= now:
+            lane.turn.place = Place.UNSIGNED
+            self._line.rest(lane.turn)  # it can use none of its share meanwhile
+            self.unsigned.append(lane)
         else:
-            self._order += 1
-            lane.turn = self._order
-            lane.user.ring.append(lane)
-        self._turns.place(lane.user, now)
+            job = lane.start(now)
+            if lane.record.timed_out:
+                self._hanging.start(lane)
+            lane.turn.taken += 1
+            if lane.backlog.ready or lane.backlog.later:
+                self._line.place(lane.turn, now, again=lane.turn.taken < lane.user.weight)
+            return job
+        return None
+
+    def leave(self, lane: Lane, now: float, late: float = 0.0) -> None:
+        """A request of the lane was answered, or given up; what is known of the lane by then says where it goes.
+
+        `late`: seconds for which the server may still count it.
+        """
+        key = lane.user.key
+        lane.leave(now, late)
+        if self._hanging.lanes and (freed := self._hanging.leave(lane)) is not None:
+            self._unpark(freed, now)
+        if not lane.backlog.ready:
+            self.rest(lane)
+        for one in (lane, *lane.kin):
+            self._line.place(one.turn, now)
+        for other in key.users if key is not None else ():
+            self._line.place(other.turn, now)
+
+    def _unpark(self, lane: Lane, now: float) -> None:
+        lane.turn.place = Place.NOWHERE
+        self._line.place(lane.turn, now)
+
+    def lose_turn(self, lane: Lane) -> None:
+        """Its last turn came to nothing: the next one is the lane's as if it had not had that."""
+        lane.turn.lost = True
+
+    def rest(self, lane: Lane) -> None:
+        """Give the share of a lane that has run out of work to the others."""
+        if not lane.has_work():
+            self._line.rest(lane.turn)
+
+    def signed(self, lane: Lane, now: float) -> None:
+        """The sign-in of a lane has ended, well or not."""
+        lane.turn.place = Place.NOWHERE
+        if lane.has_work():
+            self._place(lane, now)
+
+    # ---- from one run to the next
+
+    def open(self, *, stopped: bool, give_up: Callable[[Exception], None] | None = None) -> None:
+        """A run begins, and was perhaps stopped before. Raises `ConfigError` while another is under way."""
+        if self.busy:
+            raise ConfigError("a session does one run at a time: let the other one end first")
+        self.busy, self.closed, self.give_up = True, stopped, give_up
+
+    def close(self) -> None:
+        """The run ends: nothing starts any more, and what settles is not tried again."""
+        self.closed = True
+
+    def end(self, now: float) -> None:
+        """The run has ended, and with it the sign-ins that lanes waited for; nothing starts until the next one."""
+        self.close()
+        self.busy, self.give_up = False, None
+        for user in self.users:
+            while user.sign_ins.waiting:
+                self.unsigned.append(user.sign_ins.waiting.popleft())
+        while self.unsigned:
+            self.signed(self.unsigned.popleft(), now)
+
+
+def _due(lane: Lane) -> float:
+    """When the lane can start something, by all of its scopes."""
+    user = lane.user
+    if lane.turn.place is Place.UNSIGNED and user.sign_ins.under_way:
+        return math.inf
+    return max(lane.due(), user.due(), user.endpoint.due())

@@ -11,35 +11,33 @@ import anyio
 from sdrs_async.engine.lanes import Lane
 from sdrs_async.engine.settlement import Settlement
 from sdrs_async.engine.users import User
-from sdrs_async.models import Reply
+from sdrs_async.limits import RetryPolicy
+from sdrs_async.models import Reply, Verdict
 
 __all__ = ["SignIns"]
 
 Spawn = Callable[[Callable[[User], Coroutine[Any, Any, None]], User], None]
 
-# Of one user at a time: IAM is throttled too.
-_AT_ONCE = 4
-# Seconds for which any sign-in is used, so that one that is over at once cannot turn into an endless row of them.
-_LEAST = 1.0
+_PASSING = frozenset({Verdict.TRANSIENT, Verdict.UNREACHABLE})
 # Seconds until it is looked again whether another one may begin.
 _LATER = 0.05
 
 
 class SignIns:
-    """The sign-ins of one run. `timeout`: seconds for each; `spawn`: starts a task of the run, from one of its tasks;
-    `signed`: called whenever one has ended; `may`: whether another one may begin.
+    """The sign-ins of one run. `spawn`: starts a task of the run, from one of its tasks; `signed`: called whenever
+    one has ended; `may`: whether another one may begin.
     """
 
     def __init__(
         self,
         settlement: Settlement,
-        timeout: float,
+        policy: RetryPolicy,
         spawn: Spawn,
         signed: Callable[[], None],
         may: Callable[[], bool],
     ) -> None:
         self._settlement = settlement
-        self._timeout = timeout
+        self._policy = policy
         self._spawn = spawn
         self._signed = signed
         self._may = may
@@ -47,37 +45,54 @@ class SignIns:
     def start(self, lane: Lane) -> None:
         """Sign in to the project of a lane that is due, as soon as its user may."""
         user = lane.user
-        user.unsigned.append(lane)
-        if user.signing < _AT_ONCE:
-            user.signing += 1
+        user.sign_ins.waiting.append(lane)
+        if user.sign_ins.begin():
             self._spawn(self._sign_in_all, user)
 
     async def _sign_in_all(self, user: User) -> None:
+        book = user.sign_ins
         try:
-            while user.unsigned:
+            while book.waiting:
                 if not self._may():
                     await anyio.sleep(_LATER)
-                elif user.sign_ins.until > anyio.current_time():
-                    await anyio.sleep_until(user.sign_ins.until)  # and look again: it may be longer by then
+                elif book.hold.until > anyio.current_time():
+                    await anyio.sleep_until(book.hold.until)  # and look again: it may be longer by then
                 else:
-                    await self._sign_in(user.unsigned.popleft())
+                    await self._sign_in(book.waiting.popleft())
         finally:
-            user.signing -= 1
+            book.end()
 
     async def _sign_in(self, lane: Lane) -> None:
-        fleet, sign_in = self._settlement.fleet, lane.user.sign_in
+        fleet, sign_in = self._settlement.fleet, lane.user.sign_ins.sign_in
         loop = asyncio.get_running_loop()
         try:
-            if sign_in is not None and lane.has_waiting():  # what waited may have been given up meanwhile
-                self._note(lane, await sign_in(lane.project_id, self._timeout), loop.time())
+            if sign_in is not None and lane.backlog:  # what waited may have been given up meanwhile
+                self._note(lane, await sign_in(lane.project_id, self._policy.timeout), loop.time())
         finally:
             fleet.signed(lane, loop.time())
         self._signed()
 
     def _note(self, lane: Lane, result: float | Reply, now: float) -> None:
         if not isinstance(result, Reply):
-            lane.signed_at, lane.signed_until = now, now + max(result, _LEAST)
-            lane.user.has_token = True
-            lane.user.sign_ins.accept()
-        elif lane.has_waiting():
-            self._settlement.sign_in_failed(lane, result, now)
+            lane.access.signed(now, result)
+            lane.user.sign_ins.succeed()
+        elif lane.backlog:
+            self._fail(lane, result, now)
+
+    def _fail(self, lane: Lane, reply: Reply, now: float) -> None:
+        """It was a try of the job whose turn it is. The others wait and fail with it: each alone would ask again."""
+        settlement, user, policy = self._settlement, lane.user, self._policy
+        job, before = lane.backlog.take(now), settlement.open
+        job.first_try = min(job.first_try, now - reply.elapsed)
+        settlement.reply(job, reply, now)
+        if reply.verdict not in _PASSING:
+            return
+        if settlement.open < before:
+            settlement.fail(lane, reply, now)
+        else:
+            lane.access.put_off(lane.backlog.next_retry())
+        # Twice the time of one project's tries: the hundreds behind it would need hours to learn the same.
+        patience = 2 * policy.attempts * policy.timeout
+        if user.sign_ins.fail(now, reply.elapsed) >= patience:
+            reason = f"not sent: no sign-in of {user.called} went well in {patience:.0f} s ({reply.message})"
+            settlement.stop(user, reason, now)

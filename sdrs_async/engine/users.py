@@ -1,31 +1,39 @@
 """What projects share: the credential they are reached with, its key, and the endpoint it is used at.
 
-Plain state without I/O, task or clock; `fleet` decides whose turn it is.
+Plain state without I/O, task or clock; `queue` decides whose turn it is.
 """
 
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from sdrs_async.auth import SignInCounts
+from sdrs_async.cloud import events
+from sdrs_async.engine.access import SignIn, SignInBook
+from sdrs_async.engine.line import Line
 from sdrs_async.limits import Limits, Rate
-from sdrs_async.models import Call, Reply
+from sdrs_async.models import Call, Reply, Verdict
 from sdrs_async.pace.crowd import Concurrency
 from sdrs_async.pace.meter import Gate
 from sdrs_async.pace.peers import Peers
 
 if TYPE_CHECKING:
-    from sdrs_async.engine.lanes import Lane
+    from sdrs_async.engine.lanes import Job, Lane
 
-__all__ = ["Endpoint", "Hold", "Key", "Send", "SignIn", "User"]
+__all__ = ["Endpoint", "Key", "Projects", "Send", "Standing", "User"]
 
 # One or two may have had their own limit used up by somebody else.
 _TURNED_AWAY = 3
-# Seconds without a sign-in, after a hold, after which a 429 has nothing to do with it.
-_LULL = 10.0
+# These answers come from behind the sign-in: the credential was accepted.
+_SIGNED_IN = frozenset(
+    {Verdict.DELETED, Verdict.READ, Verdict.GONE, Verdict.REJECTED, Verdict.FORBIDDEN, Verdict.CONFLICT}
+)
+# Of those, the ones that no wrong address can give.
+_PROOF = frozenset({Verdict.DELETED, Verdict.READ, Verdict.FORBIDDEN})
+# The gateway locks a key after more than five refusals in a row (vendor's FAQ on signing). While no answer has told
+# whether it is good, so many requests are out at most: with the one that got no answer they stay below that.
+_UNPROVEN = 4
 
 
 class Send(Protocol):
@@ -36,104 +44,150 @@ class Send(Protocol):
         ...
 
 
-SignIn = Callable[[str, float], Awaitable[float | Reply]]
-"""Signs in to a project within so many seconds: the seconds for which that is good, or what went wrong."""
-
-
 class Key:
-    """An access key, which a few refusals lock; all users that sign with it share its fate.
+    """An access key, which a few refusals lock; all `users` that sign with it share its fate.
 
-    `proven`: no read has to prove it (any more); `cap`: requests at a time, few of them until an answer has shown that
-    it is good.
+    `proven`: no read has to prove it (any more).
     """
 
-    __slots__ = ("cap", "in_flight", "proven", "users")
+    __slots__ = ("_cap", "_in_flight", "proven", "users")
 
     def __init__(self) -> None:
-        self.cap: float = 1
-        self.in_flight = 0
+        # Requests at a time: few of them until an answer has shown that it is good.
+        self._cap: float = 1
+        self._in_flight = 0
         self.proven = False
         self.users: list[User] = []
 
+    def is_full(self) -> bool:
+        """Whether an answer has to come before the next request."""
+        return self._in_flight >= self._cap
 
-class Hold:
-    """Sign-ins that wait as a whole after a 429 of IAM.
+    def enter(self) -> None:
+        """A request that it signs starts."""
+        self._in_flight += 1
 
-    `until`: the loop's time; `since`: when the first of the 429s came since which no sign-in went well, else `inf`;
-    `refusals`: how many in a row; `refusal`: the last of them.
-    """
+    def leave(self) -> None:
+        """It was answered, or given up."""
+        self._in_flight -= 1
 
-    __slots__ = ("refusal", "refusals", "since", "until")
+    def passed(self) -> None:
+        """The read that had to prove it was not refused: the requests themselves may go."""
+        self.proven = True
 
-    def __init__(self) -> None:
-        self.until = 0.0
-        self.since = math.inf
-        self.refusals = 0
-        self.refusal: Reply | None = None
-
-    def refuse(self, now: float) -> int:
-        """Count a 429 and return how many there were in a row; those that arrive during a hold belong to its cause."""
-        if now >= self.until or not self.refusals:
-            self.refusals += 1
-        self.since = now if now > self.until + _LULL else min(self.since, now)
-        return self.refusals
-
-    def accept(self) -> None:
-        """A sign-in went well, which ends their row."""
-        self.refusals, self.since = 0, math.inf
-
-    def hold(self, until: float) -> None:
-        """Nothing before `until`; a shorter hold never cuts a longer one."""
-        self.until = max(self.until, until)
-
-    def held(self, now: float) -> tuple[float, float]:
-        """Until when and since when, as a gate has it."""
-        return self.until, min(self.since, now)
+    def note(self, *, good: bool) -> None:
+        """A request that it signed has ended; `good`: by an answer that shows that the key is good."""
+        self.proven = self.proven or good
+        self._cap = math.inf if good else max(self._cap, _UNPROVEN)
 
 
 class Endpoint:
     """What is common to all that is sent to one endpoint: its rate, its `users`, what it can take at once.
 
-    `turns`: users whose turn is due, each by the number of the lane that has waited longest; `crowd`: how many
-    requests at a time, as many as the fleet may or fewer while latency says that they queue.
+    `crowd`: how many requests at a time, as many as the fleet may or fewer while latency says that they queue; `turn`:
+    its entry in the line.
     """
 
-    __slots__ = ("crowd", "gate", "in_flight", "name", "turns", "users")
+    __slots__ = ("crowd", "gate", "in_flight", "name", "turn", "users")
 
-    def __init__(self, name: str, rate: Rate | None, concurrency: int | None) -> None:
+    def __init__(self, name: str, rate: Rate | None, concurrency: int | None, line: Line) -> None:
         self.name = name
         self.users: list[User] = []
         self.gate = Gate(rate)
         self.crowd = Concurrency(math.inf if concurrency is None else concurrency)
         self.in_flight = 0
-        self.turns: list[tuple[int, User]] = []
+        self.turn = line.endpoint(self)
 
     def due(self) -> float:
         """When the next request may start; `inf` if only an answer can tell."""
         return math.inf if self.in_flight >= self.crowd.cap else self.gate.due()
 
-    def answered(self, now: float, elapsed: float) -> None:
-        """A request was answered after so many seconds."""
-        self.crowd.add(now, elapsed, self.in_flight)
+    def enter(self, now: float) -> None:
+        """Start one request that is due."""
+        self.in_flight += 1
+        self.gate.enter(now)
+
+    def leave(self, now: float, late: float) -> None:
+        """One was answered, or given up: then the server may count it until `late` seconds from now."""
+        self.in_flight -= 1
+        self.gate.leave(now, late)
+
+
+class Projects:
+    """What the projects of one user have in common: the rate and the `cap` of each, what they learn of each other."""
+
+    __slots__ = ("_peers", "_rate", "_turned_away", "cap")
+
+    def __init__(self, rate: Rate | None, cap: int | None, peers: Peers | None = None) -> None:
+        self._rate = rate
+        self.cap = math.inf if cap is None else cap
+        self._peers = peers or Peers()
+        self._turned_away: set[Lane] = set()
+
+    def gate(self, shared: Gate | None) -> Gate:
+        """The gate of one of them; `shared`: of another user who reaches the same project."""
+        if shared is None:
+            return Gate(self._rate, peers=self._peers)
+        shared.also(self._rate)
+        return shared
+
+    def admit(self) -> None:
+        """One of them has its first answer that is no 429."""
+        if len(self._turned_away) < _TURNED_AWAY:
+            self._turned_away.clear()
+
+    def turn_away(self, lane: Lane, now: float, sent_at: float) -> bool:
+        """One got a 429 that names no scope, for a request sent at `sent_at`; whether the limit is their user's.
+
+        It is once several projects in a row were refused at their first request, or when they followed another one to
+        a higher rate: a limit of their own would have let these through. From then on it is the user's that counts.
+        """
+        if lane.gate.follows:
+            self._peers.doubt(lane, now, sent_at)
+        if not lane.record.admitted and len(self._turned_away) < _TURNED_AWAY:
+            self._turned_away.add(lane)
+        return self._peers.shared or len(self._turned_away) >= _TURNED_AWAY
+
+
+class Standing:
+    """How a user stands with the service: whether it was ever let in (`signed_in`), the last reason why it was not
+    (`refused`), and why nothing more is sent for it (`stopped`).
+    """
+
+    __slots__ = ("refused", "signed_in", "stopped")
+
+    def __init__(self) -> None:
+        self.signed_in = False
+        self.refused: str | None = None
+        self.stopped: str | None = None
+
+    def note(self, reply: Reply) -> None:
+        """A reply came, from behind the sign-in or not."""
+        self.signed_in = self.signed_in or reply.verdict in _SIGNED_IN or _is_of_sdrs(reply)
+        if reply.verdict is Verdict.UNAUTHORIZED:
+            self.refused = reply.message or self.refused or ""
+
+    def refuse_with(self, other: Standing) -> None:
+        """Another user's credential was refused, and this one's is the same."""
+        self.refused = self.refused or other.refused
+
+    def stop(self, reason: str) -> bool:
+        """Nothing more is sent, for this reason unless there is one already; whether that is new."""
+        if new := self.stopped is None:
+            self.stopped = reason
+        return new
 
 
 class User:
     """One credential at one endpoint: what its projects share.
 
     `lanes`: its projects by their ids; the one of the account itself has an empty id. `gate` limits its requests,
-    `peers` is what its projects learn of each other, `sign_ins` waits when IAM throttles;
-    `sign_in` is `None` where nobody has to sign in, `key` where there is no key to be locked. `weight`: turns in a row
-    of each of its projects. `ring`: lanes that are due, in the order in which they became it; `place`: see `Turns`.
-    `counts`: its sign-ins, where there are any.
-    `unsigned`: lanes that wait for a sign-in, `signing`: how many sign-ins are under way, `has_token`: one has
-    succeeded, `silent_since`: when the first began that failed; `stopped`: why nothing more is sent; `signed_in`,
-    `refused`: whether it was ever let in, and why it was not.
+    `projects` is what its projects are alike in; `key` is `None` where there is no key to be locked. `weight`: turns in
+    a row of each of its projects; `turn`: its entry in the line.
     """
 
     __slots__ = (
-        "_project_rate", "_turned_away", "counts", "endpoint", "gate", "has_token", "key", "lanes", "limits", "name",
-        "peers", "place", "refused", "ring", "send", "sign_in", "sign_ins", "signed_in", "signing", "silent_since",
-        "stopped", "unsigned", "weight",
+        "endpoint", "gate", "key", "lanes", "name", "projects", "send", "sign_ins", "standing", "turn", "weight",
     )  # fmt: skip
 
     def __init__(
@@ -150,79 +204,69 @@ class User:
     ) -> None:
         self.name = name
         self.send = send
-        self.sign_in = sign_in
-        self.counts = counts
         if counts is not None:
             counts.used_by(name)
-        self.limits = limits
+        self.sign_ins = SignInBook(sign_in, counts)
         self.endpoint = endpoint
         endpoint.users.append(self)
         self.lanes: dict[str, Lane] = {}
         self.gate = Gate(Rate.parse(limits.user_rate))
-        self.peers = Peers()
-        self._turned_away: set[Lane] = set()
-        self._project_rate = Rate.parse(limits.project_rate)
-        self.sign_ins = Hold()
+        self.projects = Projects(Rate.parse(limits.project_rate), limits.project_concurrency)
+        self.standing = Standing()
         self.key = key
         if key is not None:
             key.users.append(self)
         self.weight = weight
-        self.ring: deque[Lane] = deque()
-        self.place: float | None = None
-        self.unsigned: deque[Lane] = deque()
-        self.signing = 0
-        self.has_token = False
-        self.silent_since = math.inf
-        self.stopped: str | None = None
-        self.signed_in = False
-        self.refused: str | None = None
+        self.turn = endpoint.turn.line.user(self, endpoint.turn)
 
     @property
     def called(self) -> str:
         """What messages call its account: the only one of `clean()` and `stream()` has no name."""
         return self.name or "the account"
 
-    def project_gate(self, shared: Gate | None = None) -> Gate:
-        """The gate of one of its projects; `shared`: of another user who reaches the same project."""
-        if shared is None:
-            return Gate(self._project_rate, peers=self.peers)
-        shared.also(self._project_rate)
-        return shared
-
     def due(self) -> float:
         """When the next request of a project of its may start, the endpoint apart; `inf` if an answer has to tell."""
-        if self.key is not None and self.key.in_flight >= self.key.cap:
+        if self.key is not None and self.key.is_full():
             return math.inf
         return self.gate.due()
 
-    def admit(self, lane: Lane) -> None:
-        """A project has its first answer that is no 429."""
-        lane.admitted = True
-        if len(self._turned_away) < _TURNED_AWAY:
-            self._turned_away.clear()
-
-    def turns_away(self, lane: Lane, now: float, sent_at: float) -> bool:
-        """A project got a 429 that names no scope, for a request sent at `sent_at`; whether the limit is the user's.
-
-        It is once several projects in a row were refused at their first request, or when they followed another one to
-        a higher rate: a limit of their own would have let these through. From then on it is the user's that counts.
-        """
-        if lane.gate.follows:
-            self.peers.doubt(lane, now, sent_at)
-        if not lane.admitted and len(self._turned_away) < _TURNED_AWAY:
-            self._turned_away.add(lane)
-        return self.peers.shared or len(self._turned_away) >= _TURNED_AWAY
-
-    def prove(self) -> None:
-        """An answer came from behind the sign-in."""
-        self.signed_in = True
+    def note(self, reply: Reply) -> None:
+        """Learn from a reply whether the credential is good."""
+        self.standing.note(reply)
         if self.key is not None:
-            self.key.proven, self.key.cap = True, math.inf
+            self.key.note(good=reply.verdict in _PROOF or _is_of_sdrs(reply))
+
+    def stop(self, reason: str) -> list[Job]:
+        """Nothing more is sent for any of its projects, for this reason; return what waits of them."""
+        new = self.standing.stop(reason)
+        waiting = [job for lane in self.lanes.values() for job in lane.stop(reason)]
+        if new:
+            events.stopped(self.called, reason, len(waiting))
+        return waiting
+
+    def passed(self) -> None:
+        """The read that had to prove its key was not refused."""
+        if self.key is not None:
+            self.key.passed()
 
     def needs_proof(self) -> bool:
         """Whether a read has to show that the key is good before anything else is sent."""
         return self.key is not None and not self.key.proven
 
-    def is_known(self) -> bool:
-        """Whether an answer has shown that the credential is good."""
-        return self.signed_in and (self.key is None or self.key.cap == math.inf)
+    def is_refused_by(self, reply: Reply) -> bool:
+        """Whether a refusal is one of the whole account, not of the project alone."""
+        return reply.whole_account or (self.key is not None and not _is_of_sdrs(reply))
+
+    def refused_with(self) -> set[User]:
+        """Whom the refusal of its credential stops: all that sign with its key, where each would cost a refusal.
+
+        Not those whom the same key was let in for, unless it was for this user too: then it is not good any more.
+        """
+        others = self.key.users if self.key is not None else []
+        let_in = self.standing.signed_in
+        return {self, *(other for other in others if let_in or not other.standing.signed_in)}
+
+
+def _is_of_sdrs(reply: Reply) -> bool:
+    """Whether the service itself said it, to which the gateway lets nobody through who has not signed in."""
+    return reply.error_code is not None and reply.error_code.upper().startswith("SDRS.")

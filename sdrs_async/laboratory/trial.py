@@ -18,8 +18,8 @@ import anyio
 
 from sdrs_async.cloud.answers import parse_throttle
 from sdrs_async.cloud.verdicts import classify
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import READ_AHEAD, Source, sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.engine.users import Send
 from sdrs_async.laboratory.gateways import Gateway

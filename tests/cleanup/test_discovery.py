@@ -460,4 +460,4 @@ async def test_leaving_a_finding_early_leaves_nothing_behind(phase: str) -> None
 
 def _left(session: Session) -> list[str]:
     fleet = session._fleet
-    return [lane.project_id for lane in fleet.lanes() if lane.has_work() or lane.active]
+    return [lane.project_id for lane in fleet.lanes() if lane.has_work() or lane.turn.active]

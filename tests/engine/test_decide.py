@@ -1,4 +1,4 @@
-"""Whether and when a target is tried again, with a random source that is handed in."""
+"""What follows from each reply, as the contract has it: another try, a hold, a stop, or the outcome."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sdrs_async.engine.decide import delay_after, hold_after
+from sdrs_async.engine.decide import Again, Done, Hold, Stop, decide, delay_after, is_late, too_late
+from sdrs_async.engine.intake import Budget
+from sdrs_async.engine.lanes import Job
 from sdrs_async.limits import RetryPolicy, backoff
-from sdrs_async.models import Reply, Verdict
-from sdrs_async.pace.meter import MAX_HOLD
+from sdrs_async.models import Reply, Target, Verdict
+from tests.support.engine_runs import FREE, user_of
 
 POLICY = RetryPolicy(attempts=5, base=0.5, cap=30.0, total=600.0)
 RETRIED = (Verdict.TRANSIENT, Verdict.UNREACHABLE, Verdict.CONFLICT)
@@ -121,31 +123,136 @@ def test_retry_after_that_names_no_time_leaves_the_back_off() -> None:
     assert delay_after(POLICY, Reply(Verdict.TRANSIENT, retry_after=0.0), 3, 0.0, Highest()) == 2.0
 
 
-def test_a_hold_takes_retry_after_up_to_a_quarter_of_an_hour() -> None:
-    """For a scope the server's wish counts beyond the cap of one target, but not for ever."""
-    throttled = Reply(Verdict.THROTTLED, status_code=429)
-    assert hold_after(POLICY, replace(throttled, retry_after=120.0), 1, Highest()) == 120.0
-    assert hold_after(POLICY, replace(throttled, retry_after=7200.0), 1, Highest()) == MAX_HOLD == 900.0
+# ---- what follows from a reply
+
+NOW = 100.0
 
 
-def test_a_hold_without_a_hint_grows_with_the_refusals() -> None:
-    """The ceiling doubles up to the cap; below half the base it would be no hold at all."""
-    reply = Reply(Verdict.THROTTLED)
-    assert [hold_after(POLICY, reply, refusals, Highest()) for refusals in (1, 2, 3, 8)] == [0.5, 1.0, 2.0, 30.0]
-    assert [hold_after(POLICY, reply, refusals, Lowest()) for refusals in (1, 8)] == [0.25, 0.25]
+def tried(*, one_key: bool = False, tries: int = 1) -> Job:
+    """A job that has been sent so often, for the first time ten seconds ago."""
+    fleet, user = user_of(FREE, one_key=one_key)
+    job = Job(Target("p", "g"), fleet.lane("p", user), Budget(9), sent=tries, first_try=NOW - 10)
+    job.given_at = NOW - 1
+    return job
 
 
-def test_a_hint_that_names_no_time_leaves_the_back_off_of_a_hold() -> None:
-    """Retry-After 0, or a date that is past by this clock: waiting for that would send in a loop."""
-    assert hold_after(POLICY, Reply(Verdict.THROTTLED, retry_after=0.0), 3, Highest()) == 2.0
+def decided(reply: Reply, job: Job, policy: RetryPolicy = POLICY) -> Again | Hold | Stop | Done:
+    """What follows once the reply has been told to the project of the job."""
+    job.lane.note(job, reply, NOW)
+    return decide(reply, job, policy, NOW, Highest())
 
 
-@given(POLICIES, REPLIES, st.integers(1, 2000), RANDOMS)
-def test_a_hold_is_never_nothing_and_never_endless(
-    policy: RetryPolicy, reply: Reply, refusals: int, rng: Random
+@pytest.mark.parametrize(
+    ("verdict", "status", "then"),
+    [
+        (Verdict.DELETED, 204, Done),
+        (Verdict.READ, 200, Done),
+        (Verdict.GONE, 404, Done),
+        (Verdict.REJECTED, 400, Done),
+        (Verdict.UNAUTHORIZED, 401, Again(NOW, renewed=True)),
+        (Verdict.FORBIDDEN, 403, Done),
+        (Verdict.CONFLICT, 409, Again(NOW + 2.0)),
+        (Verdict.THROTTLED, 429, Hold("project")),
+        (Verdict.TRANSIENT, 503, Again(NOW + 0.5)),
+        (Verdict.UNREACHABLE, None, Again(NOW + 0.5)),
+    ],
+)
+def test_each_verdict_has_its_consequence(
+    verdict: Verdict, status: int | None, then: Again | Hold | type[Done]
 ) -> None:
-    """Throttled tries are limited by time alone: a hold of nothing would send them in a row."""
-    hold = hold_after(policy, reply, refusals, rng)
-    assert 0.0 < hold <= max(MAX_HOLD, policy.cap)
-    if not reply.retry_after:
-        assert hold <= policy.cap
+    """The table of the contract, for the first reply to a target."""
+    what = decided(Reply(verdict, status, message="so"), tried())
+    assert (what[:2] == (verdict, "so")) if then is Done else (what == then)
+
+
+@pytest.mark.parametrize("verdict", [Verdict.CONFLICT, Verdict.TRANSIENT, Verdict.UNREACHABLE])
+def test_the_last_try_settles_a_target_by_its_verdict(verdict: Verdict) -> None:
+    """Five tries were allowed, and this was the fifth."""
+    assert decided(Reply(verdict, message="still so"), tried(tries=5))[:2] == (verdict, "still so")
+
+
+def test_what_cannot_be_mended_is_not_tried_again() -> None:
+    """An error of a certificate is unreachable, and is so at once."""
+    reply = Reply(Verdict.UNREACHABLE, message="certificate", retryable=False)
+    assert decided(reply, tried()) == Done(Verdict.UNREACHABLE, "certificate", reply)
+
+
+@pytest.mark.parametrize("scope", ["project", "user", "endpoint", "sign-in"])
+def test_a_429_holds_the_scope_that_it_names_and_uses_up_no_try(scope: str) -> None:
+    """However often it comes: what it takes is the time of the target alone."""
+    job = tried(tries=5)
+    assert decided(Reply(Verdict.THROTTLED, 429, scope=scope), job) == Hold(scope)
+    assert job.tries == 4
+
+
+@pytest.mark.parametrize(
+    ("one_key", "whole", "code", "everywhere"),
+    [
+        (False, False, None, False),
+        (False, True, None, True),
+        (True, False, "APIGW.0301", True),
+        (True, False, "SDRS.0014", False),
+    ],
+)
+def test_a_second_refusal_stops_the_project_or_the_account(
+    one_key: bool, whole: bool, code: str | None, everywhere: bool
+) -> None:
+    """A token may be wrong for one project; a key, which few refusals lock, is for all, unless SDRS refuses it."""
+    job = tried(one_key=one_key)
+    reply = Reply(Verdict.UNAUTHORIZED, 401, code, "no", whole_account=whole)
+    assert decided(reply, job) == Again(NOW, renewed=True)
+    job.renewed = True
+    what = decided(reply, job)
+    assert isinstance(what, Stop)
+    assert (what.done, what.whole_account) == (Done(Verdict.UNAUTHORIZED, "no", reply), everywhere)
+    assert what.reason.startswith("not sent: the credential")
+
+
+@pytest.mark.parametrize("before", [None, Verdict.DELETED, Verdict.THROTTLED])
+def test_a_project_is_stopped_by_its_fifth_forbidden_where_it_answered_nothing_else(before: Verdict | None) -> None:
+    """Four may be of single groups; and so may five, where one was deleted."""
+    job, forbidden = tried(), Reply(Verdict.FORBIDDEN, 403, message="no right")
+    if before is not None:
+        decided(Reply(before, 200), job)
+    kinds = [type(decided(forbidden, job)) for _ in range(5)]
+    assert kinds == [Done] * 4 + [Stop if before is None else Done]
+
+
+def test_what_is_gone_after_a_try_without_an_answer_was_probably_deleted_by_that() -> None:
+    """Its message says so."""
+    job = tried()
+    decided(Reply(Verdict.UNREACHABLE, lost=True, timed_out=True), job)
+    what = decided(Reply(Verdict.GONE, 404, message="not found"), job)
+    assert isinstance(what, Done)
+    assert what.verdict is Verdict.GONE
+    assert "had probably done the work" in what.message
+
+
+# ---- too late
+
+
+def test_a_target_is_late_from_a_tenth_of_a_try_before_its_total_time_on() -> None:
+    """600 seconds from its first try, less 3; one that was never tried is not late."""
+    job, start = tried(), NOW - 10 + 597
+    assert not is_late(job, start, POLICY)
+    decided(Reply(Verdict.TRANSIENT, 503), job)
+    assert [is_late(job, at, POLICY) for at in (start - 0.1, start)] == [False, True]
+
+
+def test_a_late_target_is_throttled_where_a_429_is_what_it_waits_for() -> None:
+    """Else its last reply is final."""
+    job, reply = tried(), Reply(Verdict.TRANSIENT, 503, message="busy")
+    decided(reply, job)
+    assert too_late(job, NOW, POLICY) == Done(Verdict.TRANSIENT, "busy", reply)
+    job.lane.user.gate.hold(NOW + 590)
+    what = too_late(job, NOW, POLICY)
+    assert what[:2] == (
+        Verdict.THROTTLED, "throttled: the wait of 590 s is longer than the time left for this target"
+    )  # fmt: skip
+
+
+def test_a_late_target_whose_last_reply_refused_the_credential_stops_its_project() -> None:
+    """There is no time for another try with a new one."""
+    job = tried()
+    decided(Reply(Verdict.UNAUTHORIZED, 401, message="expired"), job)
+    assert isinstance(too_late(job, NOW, POLICY), Stop)

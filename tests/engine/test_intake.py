@@ -14,10 +14,14 @@ from tests.support.engine_runs import user_of
 USER = user_of(Limits())[1]
 
 
+def _never(error: BaseException) -> None:
+    raise AssertionError("what a source raises is raised where it is read") from error
+
+
 async def read(targets: Targets, read_ahead: int = 10**9) -> tuple[list[Target | ProjectLevel], Intake]:
     """All targets of the sources, one source after the other."""
     accepted: list[Target | ProjectLevel] = []
-    intake = Intake(lambda target, source: accepted.append(target))
+    intake = Intake(lambda target, source: accepted.append(target), _never)
     for source in sources(targets, read_ahead, USER):
         await source.read(intake)
     return accepted, intake
@@ -112,7 +116,7 @@ async def test_duplicates_are_remembered_for_a_window_and_no_longer(monkeypatch:
 async def test_a_full_budget_makes_its_reader_wait() -> None:
     """A reader goes on as soon as one of the targets that it holds is settled."""
     accepted: list[Target | ProjectLevel] = []
-    intake = Intake(lambda target, source: accepted.append(target))
+    intake = Intake(lambda target, source: accepted.append(target), _never)
     budget: Budget | None = None
     async with anyio.create_task_group() as tasks:
         for source in sources([("p", f"g{number}") for number in range(5)], 2, USER):

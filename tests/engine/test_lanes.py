@@ -6,8 +6,10 @@ from sdrs_async.engine.intake import Budget
 from sdrs_async.engine.lanes import Job
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.limits import Limits
-from sdrs_async.models import Target
-from tests.support.engine_runs import user_of
+from sdrs_async.models import Reply, Target, Verdict
+from tests.support.engine_runs import DELETED, user_of
+
+SILENT = Reply(Verdict.UNREACHABLE, timed_out=True)
 
 
 def fleet(concurrency: int | None, projects: int, groups: int = 3) -> Fleet:
@@ -16,7 +18,7 @@ def fleet(concurrency: int | None, projects: int, groups: int = 3) -> Fleet:
     for group in range(groups):
         for number in range(projects):
             lane = made.lane(f"p{number}", user)
-            lane.answered = True
+            lane.record.note(DELETED)
             made.push(Job(Target(lane.project_id, f"g{group}"), lane, Budget(99)), 0.0)
     return made
 
@@ -59,8 +61,7 @@ def test_projects_that_timed_out_fill_a_quarter_of_the_slots_at_most() -> None:
     """Of eight slots two are for them; the rest is parked, and comes in as those leave."""
     made = fleet(8, 6)
     for number in range(5):
-        made.lane(f"p{number}", made.users[0]).answered = False
-        made.lane(f"p{number}", made.users[0]).timed_out = True
+        made.lane(f"p{number}", made.users[0]).record.note(SILENT)
     jobs = take_all(made)
     assert sorted(projects(jobs)) == ["p0", "p1", "p5", "p5"]
     made.leave(made.lane("p0", made.users[0]), 1.0)
@@ -74,11 +75,11 @@ def test_a_parked_project_that_is_answered_comes_back() -> None:
     made = fleet(4, 3)
     assert projects(take_all(made)) == ["p0", "p1", "p2", "p0"]
     for lane in made.lanes():
-        lane.timed_out = True
-    made.leave(made.lane("p0", made.users[0]), 1.0)
-    [hanging] = take_all(made, 1.0)  # one of four slots is for those that hang; the others are parked
-    parked = next(lane for lane in made.lanes() if lane is not hanging.lane)
-    parked.timed_out = False
+        lane.record.note(SILENT)
+    made.leave(made.lane("p1", made.users[0]), 1.0)
+    assert projects(take_all(made, 1.0)) == ["p1"]  # one of four slots is for those that hang; the next is parked
+    parked = made.lane("p2", made.users[0])
+    parked.record.note(DELETED)
     made.leave(parked, 2.0)
     assert parked.project_id in projects(take_all(made, 2.0))
 
@@ -87,10 +88,10 @@ def test_a_parked_project_does_not_wait_for_one_that_cannot_start() -> None:
     """The place that one leaves goes to the next, and on to the one after it when that one is held."""
     made = fleet(4, 3)
     for lane in made.lanes():
-        lane.answered, lane.timed_out = False, True
+        lane.record.note(SILENT)
     assert projects(take_all(made)) == ["p0"]
     made.lane("p1", made.users[0]).gate.hold(500.0)
-    list(made.lane("p0", made.users[0]).drain())
+    list(made.lane("p0", made.users[0]).backlog.drain())
     made.leave(made.lane("p0", made.users[0]), 1.0)
     assert projects(take_all(made, 1.0)) == ["p2"]
 
@@ -112,7 +113,7 @@ def test_retries_go_in_the_order_of_their_times() -> None:
         job.first_try = first_try
         made.retry(job, due, 1.0)
         made.leave(lane, 1.0)
-    assert lane.overdue(until=2.0, total=50.0) == [jobs[2]]
+    assert lane.backlog.withdraw(lambda job: job.first_try < 0) == [jobs[2]]
     assert take_all(made, 4.0) == []
     expected = [Target("p0", group) for group in ("g3", "g1", "g0")]
     assert [job.call for now in (5.0, 7.0, 9.0) for job in take_all(made, now)] == expected

@@ -7,8 +7,8 @@ from random import Random
 import anyio
 import pytest
 
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits, Rate, RetryPolicy
 from sdrs_async.models import Call, Outcome, Reply, Target, Verdict
@@ -235,8 +235,8 @@ def test_a_refused_credential_stops_its_project_only() -> None:
     assert verdicts.count(Verdict.UNAUTHORIZED) == 1
     assert verdicts.count(Verdict.SKIPPED) == 49
     assert {outcome.verdict for outcome in settled.of("p1")} == {Verdict.DELETED}
-    assert settled.engine.fleet.users[0].signed_in
-    assert settled.engine.fleet.users[0].refused == "wrong token"
+    assert settled.engine.fleet.users[0].standing.signed_in
+    assert settled.engine.fleet.users[0].standing.refused == "wrong token"
 
 
 def test_a_renewable_credential_gets_one_more_try() -> None:

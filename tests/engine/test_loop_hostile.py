@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterator
 import anyio
 import pytest
 
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Call, Outcome, Reply, Target, Verdict
 from tests.support.engine_runs import DELETED, Iam, Service, engine_of, fleet, settle
@@ -301,7 +301,7 @@ def test_a_run_that_is_cancelled_in_its_first_moments_leaves_the_next_one_all_it
             await asyncio.sleep(0)
         first.cancel()
         await asyncio.wait([first])
-        assert not [lane for lane in engine.fleet.lanes() if lane.has_work() or lane.active]
+        assert not [lane for lane in engine.fleet.lanes() if lane.has_work() or lane.turn.active]
         outcomes.clear()
         again = Engine(engine.fleet, outcomes.append, RetryPolicy())
         await again.run(sources(fleet(8, 2), 100, user))

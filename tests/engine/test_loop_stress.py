@@ -16,8 +16,8 @@ import anyio
 import pytest
 
 from sdrs_async.cloud.listing import ListingError, groups
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import Budget, Intake, Reader, Source, sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.engine.users import User
 from sdrs_async.limits import Limits, Rate, RetryPolicy
@@ -237,11 +237,12 @@ def stress_users(seed: int) -> None:
 
 
 def _nothing_left(made: Fleet) -> None:
-    assert made._active == 0
-    assert not [lane for lane in made.lanes() if lane.has_work() or lane.active or lane.in_flight]
-    assert not [user for user in made.users if user.endpoint.in_flight or user.signing or user.unsigned]
+    assert made._line.active == 0
+    assert not [lane for lane in made.lanes() if lane.has_work() or lane.turn.active or lane.in_flight]
+    assert not any(user.endpoint.in_flight for user in made.users)
+    assert not any(user.sign_ins.under_way or user.sign_ins.waiting for user in made.users)
     assert not made.unsigned
-    assert not made._hanging
+    assert not made._hanging.lanes
 
 
 def _within_limits(party: Party) -> None:

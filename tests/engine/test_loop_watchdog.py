@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import READ_AHEAD, sources
 from sdrs_async.engine.lanes import Job
-from sdrs_async.engine.loop import Engine
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.errors import SdrsError
 from sdrs_async.limits import Limits, RetryPolicy

@@ -9,8 +9,8 @@ from collections import Counter
 import anyio
 import pytest
 
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Outcome, Reply, Target, Verdict
 from tests.support.engine_runs import (
@@ -126,8 +126,8 @@ def test_shares_are_counted_right_after_many_renewals() -> None:
     tokens = Tokens(life=2.0, spare=0.6)
     settled = settle_all({"a": tokens.party(6, 60, limits=Limits("5/s", 2, None, None, None))}, concurrency=12)
     assert settled.verdicts() == {Verdict.DELETED: 360}
-    assert settled.engine.fleet._active == 0
-    assert not any(lane.active for lane in settled.engine.fleet.lanes())
+    assert settled.engine.fleet._line.active == 0
+    assert not any(lane.turn.active for lane in settled.engine.fleet.lanes())
 
 
 # ---- renewed
@@ -352,14 +352,15 @@ def test_ending_a_run_ends_its_sign_ins_at_once(ending: str) -> None:
             await asyncio.sleep(0)
         if ending != "stop in the same moment":
             await asyncio.sleep(1)
-            assert (iam.at_once, user.signing) == (4, 4)
+            assert (iam.at_once, user.sign_ins.under_way) == (4, 4)
         started = asyncio.get_running_loop().time()
         run.cancel() if ending == "cancel" else engine.stop(grace=20)
         await asyncio.wait([run])
         assert asyncio.get_running_loop().time() - started < 0.01
-        assert (iam.at_once, user.signing, len(user.unsigned), len(engine.fleet.unsigned)) == (0, 0, 0, 0)
+        assert (iam.at_once, user.sign_ins.under_way) == (0, 0)
+        assert (len(user.sign_ins.waiting), len(engine.fleet.unsigned)) == (0, 0)
         assert engine.settlement.open == 0
-        assert engine.fleet._active == 0
+        assert engine.fleet._line.active == 0
         hang = False
         again = Engine(engine.fleet, outcomes.append, RetryPolicy())
         await again.run(sources(fleet(10, 2), 1000, user))

@@ -11,7 +11,7 @@ import pytest
 
 from sdrs_async import AkSk, AuthenticationError, Limits, Selection
 from sdrs_async.accounts.account import Account
-from sdrs_async.engine.loop import Engine
+from sdrs_async.engine.engine import Engine
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Listing, Outcome, Reply, Target, Verdict
 from sdrs_async.session import connect
@@ -316,7 +316,7 @@ def test_accounts_of_one_key_share_its_proof_and_its_refusal() -> None:
     settled = settle_all(_of_one_key(*services))
     assert sum(len(service.calls) for service in services) == 1
     assert settled.verdicts() == {Verdict.UNAUTHORIZED: 1, Verdict.SKIPPED: 49}
-    assert {user.refused for user in settled.engine.fleet.users} == {WRONG.message}
+    assert {user.standing.refused for user in settled.engine.fleet.users} == {WRONG.message}
 
 
 def test_accounts_of_one_key_need_one_proof() -> None:

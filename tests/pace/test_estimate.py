@@ -18,9 +18,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sdrs_async.engine.lanes import Lane
-from sdrs_async.engine.users import Endpoint, User
+from sdrs_async.engine.line import Line
+from sdrs_async.engine.users import Endpoint, Projects, User
 from sdrs_async.limits import Limits, Rate
-from sdrs_async.models import Call, Reply
+from sdrs_async.models import Call, Reply, Verdict
 from sdrs_async.pace.estimate import Estimate
 from sdrs_async.pace.meter import Gate
 from sdrs_async.pace.peers import Peers
@@ -321,13 +322,14 @@ def test_only_followers_tell_that_a_limit_is_their_users(follow: bool) -> None:
     async def send(call: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
         raise AssertionError("nothing is sent")
 
-    user = User("user", send, Limits("10/s", None, None, None, 64), Endpoint("endpoint", None, 64))
-    user.peers = risen(4, 10)
+    user = User("user", send, Limits("10/s", None, None, None, 64), Endpoint("endpoint", None, 64, Line(64)))
+    peers = risen(4, 10)
+    projects = Projects(Rate(10), None, peers)
     for name in "abc":
         lane = Lane(name, user)
-        lane.admitted = True
-        lane.gate = Gate(Rate(10), peers=user.peers if follow else None)
-        of_user = user.turns_away(lane, 51.0, 50.5)
+        lane.record.note(Reply(Verdict.DELETED, 204))
+        lane.gate = Gate(Rate(10), peers=peers if follow else None)
+        of_user = projects.turn_away(lane, 51.0, 50.5)
     assert of_user == follow
 
 

@@ -11,10 +11,11 @@ from random import Random
 from typing import Any
 
 from sdrs_async.auth import SignInFailed
+from sdrs_async.engine.access import SignIn
+from sdrs_async.engine.engine import Engine
 from sdrs_async.engine.intake import READ_AHEAD, Targets, sources
-from sdrs_async.engine.loop import Engine
 from sdrs_async.engine.queue import Fleet
-from sdrs_async.engine.users import Send, SignIn, User
+from sdrs_async.engine.users import Send, User
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Call, Listing, Outcome, Reply, Target, Verdict
 from tests.support.virtual_time import run_virtual

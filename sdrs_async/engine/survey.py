@@ -1,4 +1,4 @@
-"""The scopes that a request passes through: whom a 429 is about, who waits for it, and what the server has shown."""
+"""What keeps the projects of a fleet from going on, and what the server has shown, at a look at each of them."""
 
 from __future__ import annotations
 
@@ -9,37 +9,13 @@ from collections.abc import Iterable, Iterator
 from sdrs_async.engine.lanes import Lane
 from sdrs_async.engine.users import Endpoint, User
 from sdrs_async.limits import Learned, Rate, UsedUp
-from sdrs_async.models import Reply
 from sdrs_async.pace.meter import Gate
 
-__all__ = ["Survey", "behind", "refused"]
+__all__ = ["Survey"]
 
 # Seconds: shorter waits are the even pace of a window, and no standstill.
 _STANDSTILL = 4.0
 _WIDEST = ("endpoint", "user", "project")
-
-
-def refused(lane: Lane, reply: Reply, now: float, sent_at: float) -> tuple[Gate, str]:
-    """The gate of the scope that a 429 names, to a request that this project sent at `sent_at`; and what to call it.
-
-    One that names none is the project's, unless what projects were refused shows that it is the user's.
-    """
-    user = lane.user
-    unnamed = reply.scope == "project" and reply.told is None
-    if reply.scope == "user" or (unnamed and user.turns_away(lane, now, sent_at)):
-        return user.gate, f"every project of {user.called}"
-    if reply.scope == "endpoint":
-        return user.endpoint.gate, "the endpoint"
-    return lane.gate, f"project {lane.project_id}"
-
-
-def behind(gate: Gate, lane: Lane) -> list[Lane]:
-    """The lanes that wait when this gate does, which is one of `lane`'s."""
-    if gate is lane.gate:
-        return [lane, *lane.kin]
-    if gate is lane.user.gate:
-        return list(lane.user.lanes.values())
-    return [other for user in lane.user.endpoint.users for other in user.lanes.values()]
 
 
 class Survey:
@@ -56,15 +32,15 @@ class Survey:
 
     def add(self, lane: Lane, now: float) -> None:
         """Look at one, once. `now`: it may go on from one to the next."""
-        gate, user = lane.gate, lane.user
+        gate, user, backlog = lane.gate, lane.user, lane.backlog
         if (known := gate.learned) is not None:
             self._learned[user.name, *known] += 1
-        if not lane.has_waiting():
+        if not (backlog.ready or backlog.later):
             return
-        start = now if lane.ready else lane.next_retry()
+        start = now if backlog.ready else backlog.next_retry()
         for one in (user, user.endpoint):
             self._wanted[one] = min(start, self._wanted.get(one, math.inf))
-        if lane.signed_until <= now:
+        if lane.access.until <= now:
             self._unsigned.add(user)
         if gate.held_until > now:
             self._held = self._held[0] + 1, max(self._held[1], gate.held_until)
@@ -86,7 +62,7 @@ class Survey:
         for one in self._wanted:
             yield "user" if isinstance(one, User) else "endpoint", 1, one.gate.held_until
         for user in self._unsigned:
-            yield "sign-in", 1, user.sign_ins.until
+            yield "sign-in", 1, user.sign_ins.hold.until
         yield "project", *self._held
 
     def used_up(self, now: float) -> list[UsedUp]:

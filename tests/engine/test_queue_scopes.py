@@ -98,7 +98,7 @@ class Scopes(RuleBasedStateMachine):
         """What waits of one project is given up."""
         lane = next((one for one in self.fleet.lanes() if one.project_id == f"p{user}{project}"), None)
         if lane is not None:
-            self.books.interrupt(lane.drain(), self.now)
+            self.books.interrupt(lane.backlog.drain(), self.now)
             self.fleet.rest(lane)
 
     @rule(

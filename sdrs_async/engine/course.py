@@ -1,0 +1,90 @@
+"""How far a run has come: what it may start, whom it waits for, and when it waits no more."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+from sdrs_async.engine.alarm import Alarm
+from sdrs_async.errors import SdrsError
+
+__all__ = ["Course", "Stage", "stray"]
+
+
+class Stage(IntEnum):
+    """`OVER`: what is on the wire is not waited for any more; `ENDED`: the books are closed."""
+
+    MADE = 0
+    OPEN = 1
+    OVER = 2
+    ENDED = 3
+
+
+class Course:
+    """The course of one run. `stopped`: nothing new starts; `paused`: nor does it until whoever takes outcomes has
+    caught up; `host`: the task beside which the run goes on. `now`: the loop's clock.
+
+    `late`: called by the loop where requests on the wire are not to be waited for any more.
+    """
+
+    def __init__(self, late: Callable[[], None]) -> None:
+        self.stage = Stage.MADE
+        self.stopped = self.paused = False
+        self.host: asyncio.Task[Any] | None = None
+        self._cancellations = 0
+        loop = asyncio.get_running_loop()
+        self.now: Callable[[], float] = loop.time
+        self._grace = Alarm(loop, late)
+
+    def advance(self, stage: Stage) -> None:
+        """The run has come to this stage, if it is not further yet; one that is over starts and awaits nothing."""
+        self.stage = max(self.stage, stage)
+        if stage >= Stage.OVER:
+            self.stopped = True
+            self._grace.set(math.inf)
+
+    def is_going(self) -> bool:
+        """Whether it has begun, and its books are open."""
+        return Stage.OPEN <= self.stage < Stage.ENDED
+
+    def stop(self) -> None:
+        """Start nothing new, from this moment on; from any thread."""
+        self.stopped = True
+
+    def wait_until(self, at: float) -> None:
+        """Give requests on the wire until then, by the loop's time; a second word can only cut that short."""
+        self._grace.set(min(self._grace.at, at))
+
+    def is_waiting(self) -> bool:
+        """Whether requests on the wire are given their time."""
+        return self._grace.at < math.inf
+
+    def pause(self, *, paused: bool) -> None:
+        """Whoever takes the outcomes is behind, or has caught up."""
+        self.paused = paused
+
+    def attend(self, host: asyncio.Task[Any] | None) -> None:
+        """Start nothing while this task, beside which the run goes on, is cancelled, whatever it does until it ends."""
+        self.host = host
+        self._cancellations = 0 if host is None else host.cancelling()
+
+    def is_abandoned(self) -> bool:
+        """Whether the task beside which the run goes on was cancelled, and has not made it good as a time-out does."""
+        return self.host is not None and self.host.cancelling() > self._cancellations
+
+    def may_go_on(self) -> bool:
+        """Whether something new may be begun, the pause apart."""
+        return not (self.stopped or self.is_abandoned())
+
+
+def stray(cancelled: asyncio.CancelledError, who: str) -> SdrsError:
+    """The error for a task that nobody has cancelled: what it awaited was. Raises the cancellation if it is its own."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise cancelled
+    error = SdrsError(f"defect: what {who} waited for was cancelled by somebody else")
+    error.__cause__ = cancelled
+    return error

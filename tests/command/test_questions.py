@@ -143,7 +143,7 @@ async def test_a_terminal_that_goes_away_confirms_nothing(terminal: Terminal, mo
 async def test_input_without_an_end_confirms_nothing(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where keys come and come, as with a key held down, no answer can be told from what came before: it is a no."""
     # A busy system hands the next keys on late: that is no pause of whoever types.
-    monkeypatch.setattr("sdrs_async.command.terminal._PAUSE", 10.0)
+    monkeypatch.setattr("sdrs_async.command.streams._PAUSE", 10.0)
     loop = asyncio.get_running_loop()
     os.set_blocking(terminal.screen, False)
     loop.add_writer(terminal.screen, lambda: os.write(terminal.screen, b"y\n"))

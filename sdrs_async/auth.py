@@ -11,8 +11,6 @@ from typing import Any, Protocol, Self
 from sdrs_async.errors import AuthenticationError, ConfigError
 from sdrs_async.models import Reply, Request, Verdict
 
-__all__ = ["Auth", "SignInCounts", "SignInFailed", "Traits"]
-
 
 class Auth(Protocol):
     """Any object with these two methods can sign requests. Some more attributes count where it has them.

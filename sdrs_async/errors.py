@@ -22,20 +22,6 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from sdrs_async.report import Report
 
-__all__ = [
-    "AuthenticationError",
-    "ConfigError",
-    "JournalError",
-    "SdrsError",
-    "check",
-    "check_types",
-    "is_text",
-    "is_time",
-    "is_whole",
-    "placed",
-    "single_error",
-]
-
 
 class SdrsError(Exception):
     """Base of all errors that stop a run. `report` holds what was done before, `None` if nothing had started."""

@@ -8,8 +8,6 @@ from random import Random
 
 from sdrs_async.errors import ConfigError, check, is_time, is_whole
 
-__all__ = ["Learned", "Limits", "Rate", "RetryPolicy", "UsedUp", "backoff"]
-
 _COUNT, _TIME = "a whole number of at least 1", "a number of seconds above 0"
 # What the windows can count and time exactly, and no more than anybody means.
 _MOST, _MOST_AT_ONCE = 999_999_999_999, 999_999_999

@@ -10,8 +10,6 @@ from typing import Any
 
 from sdrs_async.limits import Rate
 
-__all__ = ["Call", "Listing", "Outcome", "ProjectLevel", "Reply", "Request", "Target", "Verdict"]
-
 
 class Verdict(StrEnum):
     """What an answer means; the verdict, not the number, decides what happens next."""

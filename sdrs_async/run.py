@@ -22,8 +22,6 @@ from sdrs_async.limits import Learned, UsedUp
 from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, Target
 from sdrs_async.report import Ledger, Report
 
-__all__ = ["Finding", "Run", "Running", "driving", "settle"]
-
 # The engine pauses while so many outcomes wait for their consumer, and goes on at half of it.
 _BUFFER = 1024
 

@@ -34,8 +34,6 @@ from sdrs_async.pace.floor import Scopes
 from sdrs_async.report import Ledger, Report
 from sdrs_async.run import Finding, Run, Running, driving, settle
 
-__all__ = ["Lists", "Selected", "Session", "check_loop", "connect"]
-
 # Seconds: connections are closed even by who is cancelled.
 _CLOSING = 3.0
 # Accounts that a repr names.

@@ -33,8 +33,6 @@ from sdrs_async.models import Listing, Reply, Verdict
 from sdrs_async.transport.threads import in_daemon_thread, room
 from sdrs_async.transport.trust import trusted
 
-__all__ = ["Account", "Pending", "client_of", "of_environment", "pending", "set_variables"]
-
 T = TypeVar("T")
 W = TypeVar("W", bound=StrEnum)
 

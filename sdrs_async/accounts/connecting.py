@@ -17,8 +17,6 @@ from sdrs_async.models import Verdict
 from sdrs_async.report import Ledger, Unlisted
 from sdrs_async.report.remedies import is_certificate, listing_remedy
 
-__all__ = ["Connected", "Connection", "count_sign_ins", "note_lost"]
-
 _REACH = "Check auth_url, DNS, proxy and firewall, or give a longer --timeout; then run again."
 
 

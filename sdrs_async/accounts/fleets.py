@@ -16,8 +16,6 @@ from sdrs_async.cloud import regions
 from sdrs_async.errors import AuthenticationError, ConfigError, placed
 from sdrs_async.limits import RetryPolicy
 
-__all__ = ["Fleet", "load_fleet", "of_fleet"]
-
 
 class Fleet:
     """Several accounts, and what to look for in each of them. Comes from `load_fleet()`."""

@@ -12,8 +12,6 @@ from sdrs_async.limits import Rate, RetryPolicy
 from sdrs_async.models import Listing, Reply, Verdict
 from sdrs_async.pace.meter import Gate
 
-__all__ = ["PacedClient"]
-
 # How often to look whether another account's request has left room at the endpoint that they share.
 _LOOK = 0.02
 

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 
 from sdrs_async.errors import check, check_types, is_text
 
-__all__ = ["PROJECT_ID", "Selection"]
-
 PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 """The form of a project's id."""
 _PROJECTS = "a list of ids, names or patterns, not empty, or None, which selects all"

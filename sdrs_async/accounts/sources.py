@@ -21,11 +21,6 @@ from sdrs_async.errors import ConfigError, placed
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.transport.redaction import shown_key
 
-__all__ = [
-    "REFERENCES", "VARIABLE", "Asked", "Credential", "CredentialKind", "HuaweiChain", "HuaweiProfile", "Keys",
-    "OsCloud", "Signature", "Source", "Token", "choose",
-]  # fmt: skip
-
 
 class CredentialKind(StrEnum):
     """Where the credential comes from."""

@@ -22,8 +22,6 @@ from sdrs_async.engine.users import User
 from sdrs_async.models import ProjectLevel, Reply, Verdict
 from sdrs_async.report import Ledger, Unlisted
 
-__all__ = ["Discovery"]
-
 log = logging.getLogger("sdrs_async")
 
 # Ids of groups in hand at a time, over all projects: each may hold the rest of one page, and the next one.

@@ -13,8 +13,6 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.formats.wording import many
 from sdrs_async.models import ProjectLevel, Target
 
-__all__ = ["GROUP_ID", "check_form", "is_usual_project"]
-
 GROUP_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _PROJECT = re.compile(r"[0-9a-z]{1,32}")
 _USUAL_PROJECT = re.compile(r"[0-9a-f]{32}")

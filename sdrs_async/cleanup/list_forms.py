@@ -22,8 +22,6 @@ from sdrs_async.cleanup.list_text import BLANKS, Text, is_skipped
 from sdrs_async.cloud.calls import UNSEEN
 from sdrs_async.errors import ConfigError
 
-__all__ = ["ACCOUNT", "ENDPOINT", "Row", "as_text", "rows"]
-
 ACCOUNT = "account"
 ENDPOINT = "endpoint"
 _LEVEL = "level"

@@ -10,8 +10,6 @@ from typing import Any
 from sdrs_async.cleanup.list_text import BLANKS, LONGEST, Text
 from sdrs_async.errors import ConfigError
 
-__all__ = ["Repeating", "items", "objects"]
-
 _BLANK = re.compile(rf"[{BLANKS}]*")
 _MARGIN = 16
 """A value that the end of what has been read cuts off shows as wrong so many characters before it, or fewer."""

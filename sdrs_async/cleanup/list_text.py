@@ -10,8 +10,6 @@ from typing import BinaryIO
 
 from sdrs_async.errors import ConfigError
 
-__all__ = ["BLANKS", "LONGEST", "Text", "is_skipped"]
-
 LONGEST = 128 * 1024
 """The characters that a line, or an item of a JSON array, may have."""
 _BLOCK = 256 * 1024

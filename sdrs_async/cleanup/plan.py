@@ -18,8 +18,6 @@ from sdrs_async.report import Ledger
 from sdrs_async.report.learned import learned_list
 from sdrs_async.run import Finding
 
-__all__ = ["LATENCY", "SCHEMA", "Plan", "keep", "names_of"]
-
 SCHEMA = "sdrs-async/plan/1"
 LATENCY = 0.02
 """Seconds that an answer is assumed to take while none has come."""

@@ -13,8 +13,6 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.formats.wording import printable
 from sdrs_async.models import ProjectLevel, Target
 
-__all__ = ["BATCH", "Extent", "Origin", "Owned", "Spool"]
-
 BATCH = 1000
 """How many targets are best stored at a time."""
 _PAGE_ROWS = 100

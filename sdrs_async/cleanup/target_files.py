@@ -19,8 +19,6 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.formats.wording import printable
 from sdrs_async.models import ProjectLevel, Target
 
-__all__ = ["Owners", "spool"]
-
 _SHOWN = 5
 _LONG = 250
 

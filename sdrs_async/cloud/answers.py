@@ -14,23 +14,6 @@ from urllib.parse import urlsplit
 
 from sdrs_async.limits import Rate
 
-__all__ = [
-    "REDIRECT",
-    "WEB_PAGE",
-    "ErrorBody",
-    "failure_in",
-    "is_service_code",
-    "json_in",
-    "one_line",
-    "parse_date",
-    "parse_error",
-    "parse_retry_after",
-    "parse_throttle",
-    "redirect",
-    "visible",
-    "web_page",
-]
-
 Scope = Literal["project", "user", "endpoint"]
 _MAX_MESSAGE = 500
 _MAX_TITLE = 400

@@ -14,8 +14,6 @@ from urllib.parse import quote
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Call, Listing, ProjectLevel, Target
 
-__all__ = ["PAGE", "UNSEEN", "check_id", "check_target", "failures_page", "groups_page", "path_of", "projects_page"]
-
 PAGE = 999
 """Items of a page. The manual allows 1000, the text of its error SDRS.0221 only less than that."""
 

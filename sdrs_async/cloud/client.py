@@ -41,8 +41,6 @@ from sdrs_async.transport.heads import LONGEST, MOST_FIELDS
 from sdrs_async.transport.lookups import Lookups
 from sdrs_async.transport.trust import trusted
 
-__all__ = ["Client"]
-
 log = logging.getLogger("sdrs_async")
 
 _MAX_BODY = 64 * 1024

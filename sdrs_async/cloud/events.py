@@ -16,8 +16,6 @@ from sdrs_async.errors import SdrsError
 from sdrs_async.limits import Rate
 from sdrs_async.models import Outcome, ProjectLevel, Reply
 
-__all__ = ["begun", "ended", "failed", "sign_in_failed", "signed_in", "stopped", "throttled", "unlisted"]
-
 log = logging.getLogger("sdrs_async")
 
 

@@ -22,8 +22,6 @@ from sdrs_async.cloud.pages import Page, Reading, Row
 from sdrs_async.errors import ConfigError, SdrsError
 from sdrs_async.models import Listing, Reply, Verdict
 
-__all__ = ["Ask", "FailedTask", "Group", "ListingError", "Project", "failed_tasks", "group_ids", "groups", "projects"]
-
 
 class ListingError(SdrsError):
     """A list could not be read, or not to its end; what came before is good. `reply`: the answer that was the last."""

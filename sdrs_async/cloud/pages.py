@@ -18,8 +18,6 @@ from array import array
 from bisect import bisect_left
 from typing import NamedTuple
 
-__all__ = ["Page", "Reading", "Row", "SecondReading", "Seen"]
-
 Row = tuple[str, ...]
 _CHUNK = 1000
 

@@ -17,11 +17,6 @@ from urllib.parse import urlsplit
 
 from sdrs_async.errors import ConfigError
 
-__all__ = [
-    "by_pattern", "check_region", "cloud_of", "iam_endpoint", "named_cloud", "region_of",
-    "region_override", "sdrs_endpoint",
-]  # fmt: skip
-
 _HUAWEI = "myhuaweicloud.com"
 _HUAWEI_EUROPE = "myhuaweicloud.eu"
 _OTC = "otc.t-systems.com"

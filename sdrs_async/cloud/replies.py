@@ -28,8 +28,6 @@ from sdrs_async.transport.connections import NOTHING_SENT
 from sdrs_async.transport.redaction import Secrets, is_plain_id, secrets_sent, without_user_info
 from sdrs_async.transport.trust import is_bad_certificate
 
-__all__ = ["read_deleted", "read_page", "read_reply", "request_id", "sign_in_reply", "unreachable", "without_secrets"]
-
 _MOST_FAILURE = 64 * 1024  # bytes of a page that says what went wrong
 _REQUEST_IDS = ("X-Request-Id", "X-IAM-Trace-Id")
 

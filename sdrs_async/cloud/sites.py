@@ -11,8 +11,6 @@ from yarl import URL
 from sdrs_async.errors import ConfigError
 from sdrs_async.transport.proxies import USUAL_PORTS, is_loopback, proxy_of
 
-__all__ = ["Site", "check_endpoint", "without_project"]
-
 # Brackets around the whole host or nowhere: parsers differ over `evil.com[::1]`, and one of them takes it for loopback.
 _URL = re.compile(r"https?://(?:[\w.~-]+|\[[\da-f:.]+\])(?::\d+)?(?:/[\w.:/~-]*)?", re.IGNORECASE | re.ASCII)
 # The service catalog's URL of the service ends in its version and the project id; both are added to each request. An

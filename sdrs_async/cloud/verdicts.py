@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from sdrs_async.models import Verdict
 
-__all__ = ["NO_SUCH_API", "classify", "gateway_number"]
-
 _STATUS: dict[int, Verdict] = {
     400: Verdict.REJECTED,
     401: Verdict.UNAUTHORIZED,

@@ -12,8 +12,6 @@ from sdrs_async.accounts.selection import Selection
 from sdrs_async.accounts.sources import Asked
 from sdrs_async.errors import ConfigError
 
-__all__ = ["of_flags", "of_fleet"]
-
 
 def of_flags(flags: Asked, environ: Mapping[str, str]) -> Connection:
     """The one account that the flags and the environment name. Sends nothing. Raises `ConfigError`."""

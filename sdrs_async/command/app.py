@@ -11,8 +11,6 @@ from sdrs_async.command import clean, demo, doctor, plan, report, simulate
 from sdrs_async.command.errors import reported
 from sdrs_async.command.streams import to_stdout
 
-__all__ = ["app"]
-
 app = typer.Typer(
     help="Delete the failed tasks of SDRS protection groups, over many projects at once and within every rate limit.",
     no_args_is_help=True,

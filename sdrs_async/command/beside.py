@@ -24,8 +24,6 @@ from sdrs_async.errors import ConfigError, SdrsError
 if TYPE_CHECKING:
     from sdrs_async.simulator import Simulator
 
-__all__ = ["CLOUD", "become", "environment"]
-
 CLOUD = "simulated"
 """The cloud of clouds.yaml that the command may name."""
 

@@ -16,8 +16,6 @@ from sdrs_async.doctor.diagnosis import State
 from sdrs_async.doctor.examination import CHECKS, Check, examine
 from sdrs_async.formats.wording import many, printable
 
-__all__ = ["exit_code", "run_checks"]
-
 _COLOR = {State.PASS: "green", State.FAIL: "bold red", State.SKIPPED: "yellow"}
 _SHOWN = {State.FAIL: "FAIL"}
 _STATE_WIDTH = max(len(state) for state in State)

@@ -8,12 +8,11 @@ from sdrs_async.accounts.connecting import Connection
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command import flags
 from sdrs_async.command.options import Talk, Wanted, Working, with_flags
-from sdrs_async.command.outputs import STDOUT, Outputs
+from sdrs_async.command.outputs import Outputs
+from sdrs_async.command.results import STDOUT
 from sdrs_async.command.selected import Targets, listed, selected
 from sdrs_async.command.streams import is_interactive, say
 from sdrs_async.errors import ConfigError
-
-__all__ = ["NOTES", "clean"]
 
 NOTES = """
 Environment:

@@ -19,9 +19,10 @@ from sdrs_async.command.endings import Ending
 from sdrs_async.command.errors import as_error
 from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping, warn_of_nothing
 from sdrs_async.command.outlook import Outlook, Watch
-from sdrs_async.command.outputs import STDOUT, Outputs
+from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.progress import Snapshot
 from sdrs_async.command.questions import about, confirmed
+from sdrs_async.command.results import STDOUT
 from sdrs_async.command.signals import interrupts
 from sdrs_async.command.streams import say
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
@@ -31,8 +32,6 @@ from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.report import Ledger, Report
 from sdrs_async.run import Finding, Run
 from sdrs_async.session import Selected, Session, connect
-
-__all__ = ["Cleanup"]
 
 Wanted = Spool | Mapping[str, Selection]
 

@@ -22,8 +22,6 @@ from sdrs_async.report import Report
 if TYPE_CHECKING:
     from sdrs_async.simulator import Fault, Simulator
 
-__all__ = ["NOTES", "compare", "demo"]
-
 NOTES = "Exit codes: 0 the client's numbers and the server's agree; 1 they do not; 130 interrupted."
 _PROJECTS, _GROUPS, _SEED, _RATE = 8, 25, 1, 4
 _ROUTE = "delete_group_failures"

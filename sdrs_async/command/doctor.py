@@ -12,8 +12,6 @@ from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.command.options import Connecting, Talk, with_flags
 from sdrs_async.command.signals import interrupts
 
-__all__ = ["NOTES", "doctor"]
-
 NOTES = """
 Credentials come from files and the environment, as for clean.
 

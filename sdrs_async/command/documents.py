@@ -14,8 +14,6 @@ from typing import Self, TextIO
 from sdrs_async.command.streams import give_up, waiting
 from sdrs_async.errors import ConfigError
 
-__all__ = ["Document", "is_regular", "kept_elsewhere", "opened", "unwritable"]
-
 _PRIVATE = 0o600
 _NEVER_WAIT = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
 

@@ -15,8 +15,6 @@ from sdrs_async.formats.plan_text import extent, floor_words, groups_of
 from sdrs_async.formats.wording import printable
 from sdrs_async.pace.floor import Floor, Scopes
 
-__all__ = ["show_list"]
-
 
 def show_list(spooled: Spool, connection: Connection) -> None:
     """Print how much there is, how long it takes at least, and the projects of each account."""

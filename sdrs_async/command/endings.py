@@ -15,8 +15,6 @@ from sdrs_async.errors import SdrsError
 from sdrs_async.formats.text import print_result, print_summary
 from sdrs_async.report import Ledger, Report
 
-__all__ = ["Ending"]
-
 
 @dataclass(slots=True)
 class Ending:

@@ -15,8 +15,6 @@ from sdrs_async.command.flags import Level, LogLines
 from sdrs_async.command.streams import logging_to_stderr, say
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
 
-__all__ = ["as_error", "code_of", "complain", "reported"]
-
 log = logging.getLogger("sdrs_async")
 
 

@@ -30,8 +30,6 @@ from sdrs_async.report.discovery import in_words
 from sdrs_async.run import Running
 from sdrs_async.session import Session
 
-__all__ = ["GENTLY", "Display", "connected", "find", "stopping", "warn_of_nothing"]
-
 _TOLD = 10
 _CHOOSE = "check --region (fleet file: region), or name the projects that are meant with --project, by their ids"
 GENTLY = f"nothing new is started, requests on the wire get {GRACE:g} s for their answer"

@@ -11,8 +11,6 @@ from sdrs_async.command.outputs import Named
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.keystone.access_key import CloudKey
 
-__all__ = ["inputs"]
-
 # Read by this package, openstacksdk, the vendor's SDK, Python and requests, in this order.
 _VARIABLES = (
     *("OS_CACERT", "HUAWEICLOUD_SDK_CREDENTIALS_FILE"),

@@ -18,8 +18,6 @@ from sdrs_async.command.errors import reported
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits, Rate, RetryPolicy
 
-__all__ = ["Connecting", "Talk", "Wanted", "Working", "with_flags"]
-
 _LIMITS = Limits()
 _RETRY = RetryPolicy()
 _NAMES = ("project_rate", "project_concurrency", "user_rate", "endpoint_rate", "concurrency")

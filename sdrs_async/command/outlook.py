@@ -13,8 +13,6 @@ from sdrs_async.command.progress import Spent, Waiting
 from sdrs_async.formats.limits import legible
 from sdrs_async.limits import Learned, UsedUp
 
-__all__ = ["Outlook", "Seeing", "Seen", "Watch", "spent", "waiting"]
-
 _MANY = 10_000
 """The time that so many projects need is not worked out every second."""
 _OFTEN = 0.2

@@ -29,8 +29,6 @@ from sdrs_async.report import Report
 if TYPE_CHECKING:
     from sdrs_async.command.endings import Ending
 
-__all__ = ["STDOUT", "Outputs", "Records", "check_apart", "is_same_file"]
-
 _LINES = "Write one JSON line per group as it settles; - is stdout.", "FILE.jsonl|-"
 Named = tuple[str, str]
 """What says where a file is, a flag or a variable, and its path."""

@@ -10,8 +10,6 @@ from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.selected import listed, selected
 from sdrs_async.errors import ConfigError
 
-__all__ = ["NOTES", "plan"]
-
 NOTES = """
 Credentials come from files and the environment, as for clean.
 

@@ -14,15 +14,13 @@ from sdrs_async.cleanup.plan import LATENCY, Plan
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.documents import Document
 from sdrs_async.command.finding import Display, connected, find, warn_of_nothing
-from sdrs_async.command.outputs import STDOUT
+from sdrs_async.command.results import STDOUT
 from sdrs_async.command.screen import Screen
 from sdrs_async.command.signals import Interrupts, interrupts
 from sdrs_async.command.simulating import Simulation, simulate, simulation_json, simulation_parts
 from sdrs_async.command.streams import to_stdout
 from sdrs_async.formats.plan_text import plan_parts
 from sdrs_async.session import connect
-
-__all__ = ["Planning"]
 
 
 class Planning:

@@ -15,8 +15,6 @@ from sdrs_async.formats.wording import many
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-__all__ = ["Found", "Pace", "Snapshot", "Spent", "Waiting", "describe", "show_bar", "show_lines"]
-
 _REDRAW = 0.2
 _WINDOW = 10.0
 _STANDSTILL = 4.0

@@ -13,8 +13,6 @@ from sdrs_async.formats.plan_text import amount, extent, floor_words, groups_of
 from sdrs_async.formats.wording import many
 from sdrs_async.report.discovery import in_words
 
-__all__ = ["about", "confirmed"]
-
 _SHOWN = 10
 _FOR_GOOD = "This cannot be undone."
 

@@ -14,13 +14,12 @@ import typer
 
 from sdrs_async.command.documents import Document
 from sdrs_async.command.options import with_flags
-from sdrs_async.command.outputs import STDOUT, check_apart
+from sdrs_async.command.outputs import check_apart
+from sdrs_async.command.results import STDOUT
 from sdrs_async.command.streams import to_stdout
 from sdrs_async.errors import ConfigError
 from sdrs_async.formats.table import FORMATS
 from sdrs_async.report import Report
-
-__all__ = ["report"]
 
 NOTES = "Exit codes: 0 the report was written; 2 a file is no report, cannot be read, or holds a run twice."
 

@@ -22,8 +22,6 @@ from sdrs_async.report import failure_line
 from sdrs_async.report.fields import rfc3339
 from sdrs_async.report.projects import GROUP_OF
 
-__all__ = ["STDOUT", "FailureFile", "ResultsFile"]
-
 STDOUT = "-"
 
 

@@ -9,8 +9,6 @@ from rich.text import Text
 
 from sdrs_async.command.streams import give_up
 
-__all__ = ["Screen", "show"]
-
 
 class Screen(Console):
     """A console on stdout, or on stderr, that goes on without a word when nobody reads it any more."""

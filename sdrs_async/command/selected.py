@@ -14,11 +14,10 @@ from sdrs_async.cleanup.target_files import Owners, spool
 from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.command.inputs import inputs
 from sdrs_async.command.options import Connecting, Wanted
-from sdrs_async.command.outputs import STDOUT, Outputs
+from sdrs_async.command.outputs import Outputs
+from sdrs_async.command.results import STDOUT
 from sdrs_async.command.streams import say
 from sdrs_async.formats.wording import many
-
-__all__ = ["Targets", "listed", "selected"]
 
 Selections = Mapping[str, Selection]
 """What to look for, by the accounts' names."""

@@ -12,8 +12,6 @@ import anyio
 from sdrs_async.command.streams import is_ignored, say
 from sdrs_async.errors import single_error
 
-__all__ = ["Interrupts", "interrupts", "received"]
-
 T = TypeVar("T")
 
 _ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}

@@ -24,8 +24,6 @@ from sdrs_async.errors import ConfigError
 if TYPE_CHECKING:
     from sdrs_async.simulator import Simulator
 
-__all__ = ["NOTES", "simulate"]
-
 NOTES = (
     "Exit codes: that of COMMAND, 127 where it was not found, 126 where it cannot be run; without it 0, stopped "
     "by Ctrl-C or SIGTERM; 2 bad usage, or the port is taken."

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
     from sdrs_async.laboratory.forecast import Forecast
     from sdrs_async.laboratory.policies import Policy
 
-__all__ = ["Simulation", "check_gateways", "simulate", "simulation_json", "simulation_parts"]
-
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
@@ -52,7 +50,8 @@ async def simulate(plan: Plan, retry: RetryPolicy, gateways: Sequence[str]) -> S
 
     `gateways`: without any it is one that keeps exactly the limits that are configured.
     """
-    from sdrs_async.laboratory.forecast import Workload, forecast
+    from sdrs_async.laboratory.forecast import forecast
+    from sdrs_async.laboratory.trial import Workload
 
     chosen = tuple(gateways) or tuple(_configured(plan.accounts))
     policies, work, concurrency = (

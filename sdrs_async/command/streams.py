@@ -24,11 +24,6 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.formats.wording import printable
 from sdrs_async.report.fields import rfc3339
 
-__all__ = [
-    "ask", "flush_both", "give_up", "is_ignored", "is_interactive", "logging_to_stderr", "say", "to_stdout",
-    "unlogged", "use_streams", "waiting",
-]  # fmt: skip
-
 _LOGGER = logging.getLogger("sdrs_async")
 _PAUSE = 0.05
 _ROUNDS = 40

@@ -11,9 +11,6 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.models import Request
 from sdrs_async.transport.redaction import Secrets, hidden_of_key, shown_key
 
-__all__ = ["AkSk", "StaticToken", "WrittenKeys", "check_secret"]
-
-
 _PARTS = ("the access key", "the secret key", "the security token")
 
 

@@ -10,8 +10,6 @@ import anyio
 
 from sdrs_async.auth import SignInFailed
 
-__all__ = ["SharedWork"]
-
 T = TypeVar("T")
 
 

@@ -14,8 +14,6 @@ from operator import itemgetter
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 
-__all__ = ["EMPTY_HASH", "Signer", "canonical_path", "canonical_query"]
-
 _ALGORITHM = "SDK-HMAC-SHA256"
 _PLAIN = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~/"
 EMPTY_HASH = sha256(b"").hexdigest()

@@ -10,8 +10,6 @@ from typing import Any
 from sdrs_async.credentials.keys import AkSk, WrittenKeys
 from sdrs_async.errors import ConfigError
 
-__all__ = ["from_file"]
-
 _SECTION = "basic"
 _NAMES = ("ak", "sk", "security_token")
 

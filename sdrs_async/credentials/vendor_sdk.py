@@ -31,8 +31,6 @@ from sdrs_async.transport.redaction import Secrets, hidden_of_key, without_user_
 from sdrs_async.transport.threads import in_daemon_thread, room
 from sdrs_async.transport.trust import Trust, is_bad_certificate, trusted
 
-__all__ = ["HuaweiAuth", "VendorCredentials"]
-
 log = logging.getLogger("sdrs_async")
 
 # All in seconds. The SDK gets new keys only in the last 40 minutes of the old ones: a little later it surely does.

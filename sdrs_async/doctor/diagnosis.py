@@ -17,11 +17,6 @@ from sdrs_async.models import Reply, Verdict
 from sdrs_async.report.discovery import in_words
 from sdrs_async.report.remedies import is_certificate, listing_remedy, remedy
 
-__all__ = [
-    "Found", "State", "clock", "credential", "failed", "is_proof", "latency", "listing", "passed", "projects", "reach",
-    "skipped", "tls",
-]  # fmt: skip
-
 
 class State(StrEnum):
     """How a check ended."""

@@ -29,8 +29,6 @@ from sdrs_async.pace.meter import Gate
 from sdrs_async.transport.lookups import Lookups
 from sdrs_async.transport.trust import trusted
 
-__all__ = ["CHECKS", "Check", "examine"]
-
 CHECKS = ("endpoint", "TLS", "clock", "IAM", "credential", "project listing", "group listing", "latency")
 """The names of the checks, in their order."""
 

@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING
 from sdrs_async.auth import SignInCounts
 from sdrs_async.limits import RetryPolicy, backoff
 from sdrs_async.models import Reply
-from sdrs_async.pace.meter import MAX_HOLD
+from sdrs_async.pace.learning import MAX_HOLD
 
 if TYPE_CHECKING:
     from sdrs_async.engine.lanes import Lane
-
-__all__ = ["Access", "Hold", "SignIn", "SignInBook", "hold_after"]
 
 SignIn = Callable[[str, float], Awaitable[float | Reply]]
 """Signs in to a project within so many seconds: the seconds for which that is good, or what went wrong."""

@@ -6,8 +6,6 @@ import asyncio
 import math
 from collections.abc import Callable
 
-__all__ = ["Alarm"]
-
 
 class Alarm:
     """Calls `ring`, a plain callback of the loop, once the loop's clock has reached `at`; `inf` is never.

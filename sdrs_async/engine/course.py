@@ -11,8 +11,6 @@ from typing import Any
 from sdrs_async.engine.alarm import Alarm
 from sdrs_async.errors import SdrsError
 
-__all__ = ["Course", "Stage", "stray"]
-
 
 class Stage(IntEnum):
     """`OVER`: what is on the wire is not waited for any more; `ENDED`: the books are closed."""

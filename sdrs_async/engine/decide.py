@@ -9,8 +9,6 @@ from sdrs_async.engine.lanes import Job, Lane
 from sdrs_async.limits import RetryPolicy, backoff
 from sdrs_async.models import Reply, Verdict
 
-__all__ = ["Again", "Done", "Hold", "Stop", "decide", "delay_after", "is_late", "result", "too_late"]
-
 _BASE_FACTOR = {Verdict.TRANSIENT: 1.0, Verdict.UNREACHABLE: 1.0, Verdict.CONFLICT: 4.0}
 _FORBIDDEN_STOP = 5
 _LOST = "nothing left to delete: an earlier try got no answer and had probably done the work"

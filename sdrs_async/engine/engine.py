@@ -21,8 +21,6 @@ from sdrs_async.engine.watchdog import watch
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, Target, Verdict
 
-__all__ = ["GRACE", "Engine"]
-
 Ts = TypeVarTuple("Ts")
 
 GRACE = 3.0

@@ -27,19 +27,6 @@ from sdrs_async.engine.users import Endpoint, User
 from sdrs_async.errors import ConfigError, check, is_whole
 from sdrs_async.models import ProjectLevel, Target
 
-__all__ = [
-    "DUPLICATE_WINDOW",
-    "READ_AHEAD",
-    "Budget",
-    "Intake",
-    "Items",
-    "Reader",
-    "Source",
-    "Targets",
-    "share",
-    "sources",
-]
-
 Items = Iterable[Any] | AsyncIterable[Any]
 Targets = Items | Mapping[str, Items]
 

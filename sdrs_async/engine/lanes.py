@@ -18,8 +18,6 @@ from sdrs_async.engine.users import User
 from sdrs_async.models import Call, Listing, Outcome, ProjectLevel, Reply, Target, Verdict
 from sdrs_async.pace.meter import Gate
 
-__all__ = ["Backlog", "Job", "Lane", "Record", "Slots"]
-
 # Of a lane without work: 10^5 of them would fill 150 MB with empty queues.
 _NONE: tuple[()] = ()
 _NO_RETRIES: list[tuple[float, int, Job]] = []

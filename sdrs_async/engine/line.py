@@ -11,8 +11,6 @@ from enum import Enum, auto
 from heapq import heappop, heappush
 from typing import Any, Protocol
 
-__all__ = ["Line", "Place", "Turn", "Waiter"]
-
 
 class Place(Enum):
     """Where a turn is kept. `NOWHERE`: there is nothing to do, or only an answer can tell when."""

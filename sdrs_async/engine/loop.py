@@ -22,18 +22,15 @@ from sdrs_async.engine.sign_ins import SignIns
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Listing
 
-__all__ = ["Workers"]
-
 Ts = TypeVarTuple("Ts")
 
 # Until it is looked again at what should be due already, or at a host that was cancelled.
 _SOON, _LATER = 0.001, 0.05
 
 
-class Spawn(Protocol):
-    """Starts a task of the run, from one of its tasks."""
-
-    def __call__(self, work: Callable[[*Ts], Coroutine[Any, Any, None]], *arguments: *Ts) -> None: ...
+class Spawn(Protocol):  # noqa: D101 - its one method says it
+    def __call__(self, work: Callable[[*Ts], Coroutine[Any, Any, None]], *arguments: *Ts) -> None:
+        """Start a task of the run, from one of its tasks."""
 
 
 class Workers:

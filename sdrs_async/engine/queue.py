@@ -18,8 +18,6 @@ from sdrs_async.engine.users import Endpoint, Key, Send, User
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits, Rate
 
-__all__ = ["Fleet"]
-
 
 class _Hanging:
     """The lanes with a request on the wire that have not answered since their last time-out: a quarter of the slots

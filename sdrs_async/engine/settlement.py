@@ -17,8 +17,6 @@ from sdrs_async.engine.users import User
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Listing, Outcome, Reply, Verdict
 
-__all__ = ["Settlement"]
-
 # Seconds: a lane that goes on sooner is not worth a look at all that waits in it.
 _SOON = 1.0
 _NO_PROOF = frozenset(

@@ -14,8 +14,6 @@ from sdrs_async.engine.users import User
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Reply, Verdict
 
-__all__ = ["SignIns"]
-
 Spawn = Callable[[Callable[[User], Coroutine[Any, Any, None]], User], None]
 
 _PASSING = frozenset({Verdict.TRANSIENT, Verdict.UNREACHABLE})

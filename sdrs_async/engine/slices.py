@@ -7,8 +7,6 @@ from typing import TypeVar
 
 import anyio
 
-__all__ = ["one_by_one"]
-
 T = TypeVar("T")
 
 # How many are done in a row, a millisecond or two of work, and the seconds of rest after them. Not as many as a clock

@@ -11,8 +11,6 @@ from sdrs_async.engine.users import Endpoint, User
 from sdrs_async.limits import Learned, Rate, UsedUp
 from sdrs_async.pace.meter import Gate
 
-__all__ = ["Survey"]
-
 # Seconds: shorter waits are the even pace of a window, and no standstill.
 _STANDSTILL = 4.0
 _WIDEST = ("endpoint", "user", "project")

@@ -21,8 +21,6 @@ from sdrs_async.pace.peers import Peers
 if TYPE_CHECKING:
     from sdrs_async.engine.lanes import Job, Lane
 
-__all__ = ["Endpoint", "Key", "Projects", "Send", "Standing", "User"]
-
 # One or two may have had their own limit used up by somebody else.
 _TURNED_AWAY = 3
 # These answers come from behind the sign-in: the credential was accepted.

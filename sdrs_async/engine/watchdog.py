@@ -10,8 +10,6 @@ from sdrs_async.engine.course import Course
 from sdrs_async.engine.loop import Workers
 from sdrs_async.errors import SdrsError
 
-__all__ = ["watch"]
-
 # Seconds between two looks at whether anything moves, and how many in a row without that are a defect: 30 s in which
 # the event loop ran, however long its process was stopped meanwhile.
 _LOOK, _LOOKS = 3.0, 10

@@ -8,8 +8,6 @@ from sdrs_async.formats import limits, wording
 from sdrs_async.report import Report
 from sdrs_async.report.projects import GROUPS
 
-__all__ = ["render", "write"]
-
 
 def write(report: Report, file: TextIO, *, failures: object = None, fleet_file: bool = False) -> None:
     """Write the page. Arguments as of `Format.write`; the failures are those that the report holds."""

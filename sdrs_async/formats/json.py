@@ -8,8 +8,6 @@ from typing import Any, TextIO
 
 from sdrs_async.report import Report
 
-__all__ = ["write"]
-
 
 def write(
     report: Report, file: TextIO, *, failures: Iterable[Mapping[str, Any]] | None = None, fleet_file: bool = False

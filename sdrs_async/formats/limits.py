@@ -14,8 +14,6 @@ from sdrs_async.formats.wording import many
 from sdrs_async.limits import Learned, Rate
 from sdrs_async.report.learned import union
 
-__all__ = ["HEADING", "Shown", "legible", "shown"]
-
 HEADING = "Limits that the server showed"
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _FOUND = "found by trying: it may be a little off, and may change"

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from sdrs_async.cleanup.spool import Extent, Spool
     from sdrs_async.pace.floor import Floor
 
-__all__ = ["amount", "extent", "floor_words", "groups_of", "plan_parts"]
-
 _WORTH_A_WORD = 1.0
 
 

@@ -10,8 +10,6 @@ from typing import Any, NamedTuple, TextIO
 from sdrs_async.errors import ConfigError
 from sdrs_async.report import Report
 
-__all__ = ["FORMATS", "Format"]
-
 
 class Format(NamedTuple):
     """A format. The module of this package that has its name writes it, by a function `write` as the one here.

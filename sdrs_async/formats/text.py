@@ -21,8 +21,6 @@ from sdrs_async.limits import Learned
 from sdrs_async.report import Report
 from sdrs_async.report.remedies import remedy
 
-__all__ = ["learned_section", "print_result", "print_summary", "write"]
-
 _MAX_PROJECTS = 15
 _MAX_CAUSES = 10
 _MAX_EXAMPLES = 3

@@ -14,27 +14,6 @@ from sdrs_async.report.discovery import in_words
 from sdrs_async.report.projects import GROUPS
 from sdrs_async.report.remedies import ACCOUNT_REMEDY, listing_remedy
 
-__all__ = [
-    "PROJECT_LEVEL",
-    "Gap",
-    "duration",
-    "exit_meaning",
-    "facts",
-    "has_several_accounts",
-    "left_out_reasons",
-    "many",
-    "moment",
-    "of_groups",
-    "pace",
-    "printable",
-    "refused_accounts",
-    "status_meaning",
-    "totals_sentence",
-    "unlisted",
-    "without_owner",
-    "worst_first",
-]
-
 PROJECT_LEVEL = "project level: failed creations and deletions of groups themselves"
 """What a project-level deletion is called: it leaves alone the failed tasks inside the groups."""
 

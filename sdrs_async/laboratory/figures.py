@@ -15,18 +15,6 @@ from itertools import pairwise
 from sdrs_async.laboratory.gateways import Gateway
 from sdrs_async.laboratory.policies import Caller, Policy
 
-__all__ = [
-    "Arrivals",
-    "by_key",
-    "followed",
-    "found",
-    "largest",
-    "most_refused",
-    "share",
-    "shortest_pause",
-    "silence",
-]
-
 _QUIET = 5.0
 _FOUND = 0.9
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sdrs_async.laboratory.policies import Policy, parse_gateway
+from sdrs_async.laboratory.policies import Policy
 from sdrs_async.laboratory.results import Trial
 from sdrs_async.laboratory.trial import Workload, run_trial
 from sdrs_async.laboratory.world import Network
 from sdrs_async.limits import Learned, Rate, RetryPolicy
-
-__all__ = ["AccountForecast", "Forecast", "Workload", "forecast", "parse_gateway"]
 
 MOST = 50_000
 """Requests that are really simulated, about five seconds of work; what is left of a larger run is extrapolated."""

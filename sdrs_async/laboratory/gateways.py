@@ -12,8 +12,6 @@ from typing import Protocol
 
 from sdrs_async.laboratory.policies import Caller, Policy
 
-__all__ = ["Gateway"]
-
 
 class _Meter(Protocol):
     """What one policy has counted for one project, user or endpoint."""

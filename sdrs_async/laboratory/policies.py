@@ -7,8 +7,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-__all__ = ["Caller", "Policy", "parse_gateway"]
-
 SCOPES = ("project", "user", "address", "api")
 WINDOWS = ("sliding", "fixed", "bucket", "leaky")
 # What the gateway's text calls them.

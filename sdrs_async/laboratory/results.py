@@ -11,8 +11,6 @@ from sdrs_async.laboratory.gateways import Gateway
 from sdrs_async.laboratory.policies import Policy
 from sdrs_async.limits import Learned
 
-__all__ = ["Trial", "fullest", "trial_of"]
-
 _FIRST = 60.0
 
 

@@ -30,8 +30,6 @@ from sdrs_async.laboratory.world import Answer, Failure, Network, World
 from sdrs_async.limits import Learned, Limits, Rate, RetryPolicy
 from sdrs_async.models import Call, Outcome, Reply, Verdict
 
-__all__ = ["ENDLESS", "Workload", "gateway_of", "reply_of", "run_trial"]
-
 ENDLESS = None
 """Groups of a project that never ends."""
 

@@ -7,8 +7,6 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-__all__ = ["VirtualTimeLoop", "run_virtual"]
-
 T = TypeVar("T")
 
 # A jump to exactly the timer's time can hang aiolimiter: rounding leaves its bucket a hair too full, so it asks again

@@ -11,8 +11,6 @@ from random import Random
 from sdrs_async.laboratory.gateways import Gateway
 from sdrs_async.laboratory.policies import Caller, Policy
 
-__all__ = ["Answer", "Failure", "Network", "World"]
-
 
 class Failure(Enum):
     """Why there is no answer."""

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 
-__all__ = ["Concurrency"]
-
 _SAMPLE, _EVERY = 64, 0.5
 _TOLERANCE, _DELAY = 2.0, 0.05
 _LOWER, _HELPED, _EASY = 0.7, 0.85, 0.75

@@ -18,8 +18,6 @@ from dataclasses import dataclass, field, replace
 
 from sdrs_async.limits import Rate
 
-__all__ = ["Estimate"]
-
 # Seconds: lengths of windows, after which it is tried whether one is over, and the longest that is looked for.
 _LENGTHS, _LONGEST = (1.0, 2.0, 5.0, 10.0, 20.0, 30.0), 10.0
 _TRIES = (1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0, 13.0, 16.0, 20.0, 30.0)

@@ -8,8 +8,6 @@ from typing import Any, Self
 
 from sdrs_async.limits import Learned, Limits, Rate
 
-__all__ = ["Floor", "Loads", "Scopes"]
-
 Loads = Mapping[str, Collection[int]]
 """By the account's name: how many requests each of its projects takes, in any order."""
 

@@ -14,8 +14,6 @@ from sdrs_async.pace.estimate import Estimate
 from sdrs_async.pace.peers import Peers
 from sdrs_async.pace.windows import LONGEST_SPREAD, UNLIMITED, Window, quicker, spread_out
 
-__all__ = ["LULL", "MAX_HOLD", "Learning", "Traffic"]
-
 LULL = 10.0
 """Seconds without a request after which a scope begins anew."""
 
@@ -63,10 +61,10 @@ class Meter(Protocol):
     found: Window | None
     traffic: Traffic
 
-    def hold(self, until: float) -> None: ...
-    def put(self, *windows: Window, even: bool) -> None: ...
-    def find(self, window: Window, *, even: bool) -> None: ...
-    def resume(self) -> None: ...
+    def hold(self, until: float) -> None: ...  # noqa: D102 - described there, as are the others
+    def put(self, *windows: Window, even: bool) -> None: ...  # noqa: D102
+    def find(self, window: Window, *, even: bool) -> None: ...  # noqa: D102
+    def resume(self) -> None: ...  # noqa: D102
 
 
 class Learning:

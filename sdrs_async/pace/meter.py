@@ -13,8 +13,6 @@ from sdrs_async.pace.learning import LULL, MAX_HOLD, Learning, Traffic
 from sdrs_async.pace.peers import Peers
 from sdrs_async.pace.windows import LONGEST_SPREAD, Window, pause, promises
 
-__all__ = ["MAX_HOLD", "Gate"]
-
 # asyncio wakes up to a millisecond late: a start cannot be placed more finely than this, so it may come as much early.
 _LATENESS = 0.002
 # When all starts will have dripped out, where one request goes alone: its answer has to tell.

@@ -6,8 +6,6 @@ import math
 
 from sdrs_async.pace.estimate import Estimate
 
-__all__ = ["Peers"]
-
 _NEVER = -math.inf
 # Seconds: refusals of several scopes that have one cause; who leads has nothing more to send; between two tries.
 _TOGETHER, _SILENT, _BETWEEN = 1.0, 5.0, 10.0

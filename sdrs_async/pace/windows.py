@@ -15,8 +15,6 @@ from collections.abc import Iterable
 
 from sdrs_async.limits import Rate
 
-__all__ = ["LONGEST_SPREAD", "UNLIMITED", "Window", "pause", "promises", "quicker", "spread_out"]
-
 UNLIMITED = sys.maxsize
 """The `count` of a window without a rate."""
 

@@ -14,8 +14,6 @@ from sdrs_async.models import Verdict
 from sdrs_async.report.fields import Fields
 from sdrs_async.report.projects import ProjectTally
 
-__all__ = ["Answers", "Suspect", "read_answers"]
-
 _DELETED, _NOT_FOUND, _OTHER = range(3)
 _KEYS = ("deleted", "not_found", "other")
 

@@ -13,8 +13,6 @@ from typing import Any, Self
 from sdrs_async.models import Verdict
 from sdrs_async.report.fields import Fields
 
-__all__ = ["Discovery", "Unlisted", "in_words"]
-
 _SHOWN = 12
 
 

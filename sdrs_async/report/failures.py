@@ -8,8 +8,6 @@ from sdrs_async.errors import check, is_whole
 from sdrs_async.models import Outcome
 from sdrs_async.report.fields import Fields
 
-__all__ = ["Failure", "Failures", "failure_line"]
-
 _SLACK = 64
 
 

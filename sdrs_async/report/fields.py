@@ -8,8 +8,6 @@ from typing import Any
 
 from sdrs_async.errors import ConfigError
 
-__all__ = ["Fields", "rfc3339"]
-
 _MOST = 10**15
 """No honest count or time is higher, and up to here floats and integers are exact."""
 

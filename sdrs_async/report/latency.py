@@ -11,8 +11,6 @@ from typing import Any
 from sdrs_async.errors import ConfigError
 from sdrs_async.report.fields import Fields
 
-__all__ = ["GROWTH", "LOWEST", "Latency"]
-
 LOWEST = 1e-4
 """Lower edge in seconds of the first bucket, which also takes everything below."""
 GROWTH = 1.02

@@ -10,8 +10,6 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Learned, Rate
 from sdrs_async.report.fields import Fields
 
-__all__ = ["SCOPES", "learned_list", "proven", "read_learned", "union"]
-
 SCOPES = ("endpoint", "user", "project")
 """Whose limits can be learned, the widest first."""
 

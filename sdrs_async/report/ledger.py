@@ -13,8 +13,6 @@ from sdrs_async.models import Outcome
 from sdrs_async.report.report import Report
 from sdrs_async.report.sections import Access, Ending, OtherRequests
 
-__all__ = ["Ledger"]
-
 
 class Ledger(Report):
     """A report that is still counted. Whoever is handed it sees a `Report`; these verbs are for who runs the run."""

@@ -9,18 +9,6 @@ from typing import Any, Self
 from sdrs_async.models import Verdict
 from sdrs_async.report.fields import Fields
 
-__all__ = [
-    "GROUPS",
-    "GROUP_OF",
-    "ProjectTally",
-    "add_counts",
-    "level_dict",
-    "read_targets",
-    "status_codes_dict",
-    "status_key",
-    "targets_dict",
-]
-
 GROUPS = ("done", "gone", "failed", "skipped", "unsettled")
 """What a planned target ends as. Their sum is `planned`."""
 GROUP_OF: dict[str, str] = {

@@ -10,16 +10,6 @@ from sdrs_async.cloud.verdicts import NO_SUCH_API, gateway_number
 from sdrs_async.models import Verdict
 from sdrs_async.transport.trust import is_bad_certificate
 
-__all__ = [
-    "ACCOUNT_REMEDY",
-    "is_certificate",
-    "is_this_the_endpoint",
-    "kind_of",
-    "listing_remedy",
-    "remedy",
-    "worth_retrying",
-]
-
 _BY_VERDICT: dict[str, str] = {
     Verdict.REJECTED: "The service does not take this request: read its message, then check --endpoint and the ids.",
     Verdict.UNAUTHORIZED: "Get a new token or key, or correct what signs in for it (clouds.yaml, OS_*); check that "

@@ -27,8 +27,6 @@ from sdrs_async.report.projects import ProjectTally, targets_dict
 from sdrs_async.report.sections import Access, Ending, OtherRequests, Span, Stopwatch, Totals
 from sdrs_async.report.tally import Tally
 
-__all__ = ["SCHEMA", "Report"]
-
 SCHEMA = "sdrs-async/report/1"
 _SIGINT = 2
 _UNLIMITED = Scopes.of_one(

@@ -13,8 +13,6 @@ from typing import Any, Self
 
 from sdrs_async.report.fields import Fields, rfc3339
 
-__all__ = ["Access", "Ending", "OtherRequests", "Span", "Stopwatch", "Totals"]
-
 
 @dataclass(frozen=True, slots=True)
 class Totals:

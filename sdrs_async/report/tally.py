@@ -27,8 +27,6 @@ from sdrs_async.report.projects import (
 )  # fmt: skip
 from sdrs_async.report.remedies import is_this_the_endpoint, kind_of, remedy, worth_retrying
 
-__all__ = ["Cause", "Tally"]
-
 _CauseKey = tuple[str, str, str]
 _OF_LISTS: frozenset[str] = frozenset({Verdict.READ, Verdict.INCOMPLETE})
 

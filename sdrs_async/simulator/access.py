@@ -10,8 +10,6 @@ from sdrs_async.simulator.keys import Keys
 from sdrs_async.simulator.signature import ALGORITHM, SignedRequest, claim_of
 from sdrs_async.simulator.tokens import Token, Tokens
 
-__all__ = ["Access", "Visitor"]
-
 
 class Visitor(NamedTuple):
     """Somebody with a request. `reason`: why its credential is refused, in the gateway's words; `None`: it is good.

@@ -6,8 +6,6 @@ from typing import NamedTuple
 
 from sdrs_async.simulator.ids import digest
 
-__all__ = ["Account", "Agency", "ApplicationCredential", "Key"]
-
 
 class Key(NamedTuple):
     """An access key. One with a `security_token` is temporary: its requests must carry the token too."""

@@ -7,18 +7,6 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Literal, NamedTuple
 
-__all__ = [
-    "Answer",
-    "document",
-    "gateway_error",
-    "iam_error",
-    "iam_throttled",
-    "sdrs_error",
-    "status_error",
-    "throttled",
-    "title_of",
-]
-
 
 class Answer(NamedTuple):
     """One answer. `delay`: extra seconds before it; `length`: the Content-Length it claims when that is a lie.

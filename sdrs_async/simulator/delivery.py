@@ -13,8 +13,6 @@ from aiohttp import web
 
 from sdrs_async.simulator.answers import Answer
 
-__all__ = ["Latency", "close", "deliver", "path_and_query", "response"]
-
 # A socket option with which closing a connection resets it, as a process that dies would.
 _RESET = struct.pack("ii", 1, 0)
 # Rounds of the loop in which a connection that is cut off has long ended.

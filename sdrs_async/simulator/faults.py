@@ -13,8 +13,6 @@ from typing import Self
 from sdrs_async.simulator.answers import Answer, iam_error, iam_throttled, status_error, throttled
 from sdrs_async.simulator.routes import IAM_ROUTES, ROUTES, Call
 
-__all__ = ["KINDS", "Fault", "Faults"]
-
 KINDS = ("status", "latency", "hang", "reset-before", "reset-after", "cut-off", "wrong-json", "close")
 _FORM = re.compile(r"(?P<kind>[a-z-]+|\d+)(@(?P<route>\w+))?=(?P<share>[\d.]+)(?P<percent>%?)(:(?P<seconds>[\d.]+))?")
 _BROKEN_JSON = b'{"error": {"code": "SDRS.0013", "message": "Internal er'

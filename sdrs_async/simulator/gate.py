@@ -10,8 +10,6 @@ from sdrs_async.simulator.projects import Projects
 from sdrs_async.simulator.routes import IAM_ROUTES, OPEN_ROUTES, Call
 from sdrs_async.simulator.signature import SignedRequest
 
-__all__ = ["Gate"]
-
 
 class Gate:
     """Lets requests in or not. `limiter`: of the SDRS calls; `iam_limiter`: of the IAM calls, per source."""

@@ -15,8 +15,6 @@ from sdrs_async.simulator.signature import SignedRequest
 from sdrs_async.simulator.signin import Grant, SignIns
 from sdrs_async.simulator.tokens import Token
 
-__all__ = ["Iam"]
-
 
 class Iam:
     """Answers the IAM calls for one account and its projects. `url`: where this server is reached."""

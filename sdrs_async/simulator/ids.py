@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
-__all__ = ["Numbered", "dashed", "digest"]
-
 _MASK = (1 << 128) - 1
 
 

@@ -9,8 +9,6 @@ from sdrs_async.simulator import log
 from sdrs_async.simulator.answers import Answer, document
 from sdrs_async.simulator.log import Entry
 
-__all__ = ["PREFIX", "Inspected", "Inspection"]
-
 PREFIX = "/simulator/"
 _CALLS = "there are /simulator/log, /simulator/summary, POST /simulator/reset and POST /simulator/limits"
 

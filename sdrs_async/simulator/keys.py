@@ -9,8 +9,6 @@ from datetime import UTC, datetime
 from sdrs_async.simulator.account import Key
 from sdrs_async.simulator.signature import Claim, SignedRequest, refusal
 
-__all__ = ["Keys"]
-
 # "More than 5 consecutive failures lock the key for 5 minutes" (FAQ of the vendor's gateway).
 _FAILURES = 5
 _LOCKED_SECONDS = 300.0

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Limiter", "Rate", "hidden_text", "parse_rate", "policy_text", "threshold_text"]
-
 _FORM = re.compile(r"([1-9]\d*)/([1-9]\d*)?(s|min|h)", re.ASCII)
 _SECONDS = {"s": 1, "min": 60, "h": 3600}
 # How the gateway calls each scope in its text, in the order in which it looks at them.

@@ -10,8 +10,6 @@ from typing import Any
 
 from sdrs_async.simulator.routes import SDRS_ROUTES
 
-__all__ = ["Entry", "json_lines", "most_in_window", "summary"]
-
 _GROUPINGS = ("project_id", "server_group_id", "user", "route", "endpoint")
 
 

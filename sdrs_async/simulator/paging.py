@@ -6,8 +6,6 @@ from collections.abc import Collection, Mapping
 
 from sdrs_async.simulator.answers import Answer, sdrs_error
 
-__all__ = ["QUIRKS", "Paging"]
-
 QUIRKS = ("wrong-count", "zero-count", "page-count", "repeats", "ignores-offset", "small-pages", "shrinks")
 _BAD_LIMIT = sdrs_error("SDRS.0221", "The value of limit must be more than 0 and less than 1000.")
 _BAD_OFFSET = sdrs_error("SDRS.0222", "The value of offset must be 0 or more.")

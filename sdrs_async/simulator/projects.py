@@ -8,8 +8,6 @@ from sdrs_async.simulator.account import Account
 from sdrs_async.simulator.ids import digest
 from sdrs_async.simulator.state import Fleet
 
-__all__ = ["REGION", "Project", "Projects"]
-
 REGION = "eu-de"
 _ELSEWHERE = "eu-nl"
 

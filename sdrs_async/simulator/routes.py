@@ -6,8 +6,6 @@ import re
 from typing import NamedTuple
 from urllib.parse import quote, unquote
 
-__all__ = ["IAM_ROUTES", "OPEN_ROUTES", "ROUTES", "SDRS_ROUTES", "UNKNOWN", "Call", "call_of"]
-
 # The order decides between two that fit: the word `batch` is never taken for the id of a failed task.
 _SDRS = (
     ("delete_group_failures", "DELETE", "/v1/{project_id}/task-center/{server_group_id}/failure-jobs/batch"),

@@ -15,8 +15,6 @@ from sdrs_async.simulator.paging import Paging
 from sdrs_async.simulator.routes import Call
 from sdrs_async.simulator.state import Fleet
 
-__all__ = ["Sdrs"]
-
 _NO_CONTENT = Answer(204)
 _NO_GROUP = sdrs_error("SDRS.1013", "The protection group does not exist.")
 _NO_PROJECT = sdrs_error("SDRS.0001", "The tenant id is not valid.")

@@ -30,8 +30,6 @@ from sdrs_async.simulator.sdrs import Sdrs
 from sdrs_async.simulator.signature import SignedRequest
 from sdrs_async.simulator.state import Fleet
 
-__all__ = ["Simulator"]
-
 # A fleet connects all at once; the kernel lowers this to what it allows.
 _BACKLOG = 4096
 

@@ -14,8 +14,6 @@ from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from urllib.parse import quote, unquote, unquote_plus
 
-__all__ = ["ALGORITHM", "Claim", "SignedRequest", "canonical_request", "claim_of", "refusal", "sign"]
-
 ALGORITHM = "SDK-HMAC-SHA256"
 _HEADER = re.compile(
     rf"{ALGORITHM} (?:Access=(?P<key>[^,/\s]+)|Credential=(?P<old_key>[^,/\s]+)/(?P<scope>[^,\s]+)), "

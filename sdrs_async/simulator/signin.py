@@ -10,8 +10,6 @@ from sdrs_async.simulator.access import Access
 from sdrs_async.simulator.answers import Answer, iam_error
 from sdrs_async.simulator.projects import Project, Projects
 
-__all__ = ["Grant", "SignIns"]
-
 _WRONG_CREDENTIAL = iam_error(401, "The username or password is wrong.")
 _NO_SCOPE = iam_error(401, "The user has no access to the project or domain of the scope.")
 _BAD_REQUEST = iam_error(400, "The request body is not a sign-in with one of the known methods.")

@@ -6,8 +6,6 @@ from functools import cached_property
 
 from sdrs_async.simulator.ids import Numbered, dashed
 
-__all__ = ["Fleet"]
-
 
 class Fleet:
     """`projects` projects with `groups` protection groups each; a failed task is there until it is deleted.

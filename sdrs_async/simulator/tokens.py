@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 
 from sdrs_async.simulator.ids import digest
 
-__all__ = ["Token", "Tokens"]
-
 
 @dataclass(slots=True)
 class Token:

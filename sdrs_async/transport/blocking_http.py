@@ -32,8 +32,6 @@ if TYPE_CHECKING:
     from requests import PreparedRequest, Response
     from urllib3 import PoolManager
 
-__all__ = ["AnswerRefused", "SettingRefused", "guard", "proxy_secrets", "redact_logs", "redacting"]
-
 _MOST = 1 << 20
 _CHUNK = 1 << 16
 _MOST_LOGGED = 8 * 1024  # characters of one record, which may be an answer with its catalog

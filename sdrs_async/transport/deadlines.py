@@ -11,8 +11,6 @@ import math
 from types import TracebackType
 from typing import Self
 
-__all__ = ["Deadline", "Deadlines"]
-
 
 class Deadlines:
     """The deadlines of one event loop's requests; each is exact, to the loop's own precision."""

@@ -10,8 +10,6 @@ import os
 import re
 import sys
 
-__all__ = ["LONGEST", "MOST_FIELDS", "may_be_head", "plain_head", "split_head"]
-
 LONGEST = 256 << 10  # bytes of a head, about as many as curl takes
 MOST_FIELDS = 10_000  # in a few milliseconds, or 20 of a parser in Python
 

@@ -14,8 +14,6 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from sdrs_async.transport.threads import NoRoom, in_daemon_thread, room
 
-__all__ = ["Lookups"]
-
 # One for the process: a look-up that was given up goes on in its thread, whichever client began it.
 _ROOM = room()
 # Seconds between two looks for room: a fleet may have more names than there is room for.

@@ -19,8 +19,6 @@ from yarl import URL
 
 from sdrs_async.errors import ConfigError
 
-__all__ = ["USUAL_PORTS", "Proxy", "chosen", "is_loopback", "proxy_of", "proxy_settings", "with_scheme"]
-
 USUAL_PORTS = {"http": 80, "https": 443}
 _LIKE = "http://proxy.example.com:3128"
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)

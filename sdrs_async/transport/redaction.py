@@ -27,8 +27,6 @@ from urllib.parse import unquote
 
 from sdrs_async.transport.spellings import Reading, decoded_words, readings
 
-__all__ = ["Secrets", "hidden_of_key", "is_plain_id", "secrets_sent", "shown_key", "user_info_of", "without_user_info"]
-
 _STRUCK = "***"
 _SHORTEST = 4
 _RUN = 8

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-__all__ = ["Reading", "decoded_words", "readings"]
-
 # Spellings inside spellings included. Hardly any text has more than two; more would hold the event loop for long.
 _READINGS = 24
 _DEPTH = 3

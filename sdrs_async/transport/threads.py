@@ -13,8 +13,6 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar, TypeVarTuple
 
-__all__ = ["Abandoned", "Errand", "NoRoom", "errand_of_this_thread", "in_daemon_thread", "room"]
-
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 

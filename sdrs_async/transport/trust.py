@@ -15,8 +15,6 @@ from functools import lru_cache
 
 from sdrs_async.errors import ConfigError
 
-__all__ = ["Trust", "check_client_certificate", "is_bad_certificate", "trusted"]
-
 # Those of OpenStack's clients, of requests, and of curl, which requests reads too.
 _VARIABLES = ("OS_CACERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _STORE_FILE, _STORE_FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"

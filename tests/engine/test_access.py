@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sdrs_async.engine.access import hold_after
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Reply, Verdict
-from sdrs_async.pace.meter import MAX_HOLD
+from sdrs_async.pace.learning import MAX_HOLD
 
 POLICY = RetryPolicy(attempts=5, base=0.5, cap=30.0, total=600.0)
 SECONDS = st.floats(0.001, 10_000.0)

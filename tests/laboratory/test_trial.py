@@ -8,9 +8,9 @@ from random import Random
 
 import pytest
 
-from sdrs_async.laboratory.forecast import Forecast, forecast, parse_gateway
+from sdrs_async.laboratory.forecast import Forecast, forecast
 from sdrs_async.laboratory.gateways import Gateway
-from sdrs_async.laboratory.policies import Caller, Policy
+from sdrs_async.laboratory.policies import Caller, Policy, parse_gateway
 from sdrs_async.laboratory.results import Trial
 from sdrs_async.laboratory.trial import ENDLESS, Workload, reply_of, run_trial
 from sdrs_async.laboratory.virtual_time import run_virtual

@@ -19,8 +19,6 @@ from sdrs_async.cloud.sites import check_endpoint
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits, Rate
 
-__all__ = ["Settings", "account_of", "cap", "owned_twice", "settings_of"]
-
 _CLOUD = ("region", "endpoint", "iam_endpoint")
 _RATES = ("project_rate", "user_rate", "endpoint_rate")
 

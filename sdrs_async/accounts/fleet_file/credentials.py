@@ -12,8 +12,6 @@ from sdrs_async.accounts.fleet_file import tables
 from sdrs_async.accounts.fleet_file.places import KeyPath, Wrong
 from sdrs_async.accounts.sources import REFERENCES, Credential
 
-__all__ = ["credential_of", "file_path", "one_line"]
-
 # Stricter than the shells: the name of a variable is shown, so a secret pasted in its place must not look like one.
 # Keys have no underscore and mixed case, tokens are longer.
 _VARIABLE = re.compile(r"(?!\d)(?:[A-Z\d_]{1,64}|(?=[^_]*_)\w{1,64})", re.ASCII)

@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, fields
 from sdrs_async.accounts.sources import VARIABLE, Credential
 from sdrs_async.limits import Limits
 
-__all__ = ["FleetAccount", "FleetFile", "missing_environment"]
-
 
 @dataclass(frozen=True, slots=True)
 class FleetAccount:

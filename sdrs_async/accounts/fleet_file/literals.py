@@ -8,8 +8,6 @@ from typing import Any
 
 from sdrs_async.accounts.fleet_file.places import KeyPath, Wrong
 
-__all__ = ["secrets_in"]
-
 _DEEPEST = 10
 _SECRET = re.compile(
     r"(?:.*[_-])?(?:(?P<token>token)|(?P<password>passw(?:or)?d|passcode)|secret|(?:access|secret|private|api)[_-]?key"

@@ -21,8 +21,6 @@ from sdrs_async.accounts.sources import Credential
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits
 
-__all__ = ["parse_fleet", "read_fleet"]
-
 P = ParamSpec("P")
 T = TypeVar("T")
 

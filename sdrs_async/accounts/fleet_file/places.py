@@ -10,8 +10,6 @@ from typing import Any
 
 from sdrs_async.errors import ConfigError
 
-__all__ = ["KeyPath", "Places", "Wrong"]
-
 KeyPath = tuple[str, ...]
 
 _MOST = 20  # errors shown

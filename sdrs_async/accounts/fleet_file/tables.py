@@ -12,8 +12,6 @@ import msgspec
 from sdrs_async.accounts import sources
 from sdrs_async.accounts.fleet_file.places import KeyPath, Wrong
 
-__all__ = ["Account", "Credential", "File", "Limits", "Shared", "WholeLimits", "table"]
-
 T = TypeVar("T", bound=msgspec.Struct)
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*)`", re.DOTALL)

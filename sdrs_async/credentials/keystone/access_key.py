@@ -11,8 +11,6 @@ from sdrs_async.credentials.keystone.settings import Layer, refuse_other_than_te
 from sdrs_async.credentials.keystone.sources import CloudSource, as_config_error, as_the_sdk_reads_it
 from sdrs_async.errors import ConfigError
 
-__all__ = ["CloudKey", "key_alone", "keys_of"]
-
 # The SDK would take braces in a key for places to fill in, and may not know the method.
 _NOT_FOR_THE_SDK = NAMES | {"auth_type", "auth_plugin"}
 

@@ -13,8 +13,6 @@ from keystoneauth1.identity import v3
 from keystoneauth1.loading import Opt
 from keystoneauth1.session import Session
 
-__all__ = ["KEYS", "agency", "options"]
-
 KEYS = ("agency_name", "xrole_name")
 """What Huawei Cloud and Open Telekom Cloud call the name of the agency; `target_agency_key` says it of other clouds."""
 _HUAWEI = (".myhuaweicloud.com", ".myhuaweicloud.eu")

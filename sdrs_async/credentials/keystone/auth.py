@@ -20,8 +20,6 @@ from sdrs_async.credentials.keystone.tokens import Token, Tokens
 from sdrs_async.models import Request, Verdict
 from sdrs_async.transport.threads import in_daemon_thread, room
 
-__all__ = ["KeystoneAuth"]
-
 log = logging.getLogger("sdrs_async")
 
 _TIMEOUT = 30.0

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from keystoneauth1.loading import Opt
     from openstack.config.cloud_region import CloudRegion
 
-__all__ = ["Cloud", "check_url", "with_scheme"]
-
 _FileName = str | os.PathLike[str]
 _DOMAINS = {"domain_id", "domain_name", "default_domain_id", "default_domain_name"}
 

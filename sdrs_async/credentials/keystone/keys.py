@@ -10,8 +10,6 @@ from typing import Any
 
 from sdrs_async.credentials.keys import WrittenKeys
 
-__all__ = ["NAMES", "signs_in", "written_keys"]
-
 _ACCESS, _SECRET, _TOKEN = ("ak", "access_key"), ("sk", "secret_key"), ("security_token",)
 NAMES = frozenset((*_ACCESS, *_SECRET, *_TOKEN))
 """What the parts of an access key are called."""

@@ -11,8 +11,6 @@ if TYPE_CHECKING:
     from keystoneauth1.identity.base import BaseIdentityPlugin
     from keystoneauth1.loading import BaseLoader, Opt
 
-__all__ = ["GENERIC", "as_list", "names", "needed", "options", "plugin"]
-
 # keystoneauth would find out first which version of the API there is. These clouds have version 3 only, and what it
 # would find out is where to send the password: to any host, and unencrypted. Unlike its own `v3password` these send the
 # name of a project without a domain, which is how the vendor's documentation writes it.

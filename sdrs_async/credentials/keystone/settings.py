@@ -16,11 +16,6 @@ from typing import Any, NamedTuple
 
 from sdrs_async.errors import ConfigError
 
-__all__ = [
-    "Layer", "Place", "as_written", "chosen_file", "merged", "place_of_nothing", "read",
-    "refuse_other_than_text", "wrong_text",
-]  # fmt: skip
-
 # All but the tab; a lone half of a surrogate stands for a byte that is no UTF-8.
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _UNDECODED = re.compile(r"[\ud800-\udfff]")

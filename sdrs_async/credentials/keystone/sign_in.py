@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from sdrs_async.credentials.keystone.cloud import Cloud
 
-__all__ = ["SignIn"]
-
 _STRANGE = "what it answers is not what an identity service says"
 
 _SCOPE = {

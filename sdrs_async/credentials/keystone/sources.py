@@ -29,8 +29,6 @@ from sdrs_async.errors import ConfigError
 if TYPE_CHECKING:
     from openstack.config.cloud_region import CloudRegion
 
-__all__ = ["MOVED", "CloudSource", "as_config_error", "as_the_sdk_reads_it", "in_files", "in_variables", "mapping"]
-
 log = logging.getLogger("sdrs_async")
 
 # Of a cloud made from variables these are settings, all others belong to the sign-in.

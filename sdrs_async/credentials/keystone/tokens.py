@@ -13,8 +13,6 @@ from sdrs_async.auth import SignInFailed
 from sdrs_async.credentials.shared_work import SharedWork
 from sdrs_async.models import Verdict
 
-__all__ = ["HEADER", "Token", "Tokens"]
-
 HEADER = "X-Auth-Token"
 # A request that carries the token must have been read by the server before the token expires.
 _MARGIN = 120.0

@@ -45,14 +45,14 @@ class Incoming(ResponseHandler):
     _head = b""  # what came of a head that has not ended
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """The socket is kept: only that tells what is left of it when the connection ends."""
+        """Keep the socket: it tells what is there to be read."""
         super().connection_made(transport)
         self._socket = transport.get_extra_info("socket")
         self._is_tls = transport.get_extra_info("sslcontext") is not None
         self.has_unread = _readable(self._socket.fileno())
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """What breaks off in a head is an error, and what came behind an answer is noted."""
+        """A connection that breaks off in the head of an answer is an error."""
         if exc is None and self._head:  # aiohttp would not say where
             self.set_exception(aiohttp.ServerDisconnectedError("the server hung up in the head of its answer"))
         super().connection_lost(exc)

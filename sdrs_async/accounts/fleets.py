@@ -5,16 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sdrs_async.accounts.account import Account, Pending, pending, set_variables
 from sdrs_async.accounts.connecting import Connected, Connection
-from sdrs_async.accounts.fleet_file import FleetAccount, missing_environment, read_fleet
 from sdrs_async.accounts.selection import Selection
 from sdrs_async.accounts.sources import Asked
 from sdrs_async.cloud import regions
 from sdrs_async.errors import AuthenticationError, ConfigError, placed
 from sdrs_async.limits import RetryPolicy
+
+if TYPE_CHECKING:
+    from sdrs_async.accounts.fleet_file import FleetAccount
 
 
 class Fleet:
@@ -97,6 +99,10 @@ def of_fleet(
 
     `limits`: fields of `Limits` that win over the file's, for every account. Raises `ConfigError`.
     """
+    try:
+        from sdrs_async.accounts.fleet_file import missing_environment, read_fleet
+    except ImportError:
+        raise ConfigError("reading a fleet file needs an extra: pip install 'sdrs-async[cli]'") from None
     environ = set_variables(environ)
     file = read_fleet(path)
     if missing := missing_environment(file, environ):

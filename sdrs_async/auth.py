@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from inspect import isawaitable, iscoroutinefunction
+from types import MethodType
 from typing import Any, Protocol, Self
 
 from sdrs_async.errors import AuthenticationError, ConfigError
@@ -134,7 +135,8 @@ class Traits:
             _awaitable(auth, "sign"),
             _awaitable(auth, "prepare") if getattr(auth, "prepare", None) is not None else None,
             one_key=bool(getattr(auth, "one_key", False)),
-            identity=id(auth) if (identity := getattr(auth, "identity", None)) is None else identity,
+            # A bound method is equal to one of the same object alone, and keeps it: nobody else gets its id meanwhile.
+            identity=MethodType(id, auth) if (identity := getattr(auth, "identity", None)) is None else identity,
             verify=getattr(auth, "verify", True),
             counts=counts if isinstance(counts, SignInCounts) else SignInCounts(),
             counts_itself=counts_itself,

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 from sdrs_async.auth import Auth
 from sdrs_async.credentials.keys import AkSk, StaticToken, WrittenKeys
 from sdrs_async.credentials.keystone import KeystoneAuth
-from sdrs_async.credentials.keystone.access_key import CloudKey, key_alone, keys_of
-from sdrs_async.credentials.keystone.cloud import Cloud
+from sdrs_async.credentials.keystone.cloud import NO_REGION, Cloud, CloudKey
 from sdrs_async.credentials.keystone.sources import CloudSource, in_files
 from sdrs_async.credentials.vendor_files import from_file
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
@@ -145,7 +144,7 @@ class Keys:
 
     def _signer(self, environ: Mapping[str, str], region: str | None) -> Auth:
         if self.form == "credential" and region is None:
-            raise ConfigError('signature "credential" signs for a region: give it (region, --region)')
+            raise ConfigError(NO_REGION)
         variables = self.access_key_env, self.secret_key_env, self.security_token_env or ""
         found = WrittenKeys.of(environ, variables, where=" in the environment")
         if found is None:
@@ -275,12 +274,12 @@ def _key_beside(asked: Asked, environ: Mapping[str, str], of: CloudSource | None
         return
     keys = None
     if asked.credential is CredentialKind.AK_SK:
-        keys = keys_of(of)
+        keys = of.keys
         if keys is None and asked.os_cloud is not None:
             raise ConfigError(f"{of.label} has no access key: no ak and sk, and no access_key and secret_key")
-    elif key_alone(of) is None:
+    elif of.signs_in:
         with suppress(ConfigError):  # it is not used
-            keys = keys_of(of)
+            keys = of.keys
     if keys is not None:
         source = _signing(of, keys, asked)
         yield source._replace(name=f"access key {shown_key(keys.access_key)} of cloud {of.name}")
@@ -329,8 +328,7 @@ def _of_cloud(of: CloudSource, asked: Asked) -> Source:
         cloud = Cloud.of(of, region, allow_http=asked.allow_http, ca_file=asked.ca_file)
         return KeystoneAuth(cloud, sign_in_timeout=asked.retry.timeout)
 
-    keys = key_alone(of)
-    if keys is not None:
+    if not of.signs_in and (keys := of.keys) is not None:
         return _signing(of, keys, asked)
     return Source(f"cloud {of.name}", "sign-in of clouds.yaml", make)
 

@@ -12,8 +12,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sdrs_async.credentials.keys import WrittenKeys
 from sdrs_async.credentials.keystone import methods
 from sdrs_async.credentials.keystone.settings import (
     Layer,
@@ -44,6 +46,16 @@ MOVED = {
     *("project_id", "project_name", "tenant_id", "tenant_name", "token", "auth_token", "passcode", "auth_url"),
 }
 """What the SDK moves into `auth`, from beside it."""
+# An access key in clouds.yaml: openstacksdk knows none there; the tools of Open Telekom Cloud do, also in `auth`.
+_KEY = (("ak", "access_key"), ("sk", "secret_key"), ("security_token",))
+_OF_KEYS = {"", "password", "v3password", "token", "v3token", "aksk", "ak_sk"}
+# Each is, or stands beside, what proves a user to IAM.
+_PROOFS = {
+    *("password", "passcode", "token", "auth_token", "application_credential_secret", "identity_provider"),
+    *("auth_methods", "access_token", "client_secret", "access_secret", "consumer_secret", "oauth2_client_secret"),
+}
+# The SDK would take braces in a key for places to fill in, and may not know the method.
+_NOT_FOR_THE_SDK = {*chain(*_KEY), "auth_type", "auth_plugin"}
 # Variables of those who test OpenStack itself.
 _FOREIGN = ("OS_TEST", "OS_STD", "OS_LOG")
 # Where an endpoint has its project, in the form in which the SDK, too, would fill in its settings, and has none for it.
@@ -79,9 +91,37 @@ class CloudSource(NamedTuple):
 
     @property
     def flat(self) -> dict[str, Any]:
-        """The same with what is in `auth` beside it."""
+        """The same with what is in `auth` beside it; a setting that stands beside it already counts first."""
         settings = self.settings
-        return {**settings, **mapping(settings.get("auth"))}
+        return {**mapping(settings.get("auth")), **settings}
+
+    @property
+    def keys(self) -> WrittenKeys | None:
+        """The access key, if there is one. Raises `ConfigError` for a half, and for what YAML does not read as text."""
+        with as_config_error(self.label):
+            refuse_other_than_text(self.every_layer, chain(*_KEY))
+            given = self.flat
+            used = [next((name for name in names if name in given), names[0]) for names in _KEY]
+            return WrittenKeys.of(given, used, f"{self.label}: ")
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether there is something to sign in to IAM with; it then goes before the access key."""
+        given = self.flat
+        if given.keys() & _PROOFS:
+            return True
+        if str(given.get("auth_type") or given.get("auth_plugin") or "").replace("-", "_") not in _OF_KEYS:
+            return True
+        return bool(os.environ.get("OS_PASSWORD", "").strip()) and bool(given.keys() & {"username", "user_id"})
+
+    def without_keys(self) -> CloudSource:
+        """The same for the SDK, to which an access key and the word for signing with one mean something else."""
+
+        def without(layer: Layer) -> Layer:
+            items = layer.data.items()
+            return layer._replace(data={k: v for k, v in items if str(k).replace("-", "_") not in _NOT_FOR_THE_SDK})
+
+        return self._replace(layers=tuple(map(without, self.layers)))
 
 
 def in_variables() -> CloudSource:

@@ -129,7 +129,6 @@ class Traits:
     def of(cls, auth: Auth) -> Traits:
         """Those of any object with the two methods."""
         counts: object = getattr(auth, "sign_ins", None)
-        counts_itself = isinstance(counts, SignInCounts)
         return cls(
             auth,
             _awaitable(auth, "sign"),
@@ -139,7 +138,7 @@ class Traits:
             identity=MethodType(id, auth) if (identity := getattr(auth, "identity", None)) is None else identity,
             verify=getattr(auth, "verify", True),
             counts=counts if isinstance(counts, SignInCounts) else SignInCounts(),
-            counts_itself=counts_itself,
+            counts_itself=isinstance(counts, SignInCounts),
             region=getattr(auth, "region", None),
             endpoint_override=getattr(auth, "endpoint_override", None),
             iam_endpoint=getattr(auth, "iam_endpoint", None),

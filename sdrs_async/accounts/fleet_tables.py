@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from functools import partial
 from pathlib import Path
@@ -49,10 +49,8 @@ def _reference(key: str) -> Any:
 
 
 _REFERENCES = {key: _reference(key) for key in sources.REFERENCES}
-# `credential`: exactly one of its keys.
-Credential = msgspec.defstruct(
-    "Credential", [(key, one | None, None) for key, one in _REFERENCES.items()], bases=(Table,)
-)
+_KEYS = [(key, one | None, None) for key, one in _REFERENCES.items()]
+Credential = msgspec.defstruct("Credential", _KEYS, bases=(Table,))  # exactly one of its keys is given
 
 
 class Limits(Table):
@@ -99,9 +97,7 @@ class File(Table):
 
 
 # The tables within tables, for the keys that they know.
-_WITHIN: Mapping[str, type[msgspec.Struct]] = {
-    "limits": Limits, **{key: one for key, one in _REFERENCES.items() if one is not str},
-}  # fmt: skip
+_WITHIN = {"limits": Limits, **{key: one for key, one in _REFERENCES.items() if one is not str}}
 
 
 def table(kind: type[T], value: Any, path: KeyPath) -> T:

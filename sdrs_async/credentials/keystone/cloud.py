@@ -12,13 +12,7 @@ from sdrs_async.credentials.keys import AkSk, WrittenKeys
 from sdrs_async.credentials.keystone import methods
 from sdrs_async.credentials.keystone.methods import names
 from sdrs_async.credentials.keystone.settings import Layer, merged, place_of_nothing, refuse_other_than_text
-from sdrs_async.credentials.keystone.sources import (
-    MOVED,
-    CloudSource,
-    as_config_error,
-    as_the_sdk_reads_it,
-    mapping,
-)
+from sdrs_async.credentials.keystone.sources import MOVED, CloudSource, as_config_error, as_the_sdk_reads_it, mapping
 from sdrs_async.errors import ConfigError
 from sdrs_async.transport.trust import check_client_certificate, trusted
 
@@ -84,13 +78,7 @@ class CloudKey(AkSk):
     """
 
     def __init__(
-        self,
-        source: CloudSource,
-        keys: WrittenKeys,
-        region: str | None,
-        service: str | None = None,
-        *,
-        allow_http: bool = False,
+        self, source: CloudSource, keys: WrittenKeys, region: str | None, service: str | None, *, allow_http: bool
     ) -> None:
         with as_config_error(source.label, source.at):
             found = as_the_sdk_reads_it(source.without_keys(), region)

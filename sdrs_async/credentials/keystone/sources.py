@@ -124,11 +124,18 @@ class CloudSource(NamedTuple):
         return self._replace(layers=tuple(map(without, self.layers)))
 
 
-def in_variables() -> CloudSource:
+def in_variables(label: str = "the OS_* variables") -> CloudSource:
     """What the `OS_*` variables say. Raises `ConfigError` without an address to sign in at."""
-    label = "the OS_* variables"
     with as_config_error(label):
-        return _in_variables(label)
+        given = {
+            name.removeprefix("OS_").lower(): value
+            for name, value in os.environ.items()
+            if name.startswith("OS_") and not name.startswith(_FOREIGN)
+        }
+        source = CloudSource(label, "envvars", (Layer(given),))
+        if "auth_url" not in source.settings:
+            raise ConfigError("OS_AUTH_URL is not set, and neither is OS_CLOUD")
+        return source
 
 
 def in_files(name: str) -> CloudSource:
@@ -136,9 +143,21 @@ def in_files(name: str) -> CloudSource:
 
     Raises `ConfigError`.
     """
-    label = f"cloud {name!r}"
-    with as_config_error(label):
-        return _in_files(label, name)
+    with as_config_error(label := f"cloud {name!r}"):
+        from openstack.config import loader
+
+        if wrong := wrong_text(name):
+            raise ConfigError(f"its name {wrong}")
+        usual = chosen_file(loader.CONFIG_FILES, "OS_CLIENT_CONFIG_FILE")
+        files = filter(None, (usual, chosen_file(loader.SECURE_FILES, "OS_CLIENT_SECURE_FILE")))
+        clouds = {file: mapping(read(file).get("clouds")) for file in files}
+        layers = tuple(_layer(file, "clouds", name, of[name]) for file, of in clouds.items() if name in of)
+        if not layers and name == (os.environ.get("OS_CLOUD_NAME") or "envvars"):  # the SDK's name for the variables
+            return in_variables(label)
+        if not layers:
+            raise ConfigError(f"{label} is not in {_places(usual, clouds)}")
+        place = f"clouds.{name} of {' and '.join(str(layer.file) for layer in layers)}"
+        return CloudSource(label, name, layers, place, _own_profile(layers))
 
 
 @contextmanager
@@ -178,37 +197,6 @@ def mapping(value: Any) -> Mapping[Any, Any]:
 
 
 # ---- where it is said -----------------------------------------------------------------------------------------------
-
-
-def _in_variables(label: str) -> CloudSource:
-    given = {
-        name.removeprefix("OS_").lower(): value
-        for name, value in os.environ.items()
-        if name.startswith("OS_") and not name.startswith(_FOREIGN)
-    }
-    source = CloudSource(label, "envvars", (Layer(given),))
-    if "auth_url" not in source.settings:
-        raise ConfigError("OS_AUTH_URL is not set, and neither is OS_CLOUD")
-    return source
-
-
-def _in_files(label: str, name: str) -> CloudSource:
-    from openstack.config import loader
-
-    if wrong := wrong_text(name):
-        raise ConfigError(f"its name {wrong}")
-    files = [
-        chosen_file(loader.CONFIG_FILES, "OS_CLIENT_CONFIG_FILE"),
-        chosen_file(loader.SECURE_FILES, "OS_CLIENT_SECURE_FILE"),
-    ]
-    clouds = [(file, mapping(read(file).get("clouds"))) for file in files if file]
-    layers = tuple(_layer(file, "clouds", name, of[name]) for file, of in clouds if name in of)
-    if not layers and name == (os.environ.get("OS_CLOUD_NAME") or "envvars"):  # the SDK's name for the variables
-        return _in_variables(label)
-    if not layers:
-        raise ConfigError(f"{label} is not in {_places(files[0], dict(clouds))}")
-    place = f"clouds.{name} of {' and '.join(str(layer.file) for layer in layers)}"
-    return CloudSource(label, name, layers, place, _own_profile(layers))
 
 
 def _layer(file: str, top: str, name: str, value: Any) -> Layer:

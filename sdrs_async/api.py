@@ -8,7 +8,7 @@ from inspect import isclass
 from typing import get_type_hints
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.accounts.fleets import Fleet, load_fleet
+from sdrs_async.accounts.connecting import Fleet, load_fleet
 from sdrs_async.accounts.selection import Selection
 from sdrs_async.auth import Auth, SignInFailed
 from sdrs_async.cleanup.plan import Plan

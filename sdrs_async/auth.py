@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from inspect import isawaitable, iscoroutinefunction
+from types import MethodType
 from typing import Any, Protocol, Self
 
 from sdrs_async.errors import AuthenticationError, ConfigError
@@ -128,16 +129,16 @@ class Traits:
     def of(cls, auth: Auth) -> Traits:
         """Those of any object with the two methods."""
         counts: object = getattr(auth, "sign_ins", None)
-        counts_itself = isinstance(counts, SignInCounts)
         return cls(
             auth,
             _awaitable(auth, "sign"),
             _awaitable(auth, "prepare") if getattr(auth, "prepare", None) is not None else None,
             one_key=bool(getattr(auth, "one_key", False)),
-            identity=id(auth) if (identity := getattr(auth, "identity", None)) is None else identity,
+            # A bound method is equal to one of the same object alone, and keeps it: nobody else gets its id meanwhile.
+            identity=MethodType(id, auth) if (identity := getattr(auth, "identity", None)) is None else identity,
             verify=getattr(auth, "verify", True),
             counts=counts if isinstance(counts, SignInCounts) else SignInCounts(),
-            counts_itself=counts_itself,
+            counts_itself=isinstance(counts, SignInCounts),
             region=getattr(auth, "region", None),
             endpoint_override=getattr(auth, "endpoint_override", None),
             iam_endpoint=getattr(auth, "iam_endpoint", None),

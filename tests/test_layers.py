@@ -16,7 +16,7 @@ SIMULATOR_USERS = {"command.demo", "command.simulate"}
 # Libraries of the extras (pyproject.toml), and the parts of the package that only a command needs.
 LAZY = {
     *("typer", "rich", "jinja2", "pygal", "openstack", "keystoneauth1", "huaweicloudsdkcore", "distributed"),
-    *("requests", "urllib3", "yaml"),
+    *("msgspec", "requests", "urllib3", "yaml"),
     *("opentelemetry", "uvloop", "sdrs_async.simulator", "sdrs_async.command", "sdrs_async.formats.text"),
     *("sdrs_async.laboratory", "sdrs_async.formats.html"),
 }

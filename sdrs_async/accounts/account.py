@@ -69,10 +69,8 @@ class Account:
         check(iam is None or isinstance(iam, str), "iam_endpoint", "text or None", iam, secret=True)
         check_types(self, region=(str, NoneType), ca_file=(str, os.PathLike, NoneType), allow_http=(bool,))
         check(isinstance(self.limits, Limits), "limits", "a Limits", self.limits)
-        check(
-            is_whole(self.weight, most=100), f"the weight of account {self.name}", "a whole number from 1 to 100",
-            self.weight,
-        )  # fmt: skip
+        weight = self.weight
+        check(is_whole(weight, most=100), f"the weight of account {self.name}", "a whole number from 1 to 100", weight)
 
     @classmethod
     async def from_cloud(
@@ -98,10 +96,8 @@ class Account:
 
         Raises `ConfigError`, with file and key, for what is missing, at odds or not allowed, and `SignInFailed`.
         """
-        asked = Asked(
-            endpoint, region, iam_endpoint, cloud, CredentialKind.OPENSTACK, Signature.ACCESS, ca_file, allow_http,
-            *_policies(limits, retry),
-        )  # fmt: skip
+        kind, form = CredentialKind.OPENSTACK, Signature.ACCESS
+        asked = Asked(endpoint, region, iam_endpoint, cloud, kind, form, ca_file, allow_http, *_policies(limits, retry))
         return await _found(asked, name, weight)
 
     @classmethod
@@ -130,9 +126,7 @@ class Account:
         all others, and what is raised, as for `from_cloud`.
         """
         kind, form = _word(CredentialKind, "credential", credential), _word(Signature, "signature", signature)
-        asked = Asked(
-            endpoint, region, iam_endpoint, None, kind, form, ca_file, allow_http, *_policies(limits, retry)
-        )  # fmt: skip
+        asked = Asked(endpoint, region, iam_endpoint, None, kind, form, ca_file, allow_http, *_policies(limits, retry))
         return await _found(asked, name, weight)
 
 
@@ -326,7 +320,9 @@ def pending(
 def _by_region(place: str, region: str | None, iam: str | None, cloud: str | None) -> str:
     """The endpoint by the pattern of the region, unless the credential is known by another cloud than the region's."""
     if region is None:
-        raise ConfigError(f"{place}: neither an endpoint nor a region is known: give one (--endpoint, --region)")
+        raise ConfigError(
+            f"{place}: neither an endpoint nor a region is known: give one (endpoint or region, --endpoint or --region)"
+        )
     cloud = cloud or regions.named_cloud(region, iam)
     with placed(place):
         endpoint = regions.sdrs_endpoint(region, cloud)

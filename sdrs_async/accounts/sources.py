@@ -1,4 +1,4 @@
-"""Which credential the flags, the environment and the files name. Nothing is sent here."""
+"""Which credential the arguments, the environment and the files name. Nothing is sent here."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ from typing import Any, NamedTuple
 from sdrs_async.auth import Auth
 from sdrs_async.credentials.keys import AkSk, StaticToken, WrittenKeys
 from sdrs_async.credentials.keystone import KeystoneAuth
-from sdrs_async.credentials.keystone.access_key import CloudKey, key_alone, keys_of
-from sdrs_async.credentials.keystone.cloud import Cloud
+from sdrs_async.credentials.keystone.cloud import NO_REGION, Cloud, CloudKey
 from sdrs_async.credentials.keystone.sources import CloudSource, in_files
-from sdrs_async.credentials.vendor_files import from_file
-from sdrs_async.credentials.vendor_sdk import HuaweiAuth
+from sdrs_async.credentials.vendor_sdk import HuaweiAuth, from_file, usual_file
 from sdrs_async.errors import ConfigError, placed
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.transport.redaction import shown_key
@@ -44,6 +42,7 @@ _SERVICE = "sdrs"
 _TOKENS = ("OS_TOKEN", "OS_AUTH_TOKEN")
 _IAM = "HUAWEICLOUD_SDK_IAM_ENDPOINT"
 _USERS = ("OS_USERNAME", "OS_USER_ID", "OS_APPLICATION_CREDENTIAL_ID", "OS_APPLICATION_CREDENTIAL_NAME")
+_NO_CLOUD = "no cloud is named (Account.from_cloud, --os-cloud, OS_CLOUD)"
 _NO_TOKEN = f"{_TOKENS[0]} is not set in the environment, and neither is {_TOKENS[1]}"
 _NO_USER = f"OS_AUTH_URL is not set together with a user ({', '.join(_USERS)})"
 _NO_FILE = "there is no ~/.huaweicloud/credentials"
@@ -145,7 +144,7 @@ class Keys:
 
     def _signer(self, environ: Mapping[str, str], region: str | None) -> Auth:
         if self.form == "credential" and region is None:
-            raise ConfigError('signature "credential" signs for a region: give it (region, --region)')
+            raise ConfigError(NO_REGION)
         variables = self.access_key_env, self.secret_key_env, self.security_token_env or ""
         found = WrittenKeys.of(environ, variables, where=" in the environment")
         if found is None:
@@ -177,14 +176,8 @@ class HuaweiProfile:
 
     def source(self, asked: Asked, environ: Mapping[str, str]) -> Source:
         """Its keys are read when the credential is made."""
-
-        def make(region: str | None) -> Auth:
-            auth = from_file(self.path, environ=environ)
-            if auth is None:
-                raise ConfigError(f"{self.path}: there are no keys")
-            return auth
-
-        return Source("credentials file", "access key", make, files=(("huawei_profile", self.path),))
+        files = (("huawei_profile", self.path),)
+        return Source("credentials file", "access key", lambda region: from_file(self.path), files=files)
 
 
 Credential = OsCloud | Token | Keys | HuaweiChain | HuaweiProfile
@@ -216,19 +209,23 @@ def choose(asked: Asked, environ: Mapping[str, str]) -> tuple[Source, list[str]]
     """
     if asked.os_cloud is not None and asked.credential in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
         raise ConfigError(
-            f"--os-cloud is one credential and --credential {asked.credential} another: use one of the flags"
+            f"a cloud (--os-cloud) is one credential and {asked.credential} (credential, --credential) another: "
+            "give one of them"
         )
     found = list(_found(asked, environ, _read_cloud(asked, environ)))
     if not found:
         raise ConfigError(_MISSING[asked.credential])
     first, *others = found
     if asked.signature is Signature.CREDENTIAL and not first.signs:
-        raise ConfigError(f"--signature is for access keys, and the credential is {first.name} ({first.kind})")
+        raise ConfigError(
+            "a form of signature (signature, --signature) is for access keys, and the credential is "
+            f"{first.name} ({first.kind})"
+        )
     return first, [source.name for source in others] if asked.credential is CredentialKind.AUTO else []
 
 
 def _read_cloud(asked: Asked, environ: Mapping[str, str]) -> CloudSource | None:
-    """The cloud that the flag names, or else the environment; it is read once, for its file may be a pipe."""
+    """The cloud that is asked for, or else the environment's; it is read once, for its file may be a pipe."""
     name = asked.os_cloud if asked.os_cloud is not None else environ.get("OS_CLOUD") or None
     if name is None or asked.credential in (CredentialKind.TOKEN, CredentialKind.HUAWEI):
         return None
@@ -247,9 +244,8 @@ def _found(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> 
             yield from look(asked, environ, of)
 
 
-def _cloud(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
-    if of is not None:
-        yield _of_cloud(of, asked)
+def _cloud(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> list[Source]:
+    return [] if of is None else [_of_cloud(of, asked)]
 
 
 def _token(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
@@ -275,12 +271,12 @@ def _key_beside(asked: Asked, environ: Mapping[str, str], of: CloudSource | None
         return
     keys = None
     if asked.credential is CredentialKind.AK_SK:
-        keys = keys_of(of)
+        keys = of.keys
         if keys is None and asked.os_cloud is not None:
             raise ConfigError(f"{of.label} has no access key: no ak and sk, and no access_key and secret_key")
-    elif key_alone(of) is None:
+    elif of.signs_in:
         with suppress(ConfigError):  # it is not used
-            keys = keys_of(of)
+            keys = of.keys
     if keys is not None:
         source = _signing(of, keys, asked)
         yield source._replace(name=f"access key {shown_key(keys.access_key)} of cloud {of.name}")
@@ -299,8 +295,8 @@ def _user(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> I
 
 
 def _vendor(asked: Asked, environ: Mapping[str, str], of: CloudSource | None) -> Iterator[Source]:
-    auth = from_file(environ=environ)
-    if auth is not None:
+    if (path := usual_file(environ)) is not None:
+        auth = from_file(path)
         yield Source("credentials file", "access key", lambda region: auth, environ.get(_IAM) or None)
     elif asked.credential is CredentialKind.HUAWEI:
         yield HuaweiChain().source(asked, environ)._replace(iam_endpoint=environ.get(_IAM) or None)
@@ -316,11 +312,10 @@ _WAYS = (
 )
 """How each kind that the flag names is looked for, the first to use first."""
 _MISSING = {
-    CredentialKind.AUTO: f"no credential was found: no --os-cloud and no OS_CLOUD; {_NO_TOKEN}; {_NO_KEYS}; "
-    f"{_NO_USER}; {_NO_FILE}",
+    CredentialKind.AUTO: f"no credential was found: {_NO_CLOUD}; {_NO_TOKEN}; {_NO_KEYS}; {_NO_USER}; {_NO_FILE}",
     CredentialKind.TOKEN: f"no token: {_NO_TOKEN} (for one, see: openstack token issue)",
     CredentialKind.AK_SK: f"no access key: {_NO_KEYS}",
-    CredentialKind.OPENSTACK: f"nobody to sign in as: no --os-cloud and no OS_CLOUD; {_NO_USER}",
+    CredentialKind.OPENSTACK: f"nobody to sign in as: {_NO_CLOUD}; {_NO_USER}",
 }
 
 
@@ -329,8 +324,7 @@ def _of_cloud(of: CloudSource, asked: Asked) -> Source:
         cloud = Cloud.of(of, region, allow_http=asked.allow_http, ca_file=asked.ca_file)
         return KeystoneAuth(cloud, sign_in_timeout=asked.retry.timeout)
 
-    keys = key_alone(of)
-    if keys is not None:
+    if not of.signs_in and (keys := of.keys) is not None:
         return _signing(of, keys, asked)
     return Source(f"cloud {of.name}", "sign-in of clouds.yaml", make)
 

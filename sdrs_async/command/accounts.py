@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, replace
 
-from sdrs_async.accounts import fleets
+from sdrs_async.accounts import connecting
 from sdrs_async.accounts.account import of_environment
 from sdrs_async.accounts.connecting import Connection
 from sdrs_async.accounts.selection import Selection
@@ -31,7 +31,7 @@ def of_fleet(
     refused = [f"--{name.replace('_', '-')}" for name in flags.given if name not in limits]
     if refused:
         raise ConfigError(f"{' and '.join(refused)}: with --fleet the file says that, for each account")
-    connection, selected = fleets.of_fleet(path, flags.given, flags.retry, environ)
+    connection, selected = connecting.of_fleet(path, flags.given, flags.retry, environ)
     if project_level:
         selected = {name: replace(one, project_level=True) for name, one in selected.items()}
     return connection, selected

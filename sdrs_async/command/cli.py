@@ -33,6 +33,8 @@ def _quit_at_ctrl_c() -> None:
 
 def _run() -> None:
     try:
+        import msgspec  # noqa: F401 - for a fleet file, but half an extra is told before any work
+
         from sdrs_async.command.app import app
         from sdrs_async.command.streams import flush_both, use_streams
     except ModuleNotFoundError as error:

@@ -9,7 +9,7 @@ from sdrs_async.accounts.connecting import Connection
 from sdrs_async.command.options import Wanted
 from sdrs_async.command.outputs import Named
 from sdrs_async.credentials.keystone import KeystoneAuth
-from sdrs_async.credentials.keystone.access_key import CloudKey
+from sdrs_async.credentials.keystone.cloud import CloudKey
 
 # Read by this package, openstacksdk, the vendor's SDK, Python and requests, in this order.
 _VARIABLES = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from sdrs_async.credentials.signing import Signer
 from sdrs_async.errors import ConfigError
@@ -127,5 +127,10 @@ class WrittenKeys(NamedTuple):
 
 def check_secret(place: str, value: object) -> None:
     """Raise `ConfigError`, which names the place and never shows the value, for what no token or key looks like."""
-    if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable() or " " in value:
+    if not can_be_sent(value):
         raise ConfigError(f"{place} is empty or holds characters that no token or key has (a line break, perhaps)")
+
+
+def can_be_sent(value: object) -> TypeGuard[str]:
+    """Whether a token or a key may look like this."""
+    return isinstance(value, str) and bool(value) and value.isascii() and value.isprintable() and " " not in value

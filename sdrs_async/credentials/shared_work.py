@@ -42,7 +42,8 @@ class SharedWork(Generic[T]):
     async def _over(self) -> asyncio.Task[T]:
         if self._task is None or self._task.cancelled():
             self._task = asyncio.create_task(self._work(), name="sdrs-async shared work")
-            self._task.add_done_callback(_noticed)
+            # So that asyncio does not log the error of work whose last waiter was cancelled in the same moment.
+            self._task.add_done_callback(lambda task: task.cancelled() or task.exception())
         task = self._task
         self._waiting += 1
         try:
@@ -54,9 +55,3 @@ class SharedWork(Generic[T]):
                 with anyio.CancelScope(shield=True):
                     await asyncio.wait([task])
         return task
-
-
-def _noticed(task: asyncio.Task[Any]) -> None:
-    """So that asyncio does not log the error of work whose last waiter was cancelled in the same moment."""
-    if not task.cancelled():
-        task.exception()

@@ -1,7 +1,4 @@
-"""Keys from all that the vendor's SDK signs in with.
-
-Source: huaweicloudsdkcore (`auth/provider.py`, `auth/credentials.py`), the extra `huawei`.
-"""
+"""Keys from all that the vendor's SDK (huaweicloudsdkcore) signs in with, and from its credentials file."""
 
 from __future__ import annotations
 
@@ -23,7 +20,7 @@ from sdrs_async.auth import SignInCounts, SignInFailed
 from sdrs_async.cloud import events
 from sdrs_async.cloud.answers import one_line
 from sdrs_async.cloud.verdicts import classify
-from sdrs_async.credentials.keys import AkSk
+from sdrs_async.credentials.keys import AkSk, WrittenKeys
 from sdrs_async.credentials.shared_work import SharedWork
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Request, Verdict
@@ -40,6 +37,8 @@ _SECRET = re.compile(r"[\w+/=.-]{40,}", re.ASCII)  # keys, signatures and tokens
 _STRUCK = "***"
 _HELD = ("_id_token", "_token")  # of what the SDK signs in with
 _CODE = re.compile(r"[A-Za-z]{2,16}\.\w{1,32}", re.ASCII)
+_SECTION = "basic"
+_NAMES = ("ak", "sk", "security_token")
 _LEAST = 60.0  # for which keys have to be good to be used at all
 
 
@@ -67,9 +66,9 @@ class _Held(NamedTuple):
 class HuaweiAuth:
     """Any credentials of the vendor's SDK, or a function that gets them; temporary keys are renewed in time.
 
-    The SDK signs in by blocking calls: here in threads of their own, at most `timeout` seconds long. `scope` as in
-    `AkSk`. `ca_file` as for `KeystoneAuth.from_cloud`. `clock`: seconds since the epoch. Raises `ConfigError` for a
-    file of certificates that cannot be used, and without the `huawei` extra.
+    The SDK signs in by blocking calls: here in threads, at most `timeout` seconds long. `scope` and `clock` as in
+    `AkSk`, `ca_file` as for `KeystoneAuth.from_cloud`. Raises `ConfigError` for such a file that cannot be used, and
+    without the extra `huawei`.
     """
 
     one_key = True
@@ -83,7 +82,10 @@ class HuaweiAuth:
         ca_file: str | os.PathLike[str] | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        _require_extra()
+        try:
+            import huaweicloudsdkcore.auth.provider  # noqa: F401 - only whether it is there
+        except ImportError:
+            raise ConfigError("the vendor's SDK is missing: pip install 'sdrs-async[huawei]'") from None
         self._trust = trusted(ca_file)
         self._trust.check()
         self.verify: bool | str = os.fspath(ca_file) if ca_file else True
@@ -173,7 +175,11 @@ class HuaweiAuth:
         try:
             with redacting(lambda text: _SECRET.sub(_STRUCK, self.secrets.struck(text))):
                 credentials = self._held.credentials if self._held is not None else self._get()
-                self._process(credentials, client)
+                self.secrets = _secrets_of(credentials)
+                try:
+                    credentials.process_sts(client)
+                finally:
+                    self.secrets = _secrets_of(credentials)
         finally:
             client.close()
         keys = AkSk(
@@ -181,13 +187,6 @@ class HuaweiAuth:
             scope=self._scope, iam_endpoint=credentials.iam_endpoint, clock=self._clock,
         )  # fmt: skip
         return _Held(credentials, keys, _expires_at(credentials))
-
-    def _process(self, credentials: VendorCredentials, client: Any) -> None:
-        self.secrets = _secrets_of(credentials)
-        try:
-            credentials.process_sts(client)
-        finally:
-            self.secrets = _secrets_of(credentials)
 
     def _failure_of(self, result: _Held | SignInFailed) -> SignInFailed | None:
         """Hold the keys that were got; a failure is one only once the old ones are over."""
@@ -210,13 +209,6 @@ def _from_chain() -> VendorCredentials:
 
     found: VendorCredentials = CredentialProviderChain.get_basic_credential_provider_chain().get_credentials()
     return found
-
-
-def _require_extra() -> None:
-    try:
-        import huaweicloudsdkcore.auth.provider  # noqa: F401 - only whether it is there
-    except ImportError:
-        raise ConfigError("the vendor's SDK is missing: pip install 'sdrs-async[huawei]'") from None
 
 
 def _http_client(timeout: float, trust: Trust) -> Any:
@@ -297,3 +289,42 @@ def _sign_in_failed(text: str, verdict: Verdict, code: str | None = None) -> Sig
     return SignInFailed(
         message, verdict=verdict, whole_account=final, error_code=code, retryable=not is_bad_certificate(text)
     )
+
+
+# ---- the credentials file, which is read without the SDK
+
+
+def usual_file(environ: Mapping[str, str]) -> str | Path | None:
+    """The one that HUAWEICLOUD_SDK_CREDENTIALS_FILE names, else `~/.huaweicloud/credentials` if it is there."""
+    if named := environ.get("HUAWEICLOUD_SDK_CREDENTIALS_FILE"):
+        return named
+    home = environ.get("HOME") or environ.get("USERPROFILE")
+    return path if home and (path := Path(home, ".huaweicloud", "credentials")).exists() else None
+
+
+def from_file(path: str | Path) -> AkSk:
+    """The keys in section `[basic]` of a credentials file. Raises `ConfigError` naming file, section and key."""
+    values = _section(Path(path))
+    place = f"{Path(path)}, [{_SECTION}]: "
+    keys = WrittenKeys.of(values, _NAMES, place)
+    if keys is None:
+        raise ConfigError(f"{place}ak and sk are missing")
+    keys.check([f"{place}{name}" for name in _NAMES])
+    return AkSk(*keys, iam_endpoint=values.get("iam_endpoint") or None)
+
+
+def _section(place: Path) -> Mapping[str, str]:
+    parser = configparser.ConfigParser(interpolation=None)  # a security token may hold a percent sign
+    line = None
+    try:
+        parser.read_string(place.read_text("utf-8-sig"))
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"the credentials file {place} cannot be read: {reason}") from None
+    except configparser.Error as error:
+        line = getattr(error, "lineno", None) or error.errors[0][0]  # type: ignore[attr-defined] # a ParsingError's
+    if line is not None:  # raised here: the error itself, and so a traceback with it, would show the line
+        raise ConfigError(f"the credentials file {place} is not understood: look at line {line}")
+    if not parser.has_section(_SECTION):
+        raise ConfigError(f"the credentials file {place} has no section [{_SECTION}]")
+    return parser[_SECTION]

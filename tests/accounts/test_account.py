@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,11 @@ async def test_the_environment_is_found_and_cleaned(
 
 
 REFUSED: list[tuple[dict[str, str], dict[str, Any], str]] = [
-    ({}, {}, "no credential was found: no --os-cloud and no OS_CLOUD; OS_TOKEN is not set"),
+    (
+        {},
+        {},
+        "no credential was found: no cloud is named .*--os-cloud, OS_CLOUD.; OS_TOKEN is not set",
+    ),
     ({"OS_TOKEN": "t"}, {}, "^OS_TOKEN: neither an endpoint nor a region is known"),
     ({"OS_TOKEN": "t"}, {"name": "prod"}, "^prod: neither an endpoint nor a region is known"),
     ({"OS_TOKEN": "a\n"}, {"region": "eu-de"}, "^OS_TOKEN: the token is empty or holds"),
@@ -133,4 +138,26 @@ def test_two_methods_are_enough_for_a_credential() -> None:
     traits = Traits.of(auth)
     assert (traits.verify, traits.prepare, traits.one_key, traits.counts_itself) == (True, None, False, False)
     assert (traits.region, traits.endpoint_override, traits.iam_endpoint, traits.files) == (None, None, None, ())
-    assert (traits.identity, list(traits.secrets()), traits.counts.take()) == (id(auth), [], (0, 0, 0))
+    assert (list(traits.secrets()), traits.counts.take()) == ([], (0, 0, 0))
+
+
+class Locked(Plain):
+    """One whose key is locked after a few refusals. It says that it equals all others, and has no hash."""
+
+    one_key = True
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+def test_accounts_with_the_same_credential_share_its_lock_and_no_others_do() -> None:
+    """It is the object that counts, which is kept: another one that is made once it is gone does not take its place."""
+    auth = Locked()
+    kept = weakref.ref(auth)
+    locks = {Traits.of(auth).lock("a", None), Traits.of(auth).lock("b", "https://iam")}
+    assert len(locks) == 1
+    del auth
+    assert kept() is not None
+    assert len(locks | {Traits.of(Locked()).lock("a", None)}) == 2

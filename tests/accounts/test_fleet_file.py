@@ -69,7 +69,7 @@ def test_the_example_shows_a_fleet_of_every_kind() -> None:
 
 def test_the_example_shows_every_key() -> None:
     """It says of itself that a key which it does not show is an error."""
-    from sdrs_async.accounts.fleet_file import tables
+    from sdrs_async.accounts import fleet_tables as tables
 
     text = EXAMPLE.read_text("utf-8")
     kinds = (tables.File, tables.Account, tables.Limits, tables.WholeLimits, tables.Credential)

@@ -23,8 +23,7 @@ from huaweicloudsdkcore.utils.time_utils import get_timestamp_from_str
 
 from sdrs_async.accounts.sources import Asked, CredentialKind, choose
 from sdrs_async.auth import Auth, SignInFailed
-from sdrs_async.credentials.vendor_files import from_file
-from sdrs_async.credentials.vendor_sdk import HuaweiAuth
+from sdrs_async.credentials.vendor_sdk import HuaweiAuth, from_file, usual_file
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Request, Verdict
 from tests.support.raw_server import Connection, answer, serving
@@ -144,8 +143,9 @@ async def test_keys_come_from_the_vendors_file(way: str, tmp_path: Path) -> None
         "home": {"HOME": str(tmp_path)},
         "profile of Windows": {"USERPROFILE": str(tmp_path)},
     }[way]
-    auth = from_file(usual if way == "argument" else None, environ=environ)
-    assert auth is not None
+    path = usual if way == "argument" else usual_file(environ)
+    assert path is not None
+    auth = from_file(path)
     assert await keys_of(auth) == ("AK3", "TOKEN3")
     assert auth.iam_endpoint == "https://iam.test"
 
@@ -153,7 +153,7 @@ async def test_keys_come_from_the_vendors_file(way: str, tmp_path: Path) -> None
 @pytest.mark.parametrize("environ", [{}, {"HOME": ""}, {"HOME": "/not/there"}])
 def test_no_file_in_its_usual_place_is_no_mistake(environ: Mapping[str, str]) -> None:
     """The credential may come from elsewhere."""
-    assert from_file(environ=environ) is None
+    assert usual_file(environ) is None
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_a_file_that_is_wrong_names_the_place(text: str, message: str, tmp_path:
     """File, section and key or line; never what stands there, also not in what the error came from."""
     path = write(tmp_path / "credentials", text)
     with pytest.raises(ConfigError) as caught:
-        from_file(path, environ={})
+        from_file(path)
     assert str(path) in str(caught.value)
     assert message in str(caught.value)
     assert "SECR" not in str(caught.value)
@@ -187,12 +187,12 @@ def test_a_file_that_is_wrong_names_the_place(text: str, message: str, tmp_path:
 def test_a_file_that_was_named_has_to_be_there(tmp_path: Path) -> None:
     """A missing file is said, and so is one that cannot be read."""
     with pytest.raises(ConfigError, match="credentials cannot be read: No such file"):
-        from_file(tmp_path / "credentials", environ={})
+        from_file(tmp_path / "credentials")
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
-        from_file(environ={"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(tmp_path)})
+        from_file(str(tmp_path))
     (tmp_path / "latin").write_bytes(b"[basic]\nsk = SECR\xc9T\n")
     with pytest.raises(ConfigError, match="cannot be read: it is not UTF-8"):
-        from_file(tmp_path / "latin", environ={})
+        from_file(tmp_path / "latin")
 
 
 # ---- the SDK's credentials, with a credential that does what it is told ----------------------------------------------

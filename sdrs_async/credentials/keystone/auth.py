@@ -52,10 +52,8 @@ class KeystoneAuth:
         self.endpoint_override: str | None = cloud.endpoint
         self.iam_endpoint: str = cloud.auth["auth_url"]
         if self.verify is False:
-            log.warning(
-                "%s: CERTIFICATES ARE NOT CHECKED (verify: false): anyone on the way can read and use the credential",
-                cloud.label,
-            )
+            text = "CERTIFICATES ARE NOT CHECKED (verify: false): anyone on the way can read and use the credential"
+            log.warning("%s: %s", cloud.label, text)
 
     @classmethod
     def from_cloud(
@@ -69,12 +67,11 @@ class KeystoneAuth:
     ) -> Self:
         """A cloud of clouds.yaml, with what secure.yaml and clouds-public.yaml add, where openstacksdk looks for them.
 
-        A secret that it lacks is taken from its variable, such as `OS_PASSWORD`; who signs in stands in the file.
-
-        Sends nothing. `allow_http`: the credential may leave this machine unencrypted. `ca_file`: PEM certificates to
-        trust, instead of what the cloud, the environment or the system says: to sign in with, and at the service too
-        where `clean()` or `Account` name no other; theirs is for the service alone. Raises `ConfigError`, with file
-        and place also for a value that YAML does not read as text.
+        A secret that it lacks is taken from its variable, such as `OS_PASSWORD`; who signs in stands in the file. Sends
+        nothing. `allow_http`: the credential may leave this machine unencrypted. `ca_file`: PEM certificates to trust,
+        instead of what the cloud, the environment or the system says: to sign in with, and at the service too where
+        `clean()` or `Account` name no other; theirs is for the service alone. Raises `ConfigError`, with file and
+        place also for a value that YAML does not read as text.
         """
         cloud = Cloud.of(in_files(name), region, allow_http=allow_http, ca_file=ca_file)
         return cls(cloud, sign_in_timeout=sign_in_timeout)
@@ -90,9 +87,7 @@ class KeystoneAuth:
     ) -> Self:
         """The `OS_*` variables; the cloud that `OS_CLOUD` names, if it is set. A password wins over a token.
 
-        What is empty or blank counts as not set.
-
-        Sends nothing. `allow_http` and `ca_file` as in `from_cloud`. Raises `ConfigError`.
+        What is empty or blank counts as not set. The arguments, and what is raised, are those of `from_cloud`.
         """
         name = os.environ.get("OS_CLOUD", "")
         source = in_files(name) if name.strip() else in_variables()
@@ -140,22 +135,17 @@ class KeystoneAuth:
     async def _ask(self, project_id: str, base: Token | None) -> Token:
         self.sign_ins.ask()
         try:
-            token = await self._signed_in(project_id, base)
-        except SignInFailed as error:
-            self.sign_ins.fail(error.reply.verdict)
-            events.sign_in_failed(project_id, self.sign_ins.account, error.reply)
-            raise
-        events.signed_in(project_id, self.sign_ins.account, token.life)
-        return token
-
-    async def _signed_in(self, project_id: str, base: Token | None) -> Token:
-        try:
             # The time-out of a single read, which keystoneauth keeps, is no limit to a server that trickles.
             with anyio.fail_after(self._timeout):
-                return await in_daemon_thread(self._room, self._sign_in, project_id, base)
+                token = await in_daemon_thread(self._room, self._sign_in, project_id, base)
         except TimeoutError:
-            raise SignInFailed(
-                f"{self._cloud.label}: no token from {self.iam_endpoint} within {self._timeout:g} s",
-                verdict=Verdict.UNREACHABLE,
-                timed_out=True,
-            ) from None
+            text = f"{self._cloud.label}: no token from {self.iam_endpoint} within {self._timeout:g} s"
+            failure = SignInFailed(text, verdict=Verdict.UNREACHABLE, timed_out=True)
+        except SignInFailed as error:
+            failure = error
+        else:
+            events.signed_in(project_id, self.sign_ins.account, token.life)
+            return token
+        self.sign_ins.fail(failure.reply.verdict)
+        events.sign_in_failed(project_id, self.sign_ins.account, failure.reply)
+        raise failure

@@ -1,4 +1,4 @@
-"""A cloud to sign in to: of what is said of it and openstacksdk makes of that, what the sign-in takes."""
+"""A cloud: of what is said of it and openstacksdk makes of that, what a sign-in takes, or its access key."""
 
 from __future__ import annotations
 
@@ -8,17 +8,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from sdrs_async.cloud.sites import Site
+from sdrs_async.credentials.keys import AkSk, WrittenKeys
 from sdrs_async.credentials.keystone import methods
-from sdrs_async.credentials.keystone.keys import signs_in, written_keys
 from sdrs_async.credentials.keystone.methods import names
 from sdrs_async.credentials.keystone.settings import Layer, merged, place_of_nothing, refuse_other_than_text
-from sdrs_async.credentials.keystone.sources import (
-    MOVED,
-    CloudSource,
-    as_config_error,
-    as_the_sdk_reads_it,
-    mapping,
-)
+from sdrs_async.credentials.keystone.sources import MOVED, CloudSource, as_config_error, as_the_sdk_reads_it, mapping
 from sdrs_async.errors import ConfigError
 from sdrs_async.transport.trust import check_client_certificate, trusted
 
@@ -27,6 +21,7 @@ if TYPE_CHECKING:
     from openstack.config.cloud_region import CloudRegion
 
 _FileName = str | os.PathLike[str]
+NO_REGION = 'signature "credential" signs for a region: give it (region, --region)'
 _DOMAINS = {"domain_id", "domain_name", "default_domain_id", "default_domain_name"}
 
 
@@ -53,19 +48,20 @@ class Cloud:
     ) -> Self:
         """What is said of a cloud, checked; `ca_file` wins over what it says of certificates. Raises `ConfigError`."""
         with as_config_error(source.label, source.at):
-            if source.place:
-                _check_that_it_signs_in(source)
+            if source.place and not source.signs_in and source.keys:
+                raise ConfigError(
+                    f"{source.label} has an access key and nothing to sign in to IAM with: requests are signed with "
+                    "that, AkSk(access_key, secret_key), and no token is needed"
+                )
             found = as_the_sdk_reads_it(source, region)
             kind, auth, secrets = _sign_in(source, found)
             verify, cert = found.get_requests_verify_args()
-            endpoint, interface = found.get_endpoint("sdrs"), found.get_interface("sdrs")
-            region = found.get_region_name("sdrs") or None
-            for setting, url in (("auth_url", auth["auth_url"]), ("sdrs_endpoint_override", endpoint)):
-                check_url(source, setting, url, allow_http=allow_http)
+            region, endpoint = _where(source, found, auth["auth_url"], allow_http=allow_http)
             own = _checked_ca(source, found.config, verify, ca_file)
             if cert is not None:
                 check_client_certificate(cert)
-        return cls(source.label, kind, auth, secrets, region, interface or "public", endpoint, own, cert)
+            interface = found.get_interface("sdrs") or "public"
+        return cls(source.label, kind, auth, secrets, region, interface, endpoint, own, cert)
 
     @property
     def files(self) -> tuple[str, ...]:
@@ -74,16 +70,48 @@ class Cloud:
         return (*cert, self.verify) if isinstance(self.verify, str) else cert
 
 
+class CloudKey(AkSk):
+    """An access key that knows its cloud's region, `sdrs_endpoint_override` and certificates (`Auth.verify`).
+
+    `region`: instead of the cloud's; `service`: signs in the older form, for it; `allow_http`: the key may leave this
+    machine unencrypted. Raises `ConfigError`.
+    """
+
+    def __init__(
+        self, source: CloudSource, keys: WrittenKeys, region: str | None, service: str | None, *, allow_http: bool
+    ) -> None:
+        with as_config_error(source.label, source.at):
+            found = as_the_sdk_reads_it(source.without_keys(), region)
+            verify, _ = found.get_requests_verify_args()
+            self.verify: bool | str = True if verify is None else verify
+            iam = _with_scheme(given) if (given := found.config["auth"].get("auth_url")) else None
+            self.region, self.endpoint_override = _where(source, found, iam, allow_http=allow_http)
+        if service is not None and self.region is None:
+            raise ConfigError(NO_REGION)
+        keys.check([f"{source.label}{source.at}: its {name.replace('_', ' ')}" for name in keys._fields])
+        super().__init__(*keys, scope=(self.region or "", service) if service else None, iam_endpoint=iam)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What the cloud names of files: its certificates."""
+        return (self.verify,) if isinstance(self.verify, str) else ()
+
+
+def _where(
+    source: CloudSource, found: CloudRegion, auth_url: str | None, *, allow_http: bool
+) -> tuple[str | None, str | None]:
+    """The region, and the service's endpoint where it is said. Raises `ConfigError` for a URL that may not be used."""
+    endpoint: str | None = found.get_endpoint("sdrs")
+    for setting, url in (("auth_url", auth_url), ("sdrs_endpoint_override", endpoint)):
+        try:
+            if url is not None:
+                Site(url, allow_http=allow_http)  # its proxy, too: requests would show a password in it
+        except ConfigError as error:
+            raise ConfigError(f"{setting}{source.at}: {error}") from None
+    return found.get_region_name("sdrs") or None, endpoint
+
+
 # ---- what of it is for the sign-in ----------------------------------------------------------------------------------
-
-
-def _check_that_it_signs_in(source: CloudSource) -> None:
-    settings = source.settings
-    if not signs_in(settings, os.environ) and written_keys(source.label, settings):
-        raise ConfigError(
-            f"{source.label} has an access key and nothing to sign in to IAM with: requests are signed with that, "
-            "AkSk(access_key, secret_key), and no token is needed"
-        )
 
 
 def _sign_in(source: CloudSource, found: CloudRegion) -> tuple[str, dict[str, Any], tuple[str, ...]]:
@@ -97,7 +125,7 @@ def _sign_in(source: CloudSource, found: CloudRegion) -> tuple[str, dict[str, An
     auth = {option.dest: value for option in options if (value := _value(option, inside, beside)) is not None}
     auth |= {name: methods.as_list(auth[name]) for name in ("auth_methods", "roles") if name in auth}
     if "auth_url" in auth and "auth_url" not in source.flat:
-        auth["auth_url"] = with_scheme(auth["auth_url"])
+        auth["auth_url"] = _with_scheme(auth["auth_url"])
     auth = _with_domains(kind, auth, given, {option.dest for option in options})
     secret = {option.dest for option in options if option.secret}
     if source.place:
@@ -137,7 +165,7 @@ def _value(option: Opt, *places: Mapping[str, Any]) -> Any:
     return next((value for value in found if value not in (None, "")), None)
 
 
-def with_scheme(url: str) -> str:
+def _with_scheme(url: str) -> str:
     """The address in one of the SDK's own profiles, of which that of the Swiss cloud has none."""
     return url if "://" in url else f"https://{url}"
 
@@ -178,15 +206,6 @@ def _refuse_missing(source: CloudSource, kind: str, auth: Mapping[str, Any], sec
         if nothing := place_of_nothing(source.every_layer, name):
             text += f" ({nothing} has no value, or one that YAML takes for none: put it in quotes)"
     raise ConfigError(text)
-
-
-def check_url(source: CloudSource, setting: str, url: str | None, *, allow_http: bool) -> None:
-    """Raise `ConfigError` with the place for a URL of a cloud that may not be used."""
-    try:
-        if url is not None:
-            Site(url, allow_http=allow_http)  # its proxy, too: the message of requests would show a password in it
-    except ConfigError as error:
-        raise ConfigError(f"{setting}{source.at}: {error}") from None
 
 
 def _checked_ca(

@@ -10,7 +10,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
-from functools import lru_cache
+from functools import lru_cache, reduce
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -45,9 +45,10 @@ class Layer(NamedTuple):
         """The place of a value in this layer, in words."""
         if self.file is None:
             return f"OS_{place[-1]}".upper()
-        line = _line(self.file, (*self.place, *place))
-        at = f", line {line}" if line else ""
-        return f"{_dotted((*self.place, *place))} in {self.file}{at}"
+        whole = (*self.place, *place)
+        dotted = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in whole).removeprefix(".")
+        line = _line(self.file, whole)
+        return f"{dotted} in {self.file}{f', line {line}' if line else ''}"
 
 
 # ---- files ----------------------------------------------------------------------------------------------------------
@@ -67,10 +68,7 @@ def chosen_file(usual: Iterable[str], variable: str | None = None) -> str | None
 
 
 def read(path: str | None) -> dict[Any, Any]:
-    """What a file holds, nothing without one.
-
-    Raises `ConfigError` with the place, which shows nothing of it.
-    """
+    """What a file holds, nothing without one. Raises `ConfigError` with the place, which shows nothing of it."""
     import yaml
 
     if path is None:
@@ -106,9 +104,8 @@ def _of_yaml(text: str) -> Any:
 
 
 def _text(path: str) -> str:
-    if path.startswith("/dev/fd/"):  # what a shell makes of `<(command)`: it is empty the second time
-        return _text_of_pipe(path, os.stat(path).st_ino)
-    return Path(path).read_text("utf-8")
+    is_pipe = path.startswith("/dev/fd/")  # what a shell makes of `<(command)`: it is empty the second time
+    return _text_of_pipe(path, os.stat(path).st_ino) if is_pipe else Path(path).read_text("utf-8")
 
 
 @lru_cache(4)
@@ -130,20 +127,12 @@ def _line(path: str, place: Place) -> int | None:
     return int(node.start_mark.line) + 1
 
 
-def _dotted(place: Place) -> str:
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in place)
-    return text.removeprefix(".")
-
-
 # ---- what they hold -------------------------------------------------------------------------------------------------
 
 
 def as_written(layers: Iterable[Layer]) -> dict[Any, Any]:
     """The settings of all layers. What is empty or blank counts as not given."""
-    whole: dict[Any, Any] = {}
-    for layer in layers:
-        whole = _laid_over(whole, _given(layer.data))
-    return whole
+    return reduce(_laid_over, (_given(layer.data) for layer in layers), {})
 
 
 def merged(layers: Iterable[Layer]) -> dict[Any, Any]:
@@ -157,17 +146,13 @@ def _given(value: Any) -> Any:
         return [_given(one) for one in value]
     if not isinstance(value, Mapping):
         return value
-    return {key: _given(one) for key, one in value.items() if not _is_empty(one)}
+    return {key: _given(one) for key, one in value.items() if one is not None and str(one).strip()}
 
 
 def _renamed(value: Any) -> Any:
     if isinstance(value, list):
         return [_renamed(one) for one in value]
     return {_name(key): _renamed(one) for key, one in value.items()} if isinstance(value, dict) else value
-
-
-def _is_empty(value: Any) -> bool:
-    return value is None or (isinstance(value, str) and not value.strip())
 
 
 def _name(key: Any) -> Any:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import warnings
+from contextlib import suppress
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sdrs_async.auth import SignInFailed
 from sdrs_async.cloud.answers import one_line, parse_error, parse_retry_after, web_page
 from sdrs_async.cloud.verdicts import classify
+from sdrs_async.credentials.keys import can_be_sent
 from sdrs_async.credentials.keystone.methods import plugin
 from sdrs_async.credentials.keystone.tokens import HEADER, Token
 from sdrs_async.models import Verdict
@@ -129,36 +131,26 @@ def _wrong_scope(access: AccessInfo, cloud: Cloud, project_id: str, secrets: Sec
     nothing: it lists projects and is exchanged for tokens of these. Only a project that is configured by its id is
     compared there too; by its name IAM finds it however its letters are written.
     """
-    wanted = project_id or _configured_project(cloud)
+    # An agency's own user has a project of no matter.
+    configured = cloud.auth.get("target_project_id" if "target_agency_name" in cloud.auth else "project_id")
+    wanted = project_id or configured
     found = access.project_id
     if not wanted or found == wanted:
         return None
-    what = (
-        f"one of project {secrets.struck(one_line(str(found)))}"
-        if found
-        else "one of no project (of a domain, or of nothing)"
-    )
-    text = f"asked for a token of project {wanted}, {cloud.auth['auth_url']} gave {what}"
+    what = f"project {secrets.struck(one_line(str(found)))}" if found else "no project (of a domain, or of nothing)"
+    text = f"asked for a token of project {wanted}, {cloud.auth['auth_url']} gave one of {what}"
     return SignInFailed(f"{cloud.label}: {text}, which is not used", whole_account=not project_id)
-
-
-def _configured_project(cloud: Cloud) -> str | None:
-    """The id of the project that the account's own token has to be of; an agency's own user has one of no matter."""
-    if "target_agency_name" in cloud.auth:
-        return cloud.auth.get("target_project_id")
-    return cloud.auth.get("project_id")
 
 
 def _token(access: AccessInfo, cloud: Cloud) -> Token | SignInFailed:
     value = access.auth_token
-    if not value or not value.isascii() or not value.isprintable() or " " in value:
-        raise ValueError("no token in the answer, or none that can be sent")
+    if not can_be_sent(value):
+        return _no_token(cloud, _STRANGE)
     life = _life(access)
     if life <= 0:
         return _no_token(cloud, "it had expired already when it was issued: is the clock right?")
-    urls = (
-        access.service_catalog.get_urls("sdrs", cloud.interface, cloud.region) if access.has_service_catalog() else ()
-    )
+    catalog = access.service_catalog if access.has_service_catalog() else None
+    urls = catalog.get_urls("sdrs", cloud.interface, cloud.region) if catalog is not None else ()
     return Token({HEADER: value}, life, access.project_id, next(filter(None, urls), None))
 
 
@@ -170,60 +162,45 @@ def _life(access: AccessInfo) -> float:
     return (expires - (_moment(access, "issued") or datetime.now(UTC))).total_seconds()
 
 
-def _moment(access: AccessInfo, name: Literal["expires", "issued"]) -> datetime | None:
-    try:
-        return access.expires if name == "expires" else access.issued
-    except KeyError:
-        return None
+def _moment(access: AccessInfo, name: str) -> datetime | None:
+    with suppress(KeyError):
+        found: datetime | None = getattr(access, name)
+        return found
+    return None
 
 
-def _no_token(cloud: Cloud, reason: str) -> SignInFailed:
-    return SignInFailed(_message(cloud, reason), verdict=Verdict.TRANSIENT)
-
-
-def _message(cloud: Cloud, reason: str) -> str:
-    return f"{cloud.label}: no token from {cloud.auth['auth_url']}: {reason}"
+def _no_token(cloud: Cloud, reason: str, verdict: Verdict = Verdict.TRANSIENT, **known: Any) -> SignInFailed:
+    return SignInFailed(f"{cloud.label}: no token from {cloud.auth['auth_url']}: {reason}", verdict=verdict, **known)
 
 
 def _failure(error: Exception, cloud: Cloud, project_id: str, secrets: Secrets) -> SignInFailed:
-    from keystoneauth1.exceptions import MissingAuthMethods
+    from keystoneauth1 import exceptions
 
-    from sdrs_async.transport.blocking_http import AnswerRefused
+    from sdrs_async.transport.blocking_http import AnswerRefused, SettingRefused
 
-    if isinstance(error, MissingAuthMethods):
+    if isinstance(error, exceptions.MissingAuthMethods):
         asked = secrets.struck(one_line(", or ".join("+".join(methods) for methods in error.required_auth_methods)))
         text = f"it asks for several proofs at once ({asked}): set auth_type to v3multifactor"
-        return SignInFailed(_message(cloud, text), whole_account=not project_id)
+        return _no_token(cloud, text, Verdict.UNAUTHORIZED, whole_account=not project_id)
     if isinstance(refused := getattr(error, "original", None), AnswerRefused):
         return _no_token(cloud, str(refused))
     response: Response | None = getattr(error, "response", None)
-    if response is None:
-        return _unanswered(error, cloud, project_id, secrets)
-    if response.status_code >= 300:
+    if response is not None:
         return _refusal(response, cloud, project_id, secrets)
-    page = web_page(response.headers.get("Content-Type", ""), response.content)
-    return _no_token(cloud, secrets.struck(page or _STRANGE))
-
-
-def _unanswered(error: Exception, cloud: Cloud, project_id: str, secrets: Secrets) -> SignInFailed:
-    from keystoneauth1 import exceptions
-
-    from sdrs_async.transport.blocking_http import SettingRefused
-
-    is_setting = isinstance(original := getattr(error, "original", None), SettingRefused)
-    text = secrets.struck(one_line(without_user_info(str(original if is_setting else error))))
-    message = f"{cloud.label}: {text}"
+    is_setting = isinstance(refused, SettingRefused)
+    text = secrets.struck(one_line(without_user_info(str(refused if is_setting else error))))
     if is_setting or not isinstance(error, exceptions.ConnectionError):
-        return SignInFailed(message, whole_account=not project_id)
+        return SignInFailed(f"{cloud.label}: {text}", whole_account=not project_id)
     return SignInFailed(
-        message,
-        verdict=Verdict.UNREACHABLE,
-        timed_out=isinstance(error, exceptions.ConnectTimeout),
+        f"{cloud.label}: {text}", verdict=Verdict.UNREACHABLE, timed_out=isinstance(error, exceptions.ConnectTimeout),
         retryable=not is_bad_certificate(text),
-    )
+    )  # fmt: skip
 
 
 def _refusal(response: Response, cloud: Cloud, project_id: str, secrets: Secrets) -> SignInFailed:
+    if response.status_code < 300:
+        page = web_page(response.headers.get("Content-Type", ""), response.content)
+        return _no_token(cloud, secrets.struck(page or _STRANGE))
     said = parse_error(response.content)
     verdict = classify(response.status_code, said.code)
     text = f"{response.status_code} {secrets.struck(said.message or one_line(response.reason or ''))}".rstrip(". ")

@@ -12,8 +12,10 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from sdrs_async.credentials.keys import WrittenKeys
 from sdrs_async.credentials.keystone import methods
 from sdrs_async.credentials.keystone.settings import (
     Layer,
@@ -44,6 +46,16 @@ MOVED = {
     *("project_id", "project_name", "tenant_id", "tenant_name", "token", "auth_token", "passcode", "auth_url"),
 }
 """What the SDK moves into `auth`, from beside it."""
+# An access key in clouds.yaml: openstacksdk knows none there; the tools of Open Telekom Cloud do, also in `auth`.
+_KEY = (("ak", "access_key"), ("sk", "secret_key"), ("security_token",))
+_OF_KEYS = {"", "password", "v3password", "token", "v3token", "aksk", "ak_sk"}
+# Each is, or stands beside, what proves a user to IAM.
+_PROOFS = {
+    *("password", "passcode", "token", "auth_token", "application_credential_secret", "identity_provider"),
+    *("auth_methods", "access_token", "client_secret", "access_secret", "consumer_secret", "oauth2_client_secret"),
+}
+# The SDK would take braces in a key for places to fill in, and may not know the method.
+_NOT_FOR_THE_SDK = {*chain(*_KEY), "auth_type", "auth_plugin"}
 # Variables of those who test OpenStack itself.
 _FOREIGN = ("OS_TEST", "OS_STD", "OS_LOG")
 # Where an endpoint has its project, in the form in which the SDK, too, would fill in its settings, and has none for it.
@@ -79,16 +91,51 @@ class CloudSource(NamedTuple):
 
     @property
     def flat(self) -> dict[str, Any]:
-        """The same with what is in `auth` beside it."""
+        """The same with what is in `auth` beside it; a setting that stands beside it already counts first."""
         settings = self.settings
-        return {**settings, **mapping(settings.get("auth"))}
+        return {**mapping(settings.get("auth")), **settings}
+
+    @property
+    def keys(self) -> WrittenKeys | None:
+        """The access key, if there is one. Raises `ConfigError` for a half, and for what YAML does not read as text."""
+        with as_config_error(self.label):
+            refuse_other_than_text(self.every_layer, chain(*_KEY))
+            given = self.flat
+            used = [next((name for name in names if name in given), names[0]) for names in _KEY]
+            return WrittenKeys.of(given, used, f"{self.label}: ")
+
+    @property
+    def signs_in(self) -> bool:
+        """Whether there is something to sign in to IAM with; it then goes before the access key."""
+        given = self.flat
+        if given.keys() & _PROOFS:
+            return True
+        if str(given.get("auth_type") or given.get("auth_plugin") or "").replace("-", "_") not in _OF_KEYS:
+            return True
+        return bool(os.environ.get("OS_PASSWORD", "").strip()) and bool(given.keys() & {"username", "user_id"})
+
+    def without_keys(self) -> CloudSource:
+        """The same for the SDK, to which an access key and the word for signing with one mean something else."""
+
+        def without(layer: Layer) -> Layer:
+            items = layer.data.items()
+            return layer._replace(data={k: v for k, v in items if str(k).replace("-", "_") not in _NOT_FOR_THE_SDK})
+
+        return self._replace(layers=tuple(map(without, self.layers)))
 
 
-def in_variables() -> CloudSource:
+def in_variables(label: str = "the OS_* variables") -> CloudSource:
     """What the `OS_*` variables say. Raises `ConfigError` without an address to sign in at."""
-    label = "the OS_* variables"
     with as_config_error(label):
-        return _in_variables(label)
+        given = {
+            name.removeprefix("OS_").lower(): value
+            for name, value in os.environ.items()
+            if name.startswith("OS_") and not name.startswith(_FOREIGN)
+        }
+        source = CloudSource(label, "envvars", (Layer(given),))
+        if "auth_url" not in source.settings:
+            raise ConfigError("OS_AUTH_URL is not set, and neither is OS_CLOUD")
+        return source
 
 
 def in_files(name: str) -> CloudSource:
@@ -96,9 +143,21 @@ def in_files(name: str) -> CloudSource:
 
     Raises `ConfigError`.
     """
-    label = f"cloud {name!r}"
-    with as_config_error(label):
-        return _in_files(label, name)
+    with as_config_error(label := f"cloud {name!r}"):
+        from openstack.config import loader
+
+        if wrong := wrong_text(name):
+            raise ConfigError(f"its name {wrong}")
+        usual = chosen_file(loader.CONFIG_FILES, "OS_CLIENT_CONFIG_FILE")
+        files = filter(None, (usual, chosen_file(loader.SECURE_FILES, "OS_CLIENT_SECURE_FILE")))
+        clouds = {file: mapping(read(file).get("clouds")) for file in files}
+        layers = tuple(_layer(file, "clouds", name, of[name]) for file, of in clouds.items() if name in of)
+        if not layers and name == (os.environ.get("OS_CLOUD_NAME") or "envvars"):  # the SDK's name for the variables
+            return in_variables(label)
+        if not layers:
+            raise ConfigError(f"{label} is not in {_places(usual, clouds)}")
+        place = f"clouds.{name} of {' and '.join(str(layer.file) for layer in layers)}"
+        return CloudSource(label, name, layers, place, _own_profile(layers))
 
 
 @contextmanager
@@ -138,37 +197,6 @@ def mapping(value: Any) -> Mapping[Any, Any]:
 
 
 # ---- where it is said -----------------------------------------------------------------------------------------------
-
-
-def _in_variables(label: str) -> CloudSource:
-    given = {
-        name.removeprefix("OS_").lower(): value
-        for name, value in os.environ.items()
-        if name.startswith("OS_") and not name.startswith(_FOREIGN)
-    }
-    source = CloudSource(label, "envvars", (Layer(given),))
-    if "auth_url" not in source.settings:
-        raise ConfigError("OS_AUTH_URL is not set, and neither is OS_CLOUD")
-    return source
-
-
-def _in_files(label: str, name: str) -> CloudSource:
-    from openstack.config import loader
-
-    if wrong := wrong_text(name):
-        raise ConfigError(f"its name {wrong}")
-    files = [
-        chosen_file(loader.CONFIG_FILES, "OS_CLIENT_CONFIG_FILE"),
-        chosen_file(loader.SECURE_FILES, "OS_CLIENT_SECURE_FILE"),
-    ]
-    clouds = [(file, mapping(read(file).get("clouds"))) for file in files if file]
-    layers = tuple(_layer(file, "clouds", name, of[name]) for file, of in clouds if name in of)
-    if not layers and name == (os.environ.get("OS_CLOUD_NAME") or "envvars"):  # the SDK's name for the variables
-        return _in_variables(label)
-    if not layers:
-        raise ConfigError(f"{label} is not in {_places(files[0], dict(clouds))}")
-    place = f"clouds.{name} of {' and '.join(str(layer.file) for layer in layers)}"
-    return CloudSource(label, name, layers, place, _own_profile(layers))
 
 
 def _layer(file: str, top: str, name: str, value: Any) -> Layer:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -111,3 +113,10 @@ def test_a_fleet_that_cannot_be_used_is_refused(home: Path, text: str, message: 
         load_fleet(written(home, text))
     with pytest.raises(ConfigError, match=r"nowhere\.toml: the fleet file cannot be read"):
         load_fleet(home / "nowhere.toml", retry=RetryPolicy())
+
+
+def test_the_extra_that_a_fleet_file_needs_is_named() -> None:
+    """The library works without it; who loads a fleet is told what to install."""
+    code = "import sys; sys.modules['msgspec'] = None; import sdrs_async; sdrs_async.load_fleet('x')"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "ConfigError: reading a fleet file needs an extra: pip install 'sdrs-async[cli]'" in done.stderr

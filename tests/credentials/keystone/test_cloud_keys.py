@@ -19,9 +19,9 @@ from sdrs_async.accounts.sources import Asked, CredentialKind, Signature, choose
 from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.credentials.keys import AkSk
 from sdrs_async.credentials.keystone import KeystoneAuth
-from sdrs_async.credentials.keystone.access_key import CloudKey
-from sdrs_async.credentials.keystone.keys import written_keys
+from sdrs_async.credentials.keystone.cloud import CloudKey
 from sdrs_async.credentials.keystone.settings import Layer
+from sdrs_async.credentials.keystone.sources import CloudSource
 from sdrs_async.errors import ConfigError
 from tests.command.test_accounts_single import FLAGS, KEYS
 from tests.credentials.test_keys import SIGNED
@@ -273,7 +273,9 @@ def test_the_library_says_what_to_use(place: Path, monkeypatch: pytest.MonkeyPat
 def test_what_was_read_does_not_show_it() -> None:
     """A traceback with its variables, a debugger, a log: neither key nor token, of neither what holds them."""
     given = {"ak": "ABCDEFGHIJKLMNOPQRST", "sk": "the-secret", "security_token": "a-token"}
-    shown = repr((written_keys("cloud", given), Layer(given, "clouds.yaml", ("clouds", "prod"))))
+    layer = Layer(given, "clouds.yaml", ("clouds", "prod"))
+    shown = repr((CloudSource("cloud", "prod", (layer,)).keys, layer))
+    assert "WrittenKeys" in shown
     assert not [value for value in given.values() if value in shown]
     assert "clouds.yaml" in shown
 

@@ -1,4 +1,4 @@
-"""Where in the file: errors of a fleet file with their key and line, as many as there are."""
+"""Where in a fleet file something is wrong, by key and line, and where a secret stands, which has to go."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ KeyPath = tuple[str, ...]
 _MOST = 20  # errors shown
 _DEEPEST = 10  # parts of a key that have a line; the deepest that means something has five
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]{1,80}")
+_SECRET = re.compile(
+    r"(?:.*[_-])?(?:(?P<token>token)|(?P<password>passw(?:or)?d|passcode)|secret|(?:access|secret|private|api)[_-]?key"
+    r"|access[_-]?key[_-]?id|ak|sk|ak[_-]?sk)",
+    re.IGNORECASE | re.DOTALL,
+)
+_BY_VARIABLE = '{ token_env = "OS_TOKEN" }, the variable that holds it'
+_BY_CLOUD = '{ os_cloud = "NAME" }, a cloud of clouds.yaml (its password may stand in secure.yaml)'
+_BY_VARIABLES = (
+    '{ ak_sk = { access_key_env = "HUAWEICLOUD_SDK_AK", secret_key_env = "HUAWEICLOUD_SDK_SK" } }, the variables that '
+    "hold them, with security_token_env for a temporary key"
+)
 # What can hide a line's end from being a statement's end, in TOML that is known to be valid.
 _TOKEN = re.compile(
     r'''"""(?:\\.|[^\\])*?"""(?:"{0,2})|\'\'\'.*?\'\'\'(?:'{0,2})|"(?:\\.|[^"\\\n])*"|'[^'\n]*'|\#[^\n]*|[\[{]|[\]}]|\n''',
@@ -83,3 +94,24 @@ def _keys(table: dict[str, Any], above: KeyPath = ()) -> Iterator[KeyPath]:
     for key, value in table.items() if len(above) < _DEEPEST else ():
         yield (*above, key)
         yield from _keys(value, (*above, key)) if isinstance(value, dict) else ()
+
+
+def secrets_in(document: dict[str, Any]) -> Iterator[Wrong]:
+    """What stands under a secret's name, at any depth; never its value. Tables deeper than any sense are wrong too."""
+    rest: list[tuple[KeyPath, Any]] = [((), document)]
+    while rest:
+        path, value = rest.pop()
+        if len(path) > _DEEPEST:
+            yield Wrong(path[:2], "is nested too deep")
+        elif isinstance(value, dict):
+            rest.extend(((*path, key), inner) for key, inner in value.items())
+        elif path and (match := _SECRET.fullmatch(path[-1])):
+            yield Wrong(path, f"a secret does not belong in this file, refer to it: credential = {_how(match)}")
+        elif isinstance(value, list):
+            rest.extend(((*path, str(number)), inner) for number, inner in enumerate(value))
+
+
+def _how(match: re.Match[str]) -> str:
+    if match["password"] or "credential" in match[0].lower():  # an application credential's
+        return _BY_CLOUD
+    return _BY_VARIABLE if match["token"] and "security" not in match[0].lower() else _BY_VARIABLES

@@ -71,8 +71,6 @@ __all__ = [
     "stream",
 ]
 
-_NAME = ""
-
 
 async def clean(
     targets: Targets | Selection,
@@ -103,9 +101,7 @@ async def clean(
     it carries the report so far as `report`, the cancellation too: of the `TimeoutError` of `asyncio.timeout` that is
     the `__cause__`.
     """
-    account = Account(
-        _NAME, endpoint, auth, iam_endpoint, limits=_limits(limits), ca_file=ca_file, allow_http=allow_http
-    )
+    account = Account("", endpoint, auth, iam_endpoint, limits=_limits(limits), ca_file=ca_file, allow_http=allow_http)
     async with _session(account, retry, read_ahead) as session:
         return await session.clean(targets)
 
@@ -129,9 +125,7 @@ async def stream(
     At most about 1,000 outcomes wait for a slow consumer, then the run waits too. Leaving the context before the
     iteration has ended cancels the rest; `run.report` then counts it as unsettled.
     """
-    account = Account(
-        _NAME, endpoint, auth, iam_endpoint, limits=_limits(limits), ca_file=ca_file, allow_http=allow_http
-    )
+    account = Account("", endpoint, auth, iam_endpoint, limits=_limits(limits), ca_file=ca_file, allow_http=allow_http)
     async with _session(account, retry, read_ahead) as session, session.stream(targets) as run:
         yield run
 

@@ -98,10 +98,8 @@ def indented(part: RenderableType, *, above: int = 0, by: int = 2) -> Padding:
 
 
 def table(columns: Iterable[str], texts: Collection[str]) -> Table:
-    """A table with these columns; `texts`: those of them that are folded where they do not fit, the others hold numbers.
-
-    Without lines: they break in logs and in terminals that know only ASCII.
-    """
+    """A table with these columns; `texts`: those of them that hold no numbers, and are folded where they do not fit."""
+    # Without lines: they break in logs and in terminals that know only ASCII.
     made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for name in columns:
         made.add_column(name, overflow="fold") if name in texts else made.add_column(

@@ -6,27 +6,16 @@ Bounded by the number of accounts, and of distinct status and error codes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sdrs_async.cloud.answers import is_service_code
 from sdrs_async.models import Verdict
 from sdrs_async.report.fields import Fields
-from sdrs_async.report.projects import ProjectTally
+from sdrs_async.report.projects import ProjectTally, add_counts
 
 _DELETED, _NOT_FOUND, _OTHER = range(3)
 _KEYS = ("deleted", "not_found", "other")
-
-
-class Suspect(NamedTuple):
-    """An account of which nothing but 404s without an error code came, to so many targets: perhaps from a wrong host.
-
-    `endpoint` is empty where it is not known.
-    """
-
-    account: str
-    endpoint: str
-    targets: int
 
 
 class Answers:
@@ -64,18 +53,21 @@ class Answers:
     def absorb(self, other: Answers) -> None:
         """Add another one's counts."""
         for key, counts in other.sums.items():
-            sums = self.sums.setdefault(key, [0, 0, 0])
-            for place, count in enumerate(counts):
-                sums[place] += count
-        for kind, count in other.kinds.items():
-            self.kinds[kind] = self.kinds.get(kind, 0) + count
+            _add(self.sums.setdefault(key, [0, 0, 0]), counts)
+        add_counts(self.kinds, other.kinds)
 
-    def suspects(self) -> Iterator[Suspect]:
-        """In order. What an account did at an endpoint that is not known, in an older report, speaks for it."""
-        for (account, endpoint), sums in sorted(self.sums.items()):
-            unknown = self.sums.get((account, ""), sums)
-            if sums[_NOT_FOUND] and not (sums[_DELETED] or sums[_OTHER] or unknown[_DELETED] or unknown[_OTHER]):
-                yield Suspect(account, endpoint, sums[_NOT_FOUND])
+    def suspects(self) -> list[tuple[str, str, int]]:
+        """Accounts of which nothing but 404s without an error code came, perhaps from a wrong host, in order.
+
+        Each with its endpoint, empty where that is not known, and the number of its targets. What an account did at an
+        endpoint that is not known, in an older report, speaks for it.
+        """
+        found = []
+        for (account, endpoint), (deleted, not_found, other) in sorted(self.sums.items()):
+            unknown = self.sums.get((account, ""), [0, 0, 0])
+            if not_found and not (deleted or other or unknown[_DELETED] or unknown[_OTHER]):
+                found.append((account, endpoint, not_found))
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """The section of the report: the sums by account and endpoint, and what was not deleted by its status."""
@@ -121,12 +113,12 @@ def read_answers(fields: Fields, accounts: Mapping[str, Iterable[ProjectTally]])
 
 def _read_rows(section: Fields, answers: Answers) -> None:
     for row in section.each("accounts"):
-        key = row.text("account"), row.optional_text("endpoint") or ""
+        key = row.text("account"), row.optional(row.text, "endpoint") or ""
         if key in answers.sums:
             raise row.wrong("account", f"{key[0]!r} is there twice at this endpoint")
         answers.sums[key] = [row.integer(name) for name in _KEYS]
     for row in section.each("others"):
-        kind = row.optional_integer("status_code"), row.optional_text("error_code") or "", row.text("verdict")
+        kind = row.optional(row.integer, "status_code"), row.optional(row.text, "error_code") or "", row.text("verdict")
         answers.kinds[kind] = answers.kinds.get(kind, 0) + row.integer("count")
 
 
@@ -148,12 +140,15 @@ class _Ends:
         return min(self.gone, self.codes[404])
 
 
+def _add(sums: list[int], counts: Iterable[int]) -> None:
+    for place, count in enumerate(counts):
+        sums[place] += count
+
+
 def _add_up(sums: Mapping[tuple[str, str], Sequence[int]], ends: Mapping[str, _Ends]) -> bool:
     by_account = {account: [0, 0, 0] for account in ends}
     for (account, _), counts in sums.items():
-        of_it = by_account.setdefault(account, [0, 0, 0])
-        for place, count in enumerate(counts):
-            of_it[place] += count
+        _add(by_account.setdefault(account, [0, 0, 0]), counts)
     nothing = _Ends(())
     for account, (deleted, not_found, other) in by_account.items():
         end = ends.get(account, nothing)

@@ -1,7 +1,4 @@
-"""Latencies as counts in fixed logarithmic buckets: bounded in size, and merged by adding.
-
-No library: the core depends on three, and what is needed here is one logarithm per answer.
-"""
+"""Latencies as counts in fixed logarithmic buckets: bounded in size, and merged by adding."""
 
 from __future__ import annotations
 

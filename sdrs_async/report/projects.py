@@ -54,6 +54,11 @@ class ProjectTally:
         return self.sent - self.status_codes.get(None, 0)
 
     @property
+    def let_in(self) -> int:
+        """Those that a limit let in: all but what was throttled to its end."""
+        return self.sent - self.status_codes.get(429, 0)
+
+    @property
     def busy_us(self) -> int:
         """Microseconds from the first try to the last settlement, added up over the runs that were merged."""
         own = round((self._last - self._first) * 1e6) if self._last > self._first else 0

@@ -7,7 +7,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from sdrs_async.report.discovery import Discovery
 from sdrs_async.report.failures import Failure
 from sdrs_async.report.fields import Fields
 from sdrs_async.report.learned import learned_list, proven, read_learned, union
-from sdrs_async.report.projects import ProjectTally, add_counts, targets_dict
+from sdrs_async.report.projects import add_counts, targets_dict
 from sdrs_async.report.sections import OTHER_REQUESTS, Access, Ending, Span, Stopwatch, Totals, read_other_requests
 from sdrs_async.report.tally import Tally
 
@@ -168,7 +168,8 @@ class Report:
             return self._floor
         if not any(project.answered for project in self._tally.projects()):
             return Floor()
-        sent = {account: list(_let_in(projects.values())) for account, projects in self._tally.accounts.items()}
+        accounts = self._tally.accounts.items()
+        sent = {account: [one.let_in for one in projects.values() if one.let_in] for account, projects in accounts}
         # Where projects were found in that time, each took the request of a list at least, under the same limits.
         listed = self.discovery.projects - self._listed_before >= sum(map(len, sent.values()))
         loads = self._scopes.loads({account: [count + listed for count in counts] for account, counts in sent.items()})
@@ -256,13 +257,6 @@ class Report:
         if "limits" in fields:
             report.learned = read_learned(fields.fields("limits"))
         return report
-
-
-def _let_in(projects: Iterable[ProjectTally]) -> Iterator[int]:
-    """How many targets of each project a limit let in: not what was throttled to its end, nor projects without any."""
-    for project in projects:
-        if count := project.sent - project.status_codes.get(429, 0):
-            yield count
 
 
 def _merged_id(runs: tuple[str, ...]) -> str:

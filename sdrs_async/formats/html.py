@@ -21,12 +21,9 @@ def render(report: Report, *, fleet_file: bool = False) -> str:
     """
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    loader = PackageLoader("sdrs_async.formats")
     environment = Environment(
-        loader=PackageLoader("sdrs_async.formats"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     environment.filters |= {
         "count": "{:,}".format,

@@ -1,7 +1,4 @@
-"""What was found by listing, what was left out, and what could not be listed: counts, and a row per missing project.
-
-Bounded by the number of projects, whatever the number of pages that went wrong in them.
-"""
+"""What was found by listing, what was left out, and what could not be listed: counts, and a row per missing project."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from typing import Any
 from sdrs_async.cloud.answers import is_service_code
 from sdrs_async.models import Verdict
 from sdrs_async.report.fields import Fields
-from sdrs_async.report.projects import ProjectTally, add_counts
+from sdrs_async.report.projects import ProjectTally, add_counts, total
 
 _DELETED, _NOT_FOUND, _OTHER = range(3)
 _KEYS = ("deleted", "not_found", "other")
@@ -93,11 +93,12 @@ def read_answers(fields: Fields, accounts: Mapping[str, Iterable[ProjectTally]])
     Raises `ConfigError` for what is at odds with them. Of reports that were merged, one may not have known what the
     others were, nor whether a 404 had an error code: these speak neither for an endpoint nor against it.
     """
-    answers, ends = Answers(), {account: _Ends(projects) for account, projects in accounts.items()}
+    answers, ends = Answers(), {account: total(projects) for account, projects in accounts.items()}
     if "answers" not in fields:
         for account, end in ends.items():
-            if end.deleted + end.others > end.untold:
-                answers.sums[account, ""] = [end.deleted, 0, end.others - end.untold]
+            deleted, untold = end.targets["done"], _untold(end)
+            if end.sent > untold:
+                answers.sums[account, ""] = [deleted, 0, end.sent - deleted - untold]
         return answers
     section = fields.fields("answers")
     _read_rows(section, answers)
@@ -106,7 +107,7 @@ def read_answers(fields: Fields, accounts: Mapping[str, Iterable[ProjectTally]])
     codes = Counter[int | None]()
     for (status, *_), count in answers.kinds.items():
         codes[status] += count
-    if codes - sum((end.codes for end in ends.values()), Counter()):
+    if codes - Counter(total(ends.values()).status_codes):
         raise section.wrong("others", "do not add up with the status codes of the report")
     return answers
 
@@ -122,22 +123,9 @@ def _read_rows(section: Fields, answers: Answers) -> None:
         answers.kinds[kind] = answers.kinds.get(kind, 0) + row.integer("count")
 
 
-class _Ends:
-    """What the projects of an account came to."""
-
-    def __init__(self, projects: Iterable[ProjectTally]) -> None:
-        self.deleted = self.gone = self.others = 0
-        self.codes = Counter[int | None]()
-        for project in projects:
-            self.deleted += project.targets["done"]
-            self.gone += project.targets["gone"]
-            self.others += project.targets["gone"] + project.targets["failed"]
-            self.codes.update(project.status_codes)
-
-    @property
-    def untold(self) -> int:
-        """How many may be 404s of which an older report does not tell whether they had an error code."""
-        return min(self.gone, self.codes[404])
+def _untold(end: ProjectTally) -> int:
+    """How many may be 404s of which an older report does not tell whether they had an error code."""
+    return min(end.targets["gone"], end.status_codes.get(404, 0))
 
 
 def _add(sums: list[int], counts: Iterable[int]) -> None:
@@ -145,14 +133,13 @@ def _add(sums: list[int], counts: Iterable[int]) -> None:
         sums[place] += count
 
 
-def _add_up(sums: Mapping[tuple[str, str], Sequence[int]], ends: Mapping[str, _Ends]) -> bool:
+def _add_up(sums: Mapping[tuple[str, str], Sequence[int]], ends: Mapping[str, ProjectTally]) -> bool:
     by_account = {account: [0, 0, 0] for account in ends}
     for (account, _), counts in sums.items():
         _add(by_account.setdefault(account, [0, 0, 0]), counts)
-    nothing = _Ends(())
     for account, (deleted, not_found, other) in by_account.items():
-        end = ends.get(account, nothing)
-        missing = end.others - not_found - other
-        if deleted != end.deleted or not 0 <= missing <= end.untold - not_found:
+        end = ends.get(account, ProjectTally())
+        missing = end.sent - deleted - not_found - other
+        if deleted != end.targets["done"] or not 0 <= missing <= _untold(end) - not_found:
             return False
     return True

@@ -20,12 +20,11 @@ from sdrs_async.report.projects import (
     GROUPS,
     ProjectTally,
     add_counts,
-    level_dict,
     read_targets,
     status_codes_dict,
-    status_key,
     targets_dict,
-)  # fmt: skip
+    total,
+)
 from sdrs_async.report.remedies import is_this_the_endpoint, kind_of, remedy, worth_retrying
 
 _CauseKey = tuple[str, str, str]
@@ -155,16 +154,12 @@ class Tally:
     def to_dict(self) -> dict[str, Any]:
         """The counts as sections of the report."""
         targets = self.targets()
-        status_codes: dict[int | None, int] = {}
-        project_level: dict[str, int] = {}
-        for project in self.projects():
-            add_counts(status_codes, project.status_codes)
-            add_counts(project_level, project.project_level)
+        whole = total(self.projects())
         failures = [failure.line() for failure in self.failures.ordered()]
         return {
             "targets": targets_dict(targets) | {"duplicates": self.duplicates},
-            "project_level": level_dict(project_level),
-            "status_codes": status_codes_dict(status_codes),
+            "project_level": targets_dict(whole.project_level),
+            "status_codes": status_codes_dict(whole.status_codes),
             "verdicts": {str(verdict): self.verdicts[verdict] for verdict in sorted(self.verdicts)},
             "requests": {"sent": self.sent, "retries": self.retries, "throttled": self.throttled},
             "projects": [
@@ -231,25 +226,19 @@ def _cause_line(verdict: str, code: str, cause: Cause, what_to_do: str) -> dict[
 
 
 def _check_sums(fields: Fields, tally: Tally) -> None:
-    groups, codes = read_targets(fields, "targets"), Counter[str]()
-    by_project, by_level = Counter[str](), Counter[str]()
-    for project in tally.projects():
-        by_project.update(project.targets)
-        by_level.update(project.project_level)
-        codes.update({status_key(code): count for code, count in project.status_codes.items()})
+    groups, whole = read_targets(fields, "targets"), total(tally.projects())
     level = read_targets(fields, "project_level") if "project_level" in fields else {}
     failures = tally.failures.ordered()
-    answered = sum(project.answered for project in tally.projects())
     kept, caused = len(failures), sum(cause.count for cause in tally.causes.values())
     wrong = {
-        "targets": any(groups[group] != by_project[group] for group in GROUPS),
-        "project_level": any(level.get(group, 0) != by_level[group] for group in GROUPS)
-        or sum(not failure.server_group_id for failure in failures) > by_level["failed"],
-        "status_codes": fields.counts("status_codes") != codes,
+        "targets": groups != whole.targets,
+        "project_level": targets_dict(level) != targets_dict(whole.project_level)
+        or sum(not failure.server_group_id for failure in failures) > whole.project_level.get("failed", 0),
+        "status_codes": Counter(fields.counts("status_codes")) != Counter(status_codes_dict(whole.status_codes)),
         "verdicts": tally.targets() != groups,
         "failures": not _are_all(kept, fields.if_there(fields.integer, "failures_omitted"), groups["failed"]),
         "causes": caused != groups["failed"] + groups["skipped"],
-        "requests": max(tally.retries, tally.throttled, answered) > tally.sent,
+        "requests": max(tally.retries, tally.throttled, whole.answered) > tally.sent,
     }
     for key in (key for key, is_wrong in wrong.items() if is_wrong):
         raise fields.wrong(key, "does not add up with the other numbers of the report")

@@ -47,7 +47,7 @@ class Row(NamedTuple):
 
     place: str
     project_id: object
-    group_id: object
+    server_group_id: object
     account: object = None
     level: object = None
     endpoint: object = ...
@@ -117,11 +117,6 @@ def _places(names: tuple[str, ...], holder: str, hint: str = "") -> Mapping[str,
     return {one: folded.index(_folded(one)) for one in wanted if _folded(one) in folded}
 
 
-def _row_of(place: str, found: Mapping[str, object]) -> Row:
-    project_id, group_id = (found[name] for name in _IDS)
-    return Row(place, project_id, group_id, found.get(ACCOUNT), found.get(_LEVEL), found.get(ENDPOINT, ...))
-
-
 def _folded(name: str) -> str:
     return re.sub("[ _-]", "", name.strip(BLANKS).lower())
 
@@ -176,7 +171,7 @@ def _csv(text: Text, separator: str) -> Iterator[Row]:
         if any(cells):  # not what a table has below its end
             if wrong := _what_is_wrong(cells, header, max(places.values())):
                 raise text.wrong(f"{wrong} (separated by {_SEPARATORS[separator]})", f"line {number}")
-            yield _row_of(f"line {number}", _found(cells, places))
+            yield Row(f"line {number}", **_found(cells, places))
 
 
 def _what_is_wrong(cells: list[str], header: list[str], last: int) -> str | None:
@@ -259,7 +254,7 @@ def _row(place: str, value: object, *, in_array: bool) -> Row:
         raise ConfigError("the JSON object has a key more than once")
     if isinstance(value, dict):
         places, values = _places(tuple(value), "the JSON object"), list(value.values())
-        return _row_of(place, {name: values[at] for name, at in places.items()})
+        return Row(place, **{name: values[at] for name, at in places.items()})
     if in_array and isinstance(value, list) and len(value) == len(_IDS):
         return Row(place, *value)
     if in_array and isinstance(value, str):

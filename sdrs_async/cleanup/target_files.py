@@ -119,8 +119,8 @@ def _target(row: Row, *, any_ids: bool) -> Target | ProjectLevel:
     project_id = as_text("project_id", row.project_id)
     target: Target | ProjectLevel
     if row.level != "project":
-        target = Target(project_id, as_text("server_group_id", row.group_id))
-    elif row.group_id is None:
+        target = Target(project_id, as_text("server_group_id", row.server_group_id))
+    elif row.server_group_id is None:
         target = ProjectLevel(project_id)
     else:
         raise ConfigError("level is project, but a server_group_id is named too: one of the two is wrong")

@@ -27,51 +27,12 @@ from sdrs_async.run import Finding, Run
 from sdrs_async.session import Lists, Session, connect
 
 __all__ = [
-    "Account",
-    "AkSk",
-    "Auth",
-    "AuthenticationError",
-    "ConfigError",
-    "Extent",
-    "FailedTask",
-    "Failure",
-    "Finding",
-    "Fleet",
-    "Floor",
-    "Group",
-    "HuaweiAuth",
-    "JournalError",
-    "KeystoneAuth",
-    "Learned",
-    "Limits",
-    "ListingError",
-    "Lists",
-    "Outcome",
-    "Plan",
-    "Project",
-    "ProjectLevel",
-    "Rate",
-    "Report",
-    "Request",
-    "RetryPolicy",
-    "Run",
-    "SdrsError",
-    "Selection",
-    "Session",
-    "SignInFailed",
-    "StaticToken",
-    "Target",
-    "Totals",
-    "Unlisted",
-    "UsedUp",
-    "Verdict",
-    "clean",
-    "connect",
-    "load_fleet",
-    "stream",
-]
-
-_NAME = ""
+    "Account", "AkSk", "Auth", "AuthenticationError", "ConfigError", "Extent", "FailedTask", "Failure", "Finding",
+    "Fleet", "Floor", "Group", "HuaweiAuth", "JournalError", "KeystoneAuth", "Learned", "Limits", "ListingError",
+    "Lists", "Outcome", "Plan", "Project", "ProjectLevel", "Rate", "Report", "Request", "RetryPolicy", "Run",
+    "SdrsError", "Selection", "Session", "SignInFailed", "StaticToken", "Target", "Totals", "Unlisted", "UsedUp",
+    "Verdict", "clean", "connect", "load_fleet", "stream",
+]  # fmt: skip
 
 
 async def clean(
@@ -103,9 +64,7 @@ async def clean(
     it carries the report so far as `report`, the cancellation too: of the `TimeoutError` of `asyncio.timeout` that is
     the `__cause__`.
     """
-    account = Account(
-        _NAME, endpoint, auth, iam_endpoint, limits=_limits(limits), ca_file=ca_file, allow_http=allow_http
-    )
+    account = Account("", endpoint, auth, iam_endpoint, limits=_limits(limits), ca_file=ca_file, allow_http=allow_http)
     async with _session(account, retry, read_ahead) as session:
         return await session.clean(targets)
 
@@ -129,9 +88,7 @@ async def stream(
     At most about 1,000 outcomes wait for a slow consumer, then the run waits too. Leaving the context before the
     iteration has ended cancels the rest; `run.report` then counts it as unsettled.
     """
-    account = Account(
-        _NAME, endpoint, auth, iam_endpoint, limits=_limits(limits), ca_file=ca_file, allow_http=allow_http
-    )
+    account = Account("", endpoint, auth, iam_endpoint, limits=_limits(limits), ca_file=ca_file, allow_http=allow_http)
     async with _session(account, retry, read_ahead) as session, session.stream(targets) as run:
         yield run
 

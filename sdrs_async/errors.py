@@ -15,7 +15,7 @@ import math
 import os
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import NoneType
 from typing import TYPE_CHECKING
 
@@ -29,6 +29,12 @@ class SdrsError(Exception):
     def __init__(self, message: str, *, report: Report | None = None) -> None:
         super().__init__(message)
         self.report = report
+
+    @staticmethod
+    def carry(error: BaseException, report: Report) -> None:
+        """Let an error, whoever raised it, tell what was done before it."""
+        with suppress(AttributeError, TypeError):  # few exceptions take no further attribute
+            error.report = report  # type: ignore[attr-defined]  # `SdrsError` has it, others get it
 
 
 class ConfigError(SdrsError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any, Generic, Self, TypeVar, cast
 
 import anyio
@@ -17,13 +17,14 @@ from sdrs_async.engine.intake import Reader
 from sdrs_async.engine.slices import one_by_one
 from sdrs_async.engine.survey import Survey
 from sdrs_async.engine.users import User
-from sdrs_async.errors import AuthenticationError, check, is_time
+from sdrs_async.errors import AuthenticationError, SdrsError, check, is_time
 from sdrs_async.limits import Learned, UsedUp
 from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, Target
-from sdrs_async.report import Ledger, Report
+from sdrs_async.report import Ledger
 
 # The engine pauses while so many outcomes wait for their consumer, and goes on at half of it.
 _BUFFER = 1024
+_REFUSED = "the credential was refused"
 
 T = TypeVar("T")
 
@@ -185,7 +186,7 @@ class Running(Generic[T]):
         if error is None and not self._stopped:
             error = _no_account(self._engine.fleet.users)
         if error is not None:
-            _carry_report(error, self.report)
+            SdrsError.carry(error, self.report)
             raise error
 
     def _hand_out(self, item: T) -> None:
@@ -203,7 +204,7 @@ async def settle(run: Running[Any], readers: Iterable[Reader]) -> None:
     try:
         await run._drive(readers)
     except asyncio.CancelledError as error:
-        _carry_report(error, run.report)
+        SdrsError.carry(error, run.report)
         raise
     run._raise_error()
 
@@ -219,7 +220,7 @@ async def driving(run: Running[Any], readers: Iterable[Reader]) -> AsyncIterator
         try:
             yield
         except (asyncio.CancelledError, GeneratorExit) as ending:
-            _carry_report(ending, run.report)
+            SdrsError.carry(ending, run.report)
             raise
         except BaseException as raised:  # the group of tasks would make a group of it, `sys.exit()` included
             error = raised
@@ -230,23 +231,15 @@ async def driving(run: Running[Any], readers: Iterable[Reader]) -> AsyncIterator
         raise error
 
 
-def _carry_report(error: BaseException, report: Report) -> None:
-    """Let an error, whoever raised it, tell what was done before it."""
-    with suppress(AttributeError, TypeError):  # few exceptions take no further attribute
-        error.report = report  # type: ignore[attr-defined]  # `SdrsError` has it, others get it
-
-
 def _no_account(users: Iterable[User]) -> AuthenticationError | None:
     refused = {user.called: user for user in users if user.standing.refused is not None}
     if not refused or any(user.standing.signed_in for user in users):
         return None
-    reasons = "; ".join(f"{name}: {_reason(user)}" for name, user in refused.items())
+    reasons = "; ".join(
+        f"{name}: {(user.standing.refused or '').rstrip('. ') or _REFUSED}" for name, user in refused.items()
+    )
     remedies = ". ".join(dict.fromkeys(_remedy(user) for user in refused.values()))
     return AuthenticationError(f"no account could sign in ({reasons}); nothing was deleted. {remedies}")
-
-
-def _reason(user: User) -> str:
-    return (user.standing.refused or "").rstrip(". ") or "the credential was refused"
 
 
 def _remedy(user: User) -> str:

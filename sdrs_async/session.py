@@ -10,7 +10,6 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mappin
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
 from functools import partial
-from types import TracebackType
 from typing import Any, Self, cast
 
 import anyio
@@ -85,9 +84,10 @@ class Session:
         self._retry = RetryPolicy() if retry is None else retry
         self._read_ahead = read_ahead
         self._fleet = Fleet(concurrency)
-        self._clients = [client_of(account, self._retry, concurrency) for account in accounts]
-        self._scopes = self._bounds(concurrency)
-        pairs = zip(accounts, self._clients, strict=True)
+        pairs = [(account, client_of(account, self._retry, concurrency)) for account in accounts]
+        self._clients = [client for _, client in pairs]
+        limits = {account.name: account.limits for account in accounts}
+        self._scopes = Scopes(limits, {account.name: client.endpoint for account, client in pairs}, concurrency)
         self._users = {account.name: self._user(account, client) for account, client in pairs}
         self._stack = AsyncExitStack()
         self._runs: set[Running[Any]] = set()
@@ -107,12 +107,6 @@ class Session:
             weight=account.weight, counts=client.traits.counts,
         )  # fmt: skip
 
-    def _bounds(self, concurrency: int | None) -> Scopes:
-        """What bounds the time of a run."""
-        limits = {account.name: account.limits for account in self.accounts}
-        pairs = zip(self.accounts, self._clients, strict=True)
-        return Scopes(limits, {account.name: client.endpoint for account, client in pairs}, concurrency)
-
     async def __aenter__(self) -> Self:
         check_loop()
         if self._entered:
@@ -124,9 +118,7 @@ class Session:
         self._entered = True
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *raised: object) -> None:
         self._entered = False
         with anyio.move_on_after(_CLOSING, shield=True):
             await self._end_runs()
@@ -223,11 +215,8 @@ class Session:
         return Ledger(self._scopes, clock=asyncio.get_running_loop().time)
 
     def _readers(self, targets: Selected, run: Running[Any]) -> list[Reader]:
-        return [
-            reader
-            for account, its in self._by_account(targets).items()
-            for reader in self._readers_of(account, its, run)
-        ]
+        by_account = self._by_account(targets).items()
+        return [reader for account, its in by_account for reader in self._readers_of(account, its, run)]
 
     def _by_account(self, targets: Selected) -> Mapping[Account, Targets | Selection]:
         if isinstance(targets, Plan):

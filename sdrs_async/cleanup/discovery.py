@@ -45,14 +45,7 @@ class Discovery:
     """
 
     def __init__(
-        self,
-        account: Account,
-        user: User,
-        selection: Selection,
-        *,
-        ask: Ask,
-        report: Ledger,
-        read_ahead: int,
+        self, account: Account, user: User, selection: Selection, *, ask: Ask, report: Ledger, read_ahead: int
     ) -> None:
         self.account = account
         self.found: list[Project] = []
@@ -115,15 +108,11 @@ class Discovery:
             patterned = () if its else known.fitting(entry)
             (named if len(its) < 2 else unclear).update(its)
             fitting.update(patterned)
-            if len(its) > 1:
-                self._reject(entry, _namesakes(its))
-            elif not (its or patterned):
-                self._reject(entry, _nobody(entry, len(every)))
+            if len(its) > 1 or not (its or patterned):
+                why = _namesakes(its) if its else _nobody(entry, len(every))
+                self._note(entry, Reply(Verdict.REJECTED, message=why))
         meant = named | (fitting - unclear)
         return {project: project in named for project in every if project in meant}
-
-    def _reject(self, entry: str, why: str) -> None:
-        self._note(entry, Reply(Verdict.REJECTED, message=why))
 
     async def _read_project(self, project: Project, budget: Budget, intake: Intake) -> None:
         source = Source(self._targets(project), budget, self._user, project.id)

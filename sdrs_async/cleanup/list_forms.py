@@ -14,13 +14,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from sdrs_async.cleanup.id_forms import GROUP_ID
-from sdrs_async.cleanup.list_json import Placed, Repeating, items, objects
-from sdrs_async.cleanup.list_text import BLANKS, Text, is_skipped
+from sdrs_async.cleanup.list_text import BLANKS, Placed, Repeating, Text, is_skipped, items, objects
 from sdrs_async.cloud.calls import UNSEEN
-from sdrs_async.errors import ConfigError
+from sdrs_async.errors import ConfigError, placed
 
 ACCOUNT = "account"
 ENDPOINT = "endpoint"
@@ -48,7 +47,7 @@ class Row(NamedTuple):
 
     place: str
     project_id: object
-    group_id: object
+    server_group_id: object
     account: object = None
     level: object = None
     endpoint: object = ...
@@ -95,10 +94,11 @@ def as_text(column: str, value: object) -> str:
 
 
 @lru_cache(maxsize=16)
-def _places(names: tuple[str, ...]) -> Mapping[str, int]:
+def _places(names: tuple[str, ...], holder: str, hint: str = "") -> Mapping[str, int]:
     """Where among these names, of columns or keys, the ids are, and of the optional ones those that are there.
 
-    Their case does not count, nor do blanks, dashes and underscores in them. Raises `ConfigError` where it is in doubt.
+    Their case does not count, nor do blanks, dashes and underscores in them. Raises `ConfigError` where it is in doubt,
+    about the `holder` of the names, and with a `hint`.
     """
     wanted = (*_IDS, *_OPTIONAL)
     folded = [_folded(name) for name in names]
@@ -106,19 +106,15 @@ def _places(names: tuple[str, ...]) -> Mapping[str, int]:
         seen = _folded(_seen(name))
         for one in wanted:
             if letters != seen == _folded(one):
-                raise ConfigError(f"has {ascii(name)[:80]}, which looks like {one}: take out what is not seen")
-    for one in _IDS:
-        if folded.count(_folded(one)) != 1:
-            raise ConfigError(f"has to name {' and '.join(_IDS)} once each, it is {ascii(list(names))[:_SHOWN]}")
-    for one in _OPTIONAL:
-        if folded.count(_folded(one)) > 1:
-            raise ConfigError(f"has to name {one} once at most, it is {ascii(list(names))[:_SHOWN]}")
+                raise ConfigError(
+                    f"{holder} has {ascii(name)[:80]}, which looks like {one}: take out what is not seen{hint}"
+                )
+    for one in wanted:
+        count, needed = folded.count(_folded(one)), one in _IDS
+        if count > 1 or (needed and not count):
+            often = f"{' and '.join(_IDS)} once each" if needed else f"{one} once at most"
+            raise ConfigError(f"{holder} has to name {often}, it is {ascii(list(names))[:_SHOWN]}{hint}")
     return {one: folded.index(_folded(one)) for one in wanted if _folded(one) in folded}
-
-
-def _row_of(place: str, found: Mapping[str, object]) -> Row:
-    project_id, group_id = (found[name] for name in _IDS)
-    return Row(place, project_id, group_id, found.get(ACCOUNT), found.get(_LEVEL), found.get(ENDPOINT, ...))
 
 
 def _folded(name: str) -> str:
@@ -169,15 +165,13 @@ def _reader(lines: Iterable[str], separator: str) -> Iterator[list[str]]:
 
 def _csv(text: Text, separator: str) -> Iterator[Row]:
     number, header = next(_table(text, separator, {}), (text.line, []))
-    try:
-        places = _places(tuple(header))
-    except ConfigError as error:
-        raise text.wrong(f"the CSV header {error} (a list is {_SEPARATED})", f"line {number}") from None
+    with placed(f"{text.name}, line {number}"):
+        places = _places(tuple(header), "the CSV header", f" (a list is {_SEPARATED})")
     for number, cells in _table(text, separator, places):
         if any(cells):  # not what a table has below its end
             if wrong := _what_is_wrong(cells, header, max(places.values())):
                 raise text.wrong(f"{wrong} (separated by {_SEPARATORS[separator]})", f"line {number}")
-            yield _row_of(f"line {number}", _found(cells, places))
+            yield Row(f"line {number}", **_found(cells, places))
 
 
 def _what_is_wrong(cells: list[str], header: list[str], last: int) -> str | None:
@@ -250,16 +244,17 @@ def _reads_like_a_row(comment: str, separator: str, places: Mapping[str, int]) -
 
 def _of_values(text: Text, values: Iterator[Placed], *, in_array: bool) -> Iterator[Row]:
     for place, value in values:
-        try:
+        with placed(f"{text.name}, {place}"):
             row = _row(place, value, in_array=in_array)
-        except ConfigError as error:
-            raise text.wrong(str(error), place) from None
         yield row
 
 
 def _row(place: str, value: object, *, in_array: bool) -> Row:
+    if isinstance(value, Repeating):
+        raise ConfigError("the JSON object has a key more than once")
     if isinstance(value, dict):
-        return _of_object(place, value)
+        places, values = _places(tuple(value), "the JSON object"), list(value.values())
+        return Row(place, **{name: values[at] for name, at in places.items()})
     if in_array and isinstance(value, list) and len(value) == len(_IDS):
         return Row(place, *value)
     if in_array and isinstance(value, str):
@@ -268,28 +263,15 @@ def _row(place: str, value: object, *, in_array: bool) -> Row:
     raise ConfigError(f"has to be a JSON object with {' and '.join(_IDS)}{also}, not {json.dumps(value)[:80]}")
 
 
-def _of_object(place: str, value: dict[str, Any]) -> Row:
-    if isinstance(value, Repeating):
-        raise ConfigError("the JSON object has a key more than once")
-    try:
-        places = _places(tuple(value))
-    except ConfigError as error:
-        raise ConfigError(f"the JSON object {error}") from None
-    values = list(value.values())
-    return _row_of(place, {name: values[at] for name, at in places.items()})
-
-
 # ---- plain lines
 
 
 def _plain(text: Text) -> Iterator[Row]:
     for number, line in text.lines():
         if not is_skipped(line):
-            place = f"line {number}"
-            try:
-                yield Row(place, *_ids_of(line.strip(BLANKS)))
-            except ConfigError as error:
-                raise text.wrong(str(error), place) from None
+            with placed(f"{text.name}, line {number}"):
+                ids = _ids_of(line.strip(BLANKS))
+            yield Row(f"line {number}", *ids)
 
 
 def _ids_of(entry: str) -> tuple[str, str]:

@@ -113,10 +113,7 @@ class Plan:
         return self.scopes.floor(loads, LATENCY, self.learned)
 
     def work(self, *, lists: bool = False) -> dict[str, dict[str, int]]:
-        """How many requests each project takes at least, by the names of those accounts that have any.
-
-        `lists`: with those that list its groups.
-        """
+        """How many requests each project takes at least, with `lists` those that list its groups; by account."""
         work = {one.name: self._requests(one.name, lists) for one in self.accounts}
         return {name: projects for name, projects in work.items() if projects}
 

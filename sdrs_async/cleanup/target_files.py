@@ -15,7 +15,7 @@ from sdrs_async.cleanup.list_text import Text
 from sdrs_async.cleanup.spool import Origin, Owned, Spool
 from sdrs_async.cloud.calls import check_target
 from sdrs_async.cloud.sites import check_endpoint
-from sdrs_async.errors import ConfigError
+from sdrs_async.errors import ConfigError, placed
 from sdrs_async.formats.wording import printable
 from sdrs_async.models import ProjectLevel, Target
 
@@ -48,15 +48,6 @@ class Owners(NamedTuple):
             f"is a target of account {name!r:.80}, and this run is of {self}, with which the same ids may be others: "
             f"use the fleet file that the list came from (--fleet), or remove {ACCOUNT} from it"
         )
-
-    def check(self, account: str, origin: Origin, earlier: Origin) -> None:
-        """Raise `ConfigError`, with the place, for a line of another endpoint than that of its account.
-
-        `earlier`: what the first line of the account that names an endpoint says.
-        """
-        if account in self.endpoints:
-            origin.check(account, self.endpoints[account])
-        origin.check_same(account, earlier)
 
     def __str__(self) -> str:
         shown = ", ".join(printable(name) for name in self.names[:_SHOWN])
@@ -103,14 +94,13 @@ def _read(text: Text, owners: Owners, origins: dict[str, Origin], *, any_ids: bo
     Raises `ConfigError` with the place.
     """
     for row in rows(text):
-        try:
+        with placed(f"{text.name}, {row.place}"):
             target, owner = _target(row, any_ids=any_ids), owners.of(row.account)
             endpoint = None if row.endpoint is ... else _spelled(as_text(ENDPOINT, row.endpoint))
-        except ConfigError as error:
-            raise text.wrong(str(error), row.place) from None
         if endpoint is not None:
             origin = Origin(endpoint, text.name, row.place)
-            owners.check(owner, origin, origins.setdefault(owner, origin))
+            origin.check(owner, owners.endpoints.get(owner, endpoint))
+            origin.check_same(owner, origins.setdefault(owner, origin))
         yield owner, target
 
 
@@ -129,8 +119,8 @@ def _target(row: Row, *, any_ids: bool) -> Target | ProjectLevel:
     project_id = as_text("project_id", row.project_id)
     target: Target | ProjectLevel
     if row.level != "project":
-        target = Target(project_id, as_text("server_group_id", row.group_id))
-    elif row.group_id is None:
+        target = Target(project_id, as_text("server_group_id", row.server_group_id))
+    elif row.server_group_id is None:
         target = ProjectLevel(project_id)
     else:
         raise ConfigError("level is project, but a server_group_id is named too: one of the two is wrong")

@@ -45,7 +45,8 @@ def shown(learned: Iterable[Learned], *, fleet_file: bool = False) -> Shown | No
     in_file = fleet_file or max(len(accounts), len(endpoints)) > 1
     lowest = _lowest(limits)
     them = "it" if len(lowest) == 1 else "them"
-    lines = list(_in_file(lowest)) if in_file else [" ".join(_flags(lowest))]
+    flags = " ".join(f"--{scope}-rate {shlex.quote(str(rate))}" for (scope, _), rate in lowest.items())
+    lines = list(_in_file(lowest)) if in_file else [flags]
     where = _under(lines) if in_file else "with these flags" if len(lowest) > 1 else "with this flag"
     return Shown(list(_sentences(limits)), f"To keep to {them} from the start, {where}:", lines)
 
@@ -87,18 +88,14 @@ def _lowest(limits: Iterable[Learned]) -> dict[_Key, Rate]:
     return lowest
 
 
-def _flags(lowest: Mapping[_Key, Rate]) -> Iterator[str]:
-    for (scope, _), rate in lowest.items():
-        yield f"--{scope}-rate {shlex.quote(str(rate))}"
-
-
 def _in_file(lowest: Mapping[_Key, Rate]) -> Iterator[str]:
     accounts: dict[str, list[str]] = {}
     for (scope, account), rate in lowest.items():
         if scope != "endpoint":
             accounts.setdefault(account, []).append(f'limits.{scope}_rate = "{rate}"')
     for account, lines in accounts.items():
-        yield f"[accounts.{_toml_key(account)}]"
+        key = account if _BARE_KEY.fullmatch(account) else json.dumps(account, ensure_ascii=False)
+        yield f"[accounts.{key}]"
         yield from lines
     for (scope, url), rate in lowest.items():
         if scope == "endpoint":
@@ -110,10 +107,6 @@ def _under(lines: Iterable[str]) -> str:
     # TOML has a table once: who adds the heading again has a file that cannot be read.
     headings = sum(line.startswith("[") for line in lines)
     return f"in the fleet file{', under its heading' if headings == 1 else ', under their headings' * (headings > 1)}"
-
-
-def _toml_key(name: str) -> str:
-    return name if _BARE_KEY.fullmatch(name) else json.dumps(name, ensure_ascii=False)
 
 
 def _speed(rate: Rate) -> tuple[float, int]:

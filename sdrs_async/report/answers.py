@@ -6,27 +6,16 @@ Bounded by the number of accounts, and of distinct status and error codes.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from sdrs_async.cloud.answers import is_service_code
 from sdrs_async.models import Verdict
 from sdrs_async.report.fields import Fields
-from sdrs_async.report.projects import ProjectTally
+from sdrs_async.report.projects import ProjectTally, add_counts, total
 
 _DELETED, _NOT_FOUND, _OTHER = range(3)
 _KEYS = ("deleted", "not_found", "other")
-
-
-class Suspect(NamedTuple):
-    """An account of which nothing but 404s without an error code came, to so many targets: perhaps from a wrong host.
-
-    `endpoint` is empty where it is not known.
-    """
-
-    account: str
-    endpoint: str
-    targets: int
 
 
 class Answers:
@@ -64,18 +53,21 @@ class Answers:
     def absorb(self, other: Answers) -> None:
         """Add another one's counts."""
         for key, counts in other.sums.items():
-            sums = self.sums.setdefault(key, [0, 0, 0])
-            for place, count in enumerate(counts):
-                sums[place] += count
-        for kind, count in other.kinds.items():
-            self.kinds[kind] = self.kinds.get(kind, 0) + count
+            _add(self.sums.setdefault(key, [0, 0, 0]), counts)
+        add_counts(self.kinds, other.kinds)
 
-    def suspects(self) -> Iterator[Suspect]:
-        """In order. What an account did at an endpoint that is not known, in an older report, speaks for it."""
-        for (account, endpoint), sums in sorted(self.sums.items()):
-            unknown = self.sums.get((account, ""), sums)
-            if sums[_NOT_FOUND] and not (sums[_DELETED] or sums[_OTHER] or unknown[_DELETED] or unknown[_OTHER]):
-                yield Suspect(account, endpoint, sums[_NOT_FOUND])
+    def suspects(self) -> list[tuple[str, str, int]]:
+        """Accounts of which nothing but 404s without an error code came, perhaps from a wrong host, in order.
+
+        Each with its endpoint, empty where that is not known, and the number of its targets. What an account did at an
+        endpoint that is not known, in an older report, speaks for it.
+        """
+        found = []
+        for (account, endpoint), (deleted, not_found, other) in sorted(self.sums.items()):
+            unknown = self.sums.get((account, ""), [0, 0, 0])
+            if not_found and not (deleted or other or unknown[_DELETED] or unknown[_OTHER]):
+                found.append((account, endpoint, not_found))
+        return found
 
     def to_dict(self) -> dict[str, Any]:
         """The section of the report: the sums by account and endpoint, and what was not deleted by its status."""
@@ -101,11 +93,12 @@ def read_answers(fields: Fields, accounts: Mapping[str, Iterable[ProjectTally]])
     Raises `ConfigError` for what is at odds with them. Of reports that were merged, one may not have known what the
     others were, nor whether a 404 had an error code: these speak neither for an endpoint nor against it.
     """
-    answers, ends = Answers(), {account: _Ends(projects) for account, projects in accounts.items()}
+    answers, ends = Answers(), {account: total(projects) for account, projects in accounts.items()}
     if "answers" not in fields:
         for account, end in ends.items():
-            if end.deleted + end.others > end.untold:
-                answers.sums[account, ""] = [end.deleted, 0, end.others - end.untold]
+            deleted, untold = end.targets["done"], _untold(end)
+            if end.sent > untold:
+                answers.sums[account, ""] = [deleted, 0, end.sent - deleted - untold]
         return answers
     section = fields.fields("answers")
     _read_rows(section, answers)
@@ -114,50 +107,39 @@ def read_answers(fields: Fields, accounts: Mapping[str, Iterable[ProjectTally]])
     codes = Counter[int | None]()
     for (status, *_), count in answers.kinds.items():
         codes[status] += count
-    if codes - sum((end.codes for end in ends.values()), Counter()):
+    if codes - Counter(total(ends.values()).status_codes):
         raise section.wrong("others", "do not add up with the status codes of the report")
     return answers
 
 
 def _read_rows(section: Fields, answers: Answers) -> None:
     for row in section.each("accounts"):
-        key = row.text("account"), row.optional_text("endpoint") or ""
+        key = row.text("account"), row.optional(row.text, "endpoint") or ""
         if key in answers.sums:
             raise row.wrong("account", f"{key[0]!r} is there twice at this endpoint")
         answers.sums[key] = [row.integer(name) for name in _KEYS]
     for row in section.each("others"):
-        kind = row.optional_integer("status_code"), row.optional_text("error_code") or "", row.text("verdict")
+        kind = row.optional(row.integer, "status_code"), row.optional(row.text, "error_code") or "", row.text("verdict")
         answers.kinds[kind] = answers.kinds.get(kind, 0) + row.integer("count")
 
 
-class _Ends:
-    """What the projects of an account came to."""
-
-    def __init__(self, projects: Iterable[ProjectTally]) -> None:
-        self.deleted = self.gone = self.others = 0
-        self.codes = Counter[int | None]()
-        for project in projects:
-            self.deleted += project.targets["done"]
-            self.gone += project.targets["gone"]
-            self.others += project.targets["gone"] + project.targets["failed"]
-            self.codes.update(project.status_codes)
-
-    @property
-    def untold(self) -> int:
-        """How many may be 404s of which an older report does not tell whether they had an error code."""
-        return min(self.gone, self.codes[404])
+def _untold(end: ProjectTally) -> int:
+    """How many may be 404s of which an older report does not tell whether they had an error code."""
+    return min(end.targets["gone"], end.status_codes.get(404, 0))
 
 
-def _add_up(sums: Mapping[tuple[str, str], Sequence[int]], ends: Mapping[str, _Ends]) -> bool:
+def _add(sums: list[int], counts: Iterable[int]) -> None:
+    for place, count in enumerate(counts):
+        sums[place] += count
+
+
+def _add_up(sums: Mapping[tuple[str, str], Sequence[int]], ends: Mapping[str, ProjectTally]) -> bool:
     by_account = {account: [0, 0, 0] for account in ends}
     for (account, _), counts in sums.items():
-        of_it = by_account.setdefault(account, [0, 0, 0])
-        for place, count in enumerate(counts):
-            of_it[place] += count
-    nothing = _Ends(())
+        _add(by_account.setdefault(account, [0, 0, 0]), counts)
     for account, (deleted, not_found, other) in by_account.items():
-        end = ends.get(account, nothing)
-        missing = end.others - not_found - other
-        if deleted != end.deleted or not 0 <= missing <= end.untold - not_found:
+        end = ends.get(account, ProjectTally())
+        missing = end.sent - deleted - not_found - other
+        if deleted != end.targets["done"] or not 0 <= missing <= _untold(end) - not_found:
             return False
     return True

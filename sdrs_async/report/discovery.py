@@ -1,7 +1,4 @@
-"""What was found by listing, what was left out, and what could not be listed: counts, and a row per missing project.
-
-Bounded by the number of projects, whatever the number of pages that went wrong in them.
-"""
+"""What was found by listing, what was left out, and what could not be listed: counts, and a row per missing project."""
 
 from __future__ import annotations
 
@@ -48,11 +45,11 @@ class Unlisted:
         if (verdict := fields.text("verdict")) in (Verdict.READ, Verdict.DELETED):
             raise fields.wrong("verdict", f"{verdict} is no reason why a project could not be listed")
         return cls(
-            fields.optional_text("project_id"),
-            fields.text_if_there("account") or "",
+            fields.optional(fields.text, "project_id"),
+            fields.if_there(fields.text, "account") or "",
             verdict,
-            fields.optional_integer("status_code"),
-            fields.text_if_there("error_code"),
+            fields.optional(fields.integer, "status_code"),
+            fields.if_there(fields.text, "error_code"),
             fields.text("message"),
         )
 
@@ -100,11 +97,6 @@ class Discovery:
         """Note a project, or an account, that was not wholly listed. Of several reasons the first in order stays."""
         key = unlisted.account, unlisted.project_id
         self._failed[key] = min(self._failed.get(key, unlisted), unlisted, key=Unlisted.order)
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing is missing."""
-        return not self._failed
 
     def absorb(self, other: Discovery) -> None:
         """Add another one's counts and gaps."""

@@ -47,19 +47,19 @@ class Failure(NamedTuple):
     @classmethod
     def from_fields(cls, fields: Fields) -> Self:
         """Read back `line`; `ConfigError` naming the key. Without a `level`, as it once was, it follows from the id."""
-        group_id = fields.optional_text("server_group_id") or ""
+        group_id = fields.optional(fields.text, "server_group_id") or ""
         if "level" in fields and fields.text("level") != _level(group_id):
             raise fields.wrong("level", f"must be {_level(group_id)!r} with this server_group_id")
-        status_code = fields.optional_integer("status_code")
+        status_code = fields.optional(fields.integer, "status_code")
         return cls(
-            fields.text_if_there("account") or "",
+            fields.if_there(fields.text, "account") or "",
             fields.text("project_id"),
             group_id,
             fields.text("verdict"),
             -1 if status_code is None else status_code,
-            fields.optional_text("error_code") or "",
+            fields.optional(fields.text, "error_code") or "",
             fields.text("message"),
-            fields.optional_text("request_id") or "",
+            fields.optional(fields.text, "request_id") or "",
             fields.integer("attempts"),
         )
 

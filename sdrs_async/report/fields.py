@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
-from sdrs_async.errors import ConfigError
+from sdrs_async.errors import ConfigError, is_whole
 
 _MOST = 10**15
 """No honest count or time is higher, and up to here floats and integers are exact."""
+
+T = TypeVar("T")
 
 
 class Fields:
@@ -32,40 +34,18 @@ class Fields:
 
     def text(self, key: str) -> str:
         """A string."""
-        value = self._value(key)
-        if not isinstance(value, str):
-            raise self.wrong(key, f"must be a string, not {_shown(value)}")
-        return value
-
-    def optional_text(self, key: str) -> str | None:
-        """A string or null."""
-        return None if self._value(key) is None else self.text(key)
-
-    def text_if_there(self, key: str) -> str | None:
-        """A string or null; null when the key is missing."""
-        return self.optional_text(key) if key in self else None
+        return self._typed(key, str, "a string")
 
     def flag(self, key: str) -> bool:
         """A boolean."""
-        value = self._value(key)
-        if not isinstance(value, bool):
-            raise self.wrong(key, f"must be true or false, not {_shown(value)}")
-        return value
+        return self._typed(key, bool, "true or false")
 
     def integer(self, key: str) -> int:
         """A whole number of at least 0."""
         value = self._value(key)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _MOST:
+        if not is_whole(value, 0, _MOST):
             raise self.wrong(key, f"must be a whole number from 0 to {_MOST:.0e}, not {_shown(value)}")
-        return value
-
-    def optional_integer(self, key: str) -> int | None:
-        """A whole number of at least 0, or null."""
-        return None if self._value(key) is None else self.integer(key)
-
-    def integer_if_there(self, key: str) -> int | None:
-        """A whole number of at least 0, or null; null when the key is missing."""
-        return self.optional_integer(key) if key in self else None
+        return int(value)
 
     def number(self, key: str) -> float:
         """A finite number of at least 0, as a float."""
@@ -74,9 +54,13 @@ class Fields:
             raise self.wrong(key, f"must be a number from 0 to {_MOST:.0e}, not {_shown(value)}")
         return float(value)
 
-    def optional_number(self, key: str) -> float | None:
-        """A finite number of at least 0, as a float, or null."""
-        return None if self._value(key) is None else self.number(key)
+    def optional(self, read: Callable[[str], T], key: str) -> T | None:
+        """What another reader reads, or null."""
+        return None if self._value(key) is None else read(key)
+
+    def if_there(self, read: Callable[[str], T], key: str) -> T | None:
+        """The same; null when the key is missing."""
+        return self.optional(read, key) if key in self else None
 
     def time(self, key: str) -> datetime:
         """An RFC 3339 time with its zone, in UTC."""
@@ -100,7 +84,7 @@ class Fields:
 
     def texts(self, key: str) -> list[str]:
         """A list of strings."""
-        values = self._list(key)
+        values = self._typed(key, list, "a list")
         for number, value in enumerate(values):
             if not isinstance(value, str):
                 raise self.wrong(f"{key}[{number}]", f"must be a string, not {_shown(value)}")
@@ -108,7 +92,7 @@ class Fields:
 
     def each(self, key: str) -> Iterator[Fields]:
         """The objects of a list."""
-        for number, value in enumerate(self._list(key)):
+        for number, value in enumerate(self._typed(key, list, "a list")):
             yield Fields(value, f"{self.path}.{key}[{number}]")
 
     def _value(self, key: str) -> Any:
@@ -116,10 +100,10 @@ class Fields:
             raise self.wrong(key, "is missing")
         return self._data[key]
 
-    def _list(self, key: str) -> list[Any]:
+    def _typed(self, key: str, kind: type[T], wanted: str) -> T:
         value = self._value(key)
-        if not isinstance(value, list):
-            raise self.wrong(key, f"must be a list, not {_shown(value)}")
+        if not isinstance(value, kind):
+            raise self.wrong(key, f"must be {wanted}, not {_shown(value)}")
         return value
 
 

@@ -1,7 +1,4 @@
-"""Latencies as counts in fixed logarithmic buckets: bounded in size, and merged by adding.
-
-No library: the core depends on three, and what is needed here is one logarithm per answer.
-"""
+"""Latencies as counts in fixed logarithmic buckets: bounded in size, and merged by adding."""
 
 from __future__ import annotations
 
@@ -57,8 +54,9 @@ class Latency:
     def to_dict(self) -> dict[str, float | None]:
         """The quantiles p50, p90, p99 and the exact maximum, in milliseconds; `None` without an answer."""
         quantiles = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-        shown = {name: _milliseconds(self.quantile(share)) for name, share in quantiles.items()}
-        return {**shown, "max": _milliseconds(self._max if self._buckets else None)}
+        seconds = {name: self.quantile(share) for name, share in quantiles.items()}
+        seconds["max"] = self._max if self._buckets else None
+        return {name: None if value is None else round(value * 1000, 3) for name, value in seconds.items()}
 
     def buckets(self) -> dict[str, Any]:
         """What merging needs: the counts by number of bucket, and the scale they are on."""
@@ -83,7 +81,3 @@ def _index(buckets: Fields, key: str) -> int:
     if key.isdecimal() and key.isascii() and len(key) <= 3 and int(key) <= _LAST:
         return int(key)
     raise ConfigError(f"{buckets.path}.counts: {key!r} is not a bucket from 0 to {_LAST}")
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 3)

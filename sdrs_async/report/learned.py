@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
-from sdrs_async.errors import ConfigError
+from sdrs_async.errors import ConfigError, placed
 from sdrs_async.limits import Learned, Rate
 from sdrs_async.report.fields import Fields
 
@@ -49,16 +49,7 @@ def proven(learned: Iterable[Learned]) -> list[Learned]:
 
 def learned_list(learned: Iterable[Learned]) -> list[dict[str, Any]]:
     """As JSON has it, in order."""
-    return [
-        {
-            "scope": one.scope,
-            "account": one.account,
-            "rate": str(one.rate),
-            "told": one.told,
-            "projects": one.projects,
-        }
-        for one in union(learned)
-    ]
+    return [asdict(one) | {"rate": str(one.rate)} for one in union(learned)]
 
 
 def read_learned(fields: Fields) -> tuple[Learned, ...]:
@@ -70,15 +61,7 @@ def _read(fields: Fields) -> Learned:
     scope = fields.text("scope")
     if scope not in SCOPES:
         raise fields.wrong("scope", f"must be one of {', '.join(SCOPES)}")
-    return Learned(scope, fields.text("account"), _rate(fields), fields.flag("told"), fields.integer("projects"))
-
-
-def _rate(fields: Fields) -> Rate:
-    text = fields.text("rate")
-    try:
-        rate = Rate.parse(text)
-    except ConfigError as error:
-        raise fields.wrong("rate", str(error)) from None
-    if rate is None:
-        raise fields.wrong("rate", "must be a rate")
-    return rate
+    with placed(f"{fields.path}.rate"):
+        if (rate := Rate.parse(fields.text("rate"))) is None:
+            raise ConfigError("must be a rate")
+    return Learned(scope, fields.text("account"), rate, fields.flag("told"), fields.integer("projects"))

@@ -1,8 +1,4 @@
-"""The report of a run under way, and what is counted in it while that goes on.
-
-`planned = done + gone + failed + skipped + unsettled` holds at any time, in the whole and per project, since `planned`
-is never counted by itself.
-"""
+"""The report of a run under way, and what is counted in it while that goes on."""
 
 from __future__ import annotations
 
@@ -10,8 +6,9 @@ from collections.abc import Iterable, Mapping
 
 from sdrs_async.limits import Learned
 from sdrs_async.models import Outcome
+from sdrs_async.report.projects import add_counts
 from sdrs_async.report.report import Report
-from sdrs_async.report.sections import Access, Ending, OtherRequests
+from sdrs_async.report.sections import Access, Ending
 
 
 class Ledger(Report):
@@ -34,11 +31,12 @@ class Ledger(Report):
 
     def add_reads(self, count: int, throttled: int) -> None:
         """Count requests that only read, and were not for a target; those that were throttled are among them."""
-        self._others |= OtherRequests(reads=count, reads_throttled=throttled)
+        add_counts(self._others, {"reads": count, "reads_throttled": throttled})
 
     def add_sign_ins(self, count: int, throttled: int = 0, refused: int = 0) -> None:
         """Count sign-ins, of whichever account; those that were throttled, or refused, are among them."""
-        self._others |= OtherRequests(0, 0, count, throttled, refused)
+        counts = {"sign_ins": count, "sign_ins_throttled": throttled, "sign_ins_refused": refused}
+        add_counts(self._others, counts)
 
     def add_access(self, signed_in: bool, refused: bool, failed: Mapping[str, str]) -> None:
         """Note whether any account was let in, and any refused; `failed`: why, by the name of each that was."""

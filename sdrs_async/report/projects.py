@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from sdrs_async.models import Verdict
@@ -54,6 +54,11 @@ class ProjectTally:
         return self.sent - self.status_codes.get(None, 0)
 
     @property
+    def let_in(self) -> int:
+        """Those that a limit let in: all but what was throttled to its end."""
+        return self.sent - self.status_codes.get(429, 0)
+
+    @property
     def busy_us(self) -> int:
         """Microseconds from the first try to the last settlement, added up over the runs that were merged."""
         own = round((self._last - self._first) * 1e6) if self._last > self._first else 0
@@ -68,7 +73,7 @@ class ProjectTally:
 
     def to_dict(self, account: str, project_id: str) -> dict[str, Any]:
         """Its row of the report; `project_level` is there where it has any such target."""
-        level = {"project_level": level_dict(self.project_level)} if self.project_level else {}
+        level = {"project_level": targets_dict(self.project_level)} if self.project_level else {}
         return {
             "account": account,
             "project_id": project_id,
@@ -101,6 +106,14 @@ class ProjectTally:
             self.project_level = {group: count for group, count in level.items() if count}
 
 
+def total(projects: Iterable[ProjectTally]) -> ProjectTally:
+    """Several projects as one."""
+    whole = ProjectTally()
+    for project in projects:
+        whole.absorb(project)
+    return whole
+
+
 def read_targets(fields: Fields, key: str) -> dict[str, int]:
     """Read back targets by group; `ConfigError` when `planned` is not their sum."""
     targets = fields.fields(key)
@@ -111,24 +124,14 @@ def read_targets(fields: Fields, key: str) -> dict[str, int]:
 
 
 def targets_dict(groups: Mapping[str, int]) -> dict[str, int]:
-    """The five groups with `planned`, their sum, in front."""
-    return {"planned": sum(groups.values()), **groups}
-
-
-def level_dict(groups: Mapping[str, int]) -> dict[str, int]:
-    """The same for counts of which those that are zero may be missing."""
-    return targets_dict({group: groups.get(group, 0) for group in GROUPS})
-
-
-def status_key(status_code: int | None) -> str:
-    """How JSON spells a status code as a key: `"none"` when no answer came."""
-    return "none" if status_code is None else str(status_code)
+    """The five groups, of which those that are zero may be missing, with `planned`, their sum, in front."""
+    return {"planned": sum(groups.values()), **{group: groups.get(group, 0) for group in GROUPS}}
 
 
 def status_codes_dict(counts: Mapping[int | None, int]) -> dict[str, int]:
     """Status codes as JSON has them: by number, `"none"` at the end."""
     order = sorted(counts, key=lambda code: math.inf if code is None else code)
-    return {status_key(code): counts[code] for code in order}
+    return {"none" if code is None else str(code): counts[code] for code in order}
 
 
 def add_counts(counts: dict[Any, int], more: Mapping[Any, int]) -> None:

@@ -1,8 +1,4 @@
-"""What came of a run: the report's numbers, its JSON, its exit code, and merging.
-
-`planned = done + gone + failed + skipped + unsettled` holds at any time, in the whole and per project, since `planned`
-is never counted by itself.
-"""
+"""What came of a run: the report's numbers, its JSON, its exit code, and merging."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ import hashlib
 import json
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Self
 
@@ -23,8 +19,8 @@ from sdrs_async.report.discovery import Discovery
 from sdrs_async.report.failures import Failure
 from sdrs_async.report.fields import Fields
 from sdrs_async.report.learned import learned_list, proven, read_learned, union
-from sdrs_async.report.projects import ProjectTally, targets_dict
-from sdrs_async.report.sections import Access, Ending, OtherRequests, Span, Stopwatch, Totals
+from sdrs_async.report.projects import add_counts, targets_dict
+from sdrs_async.report.sections import OTHER_REQUESTS, Access, Ending, Span, Stopwatch, Totals, read_other_requests
 from sdrs_async.report.tally import Tally
 
 SCHEMA = "sdrs-async/report/1"
@@ -37,6 +33,7 @@ _UNLIMITED = Scopes.of_one(
 class Report:
     """The report of one run, live from its creation, or of several merged.
 
+    `planned = done + gone + failed + skipped + unsettled` holds at any time, in the whole and per project.
     `limits`: what bounds its time, or those of its only account; `None`: it had none. `clock`: seconds that only go
     forward, the same that outcomes are timed by. `max_failures`: how many failures to hold in memory, the first in
     their order; `None` holds all. `runs`: the ids of the runs that it is of; `learned`: the limits that the server
@@ -57,7 +54,7 @@ class Report:
         self.discovery = Discovery()
         self._listed_before = 0
         self._access = Access()
-        self._others = OtherRequests()
+        self._others = dict.fromkeys(OTHER_REQUESTS, 0)
         self._ending = Ending()
         self._watch = Stopwatch(clock)
         self._scopes = Scopes.of_one(limits) if isinstance(limits, Limits) else limits or _UNLIMITED
@@ -115,7 +112,7 @@ class Report:
     @property
     def reads(self) -> int:
         """How many requests only read; they are not among those of the targets."""
-        return self._others.reads
+        return self._others["reads"]
 
     @property
     def error(self) -> str | None:
@@ -158,7 +155,7 @@ class Report:
             return 3
         if ending.error is not None:
             return 1 if ending.error.startswith("defect: ") else 2
-        if targets["unsettled"] or access.failed or not self.discovery.is_complete or self._tally.is_suspect():
+        if targets["unsettled"] or access.failed or self.discovery.failed or self._tally.answers.suspects():
             return 1
         if not (targets["failed"] or targets["skipped"]):
             return 0
@@ -171,7 +168,8 @@ class Report:
             return self._floor
         if not any(project.answered for project in self._tally.projects()):
             return Floor()
-        sent = {account: list(_let_in(projects.values())) for account, projects in self._tally.accounts.items()}
+        accounts = self._tally.accounts.items()
+        sent = {account: [one.let_in for one in projects.values() if one.let_in] for account, projects in accounts}
         # Where projects were found in that time, each took the request of a list at least, under the same limits.
         listed = self.discovery.projects - self._listed_before >= sum(map(len, sent.values()))
         loads = self._scopes.loads({account: [count + listed for count in counts] for account, counts in sent.items()})
@@ -195,7 +193,7 @@ class Report:
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON, schema `SCHEMA`, with what merging needs; all of it JSON-serialisable."""
         span, counts = self._watch.span, self._tally.to_dict()
-        counts["requests"] |= self._others.to_dict()
+        counts["requests"] |= self._others
         return {
             "schema": SCHEMA,
             "run_id": self.run_id,
@@ -227,10 +225,10 @@ class Report:
         for one in (self, other):
             merged._tally.absorb(one._tally)
             merged.discovery.absorb(one.discovery)
+            add_counts(merged._others, one._others)
         merged.runs = tuple(sorted(self.runs + other.runs))
         merged.learned = union(self.learned, other.learned)
         merged._access = self._access | other._access
-        merged._others = self._others | other._others
         merged._ending = self._ending | other._ending
         merged._watch = Stopwatch.stopped(self._watch.span | other._watch.span)
         merged._floor = self.floor | other.floor
@@ -249,22 +247,16 @@ class Report:
         report = Report(max_failures=None)
         report.runs = _read_runs(fields)
         report._watch, report._ending = Stopwatch.stopped(Span.from_fields(fields)), Ending.from_fields(fields)
-        report._floor = _read_floor(fields.fields("speed"))
+        speed = fields.fields("speed")
+        report._floor = Floor(speed.optional(speed.number, "floor_s") or 0.0, speed.optional(speed.text, "bottleneck"))
         report._tally = Tally.from_fields(fields)
         report._access = _read_access(fields, report._tally)
-        report._others = OtherRequests.from_fields(fields.fields("requests"))
+        report._others = read_other_requests(fields.fields("requests"))
         if "discovery" in fields:
             report.discovery = Discovery.from_fields(fields.fields("discovery"))
         if "limits" in fields:
             report.learned = read_learned(fields.fields("limits"))
         return report
-
-
-def _let_in(projects: Iterable[ProjectTally]) -> Iterator[int]:
-    """How many targets of each project a limit let in: not what was throttled to its end, nor projects without any."""
-    for project in projects:
-        if count := project.sent - project.status_codes.get(429, 0):
-            yield count
 
 
 def _merged_id(runs: tuple[str, ...]) -> str:
@@ -276,10 +268,6 @@ def _read_runs(fields: Fields) -> tuple[str, ...]:
     if not runs or sorted(set(runs)) != list(runs) or fields.text("run_id") != _merged_id(runs):
         raise fields.wrong("runs", "must be the sorted ids of the runs, and run_id what follows from them")
     return runs
-
-
-def _read_floor(speed: Fields) -> Floor:
-    return Floor(speed.optional_number("floor_s") or 0.0, speed.optional_text("bottleneck"))
 
 
 def _read_access(fields: Fields, tally: Tally) -> Access:

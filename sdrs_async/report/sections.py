@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, astuple, dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
@@ -55,31 +55,16 @@ class Access:
         return cls(fields.flag("signed_in"), fields.flag("refused"), reasons)
 
 
-@dataclass(frozen=True, slots=True)
-class OtherRequests:
-    """Requests that were not for a target: those that only read, and sign-ins; of each, how many were throttled."""
+OTHER_REQUESTS = ("reads", "reads_throttled", "sign_ins", "sign_ins_throttled", "sign_ins_refused")
+"""Requests that were not for a target, in the section `requests`: those that only read, and sign-ins."""
 
-    reads: int = 0
-    reads_throttled: int = 0
-    sign_ins: int = 0
-    sign_ins_throttled: int = 0
-    sign_ins_refused: int = 0
 
-    def __or__(self, other: OtherRequests) -> OtherRequests:
-        """Both together."""
-        return OtherRequests(*map(sum, zip(astuple(self), astuple(other), strict=True)))
-
-    def to_dict(self) -> dict[str, int]:
-        """Their keys of the section `requests`."""
-        return asdict(self)
-
-    @classmethod
-    def from_fields(cls, fields: Fields) -> Self:
-        """Read back `to_dict`, whose keys older reports have not; `ConfigError` naming the key."""
-        read = cls(*(fields.integer_if_there(key) or 0 for key in cls.__slots__))
-        if read.sign_ins_throttled + read.sign_ins_refused > read.sign_ins:
-            raise fields.wrong("sign_ins", "must be at least as many as were throttled and refused")
-        return read
+def read_other_requests(fields: Fields) -> dict[str, int]:
+    """By `OTHER_REQUESTS`, which older reports have not; `ConfigError` naming the key."""
+    read = {key: fields.if_there(fields.integer, key) or 0 for key in OTHER_REQUESTS}
+    if read["sign_ins_throttled"] + read["sign_ins_refused"] > read["sign_ins"]:
+        raise fields.wrong("sign_ins", "must be at least as many as were throttled and refused")
+    return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +92,11 @@ class Ending:
     @classmethod
     def from_fields(cls, fields: Fields) -> Self:
         """Read back `to_dict`; `ConfigError` naming the key."""
-        read = cls(fields.flag("interrupted"), fields.integer_if_there("interrupted_by"), fields.text_if_there("error"))
+        read = cls(
+            fields.flag("interrupted"),
+            fields.if_there(fields.integer, "interrupted_by"),
+            fields.if_there(fields.text, "error"),
+        )
         if read.signal is not None and not (read.interrupted and 0 < read.signal < 128):
             raise fields.wrong("interrupted_by", "must be the number of the signal that interrupted the run")
         return read

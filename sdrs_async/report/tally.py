@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any, Self
 
 from sdrs_async.models import Outcome, ProjectLevel, Verdict
@@ -19,34 +20,26 @@ from sdrs_async.report.projects import (
     GROUPS,
     ProjectTally,
     add_counts,
-    level_dict,
     read_targets,
     status_codes_dict,
-    status_key,
     targets_dict,
-)  # fmt: skip
+    total,
+)
 from sdrs_async.report.remedies import is_this_the_endpoint, kind_of, remedy, worth_retrying
 
 _CauseKey = tuple[str, str, str]
 _OF_LISTS: frozenset[str] = frozenset({Verdict.READ, Verdict.INCOMPLETE})
 
 
+@dataclass(frozen=True, slots=True)
 class Cause:
     """How many targets share a verdict, an error code, and what their message alone tells.
 
     `message` is the first of theirs in order, as an example.
     """
 
-    __slots__ = ("count", "message")
-
-    def __init__(self, count: int, message: str) -> None:
-        self.count = count
-        self.message = message
-
-    def add(self, count: int, message: str) -> None:
-        """Count more of the same."""
-        self.count += count
-        self.message = min(self.message, message)
+    count: int
+    message: str
 
 
 class Tally:
@@ -113,11 +106,8 @@ class Tally:
     def add_cause(self, verdict: str, error_code: str | None, count: int, message: str) -> None:
         """Count targets of one cause. What only the message tells (`kind_of`) is one apart: another thing mends it."""
         key = (verdict, error_code or "", kind_of(verdict, message))
-        cause = self.causes.get(key)
-        if cause is None:
-            self.causes[key] = Cause(count, message)
-        else:
-            cause.add(count, message)
+        known = self.causes.get(key, Cause(0, message))
+        self.causes[key] = Cause(known.count + count, min(known.message, message))
 
     def add_unsettled(self, account: str, project_id: str, count: int, project_level: bool) -> None:
         """Count targets that were planned and never sent; `project_level`: they are no groups."""
@@ -161,23 +151,15 @@ class Tally:
         causes = self.causes.items()
         return all(worth_retrying(verdict, cause.message) for (verdict, *_), cause in causes)
 
-    def is_suspect(self) -> bool:
-        """Whether an account was answered as a wrong endpoint would, and in no other way."""
-        return any(True for _ in self.answers.suspects())
-
     def to_dict(self) -> dict[str, Any]:
         """The counts as sections of the report."""
         targets = self.targets()
-        status_codes: dict[int | None, int] = {}
-        project_level: dict[str, int] = {}
-        for project in self.projects():
-            add_counts(status_codes, project.status_codes)
-            add_counts(project_level, project.project_level)
+        whole = total(self.projects())
         failures = [failure.line() for failure in self.failures.ordered()]
         return {
             "targets": targets_dict(targets) | {"duplicates": self.duplicates},
-            "project_level": level_dict(project_level),
-            "status_codes": status_codes_dict(status_codes),
+            "project_level": targets_dict(whole.project_level),
+            "status_codes": status_codes_dict(whole.status_codes),
             "verdicts": {str(verdict): self.verdicts[verdict] for verdict in sorted(self.verdicts)},
             "requests": {"sent": self.sent, "retries": self.retries, "throttled": self.throttled},
             "projects": [
@@ -202,9 +184,9 @@ class Tally:
             tally._read_project(row)
         tally.verdicts = fields.counts("verdicts")
         for cause in fields.each("causes"):
-            key = cause.text("verdict"), cause.optional_text("error_code")
+            key = cause.text("verdict"), cause.optional(cause.text, "error_code")
             if key[0] != Verdict.GONE:  # it follows from the sums, and may not hold for several reports together
-                tally.add_cause(*key, cause.integer("count"), cause.text_if_there("message") or "")
+                tally.add_cause(*key, cause.integer("count"), cause.if_there(cause.text, "message") or "")
         for failure in fields.each("failures"):
             tally.failures.add(Failure.from_fields(failure))
         latency_ms = fields.fields("latency_ms")
@@ -218,7 +200,7 @@ class Tally:
         return tally
 
     def _read_project(self, fields: Fields) -> None:
-        account, project_id = fields.text_if_there("account") or "", fields.text("project_id")
+        account, project_id = fields.if_there(fields.text, "account") or "", fields.text("project_id")
         projects = self.accounts.setdefault(account, {})
         if project_id in projects:
             owner = f" with account {account!r}" if account else ""
@@ -228,52 +210,35 @@ class Tally:
 
 def _causes_list(causes: Mapping[_CauseKey, Cause]) -> list[dict[str, Any]]:
     """The causes, the most frequent first; what was skipped comes after the failures that may have led to it."""
-    order = sorted(causes, key=lambda key: (key[0] == Verdict.SKIPPED, -causes[key].count, key))
-    return [
-        {
-            "verdict": str(key[0]),
-            "error_code": key[1] or None,
-            "count": causes[key].count,
-            "message": causes[key].message,
-            "remedy": remedy(key[0], key[1], causes[key].message),
-        }
-        for key in order
-    ]
+    order = sorted(causes.items(), key=lambda item: (item[0][0] == Verdict.SKIPPED, -item[1].count, item[0]))
+    return [_cause_line(*key[:2], cause, remedy(*key[:2], cause.message)) for key, cause in order]
 
 
 def _suspected(answers: Answers) -> Iterator[dict[str, Any]]:
     """The causes that no target has by itself: what all answers to an account together may come from."""
-    for suspect in answers.suspects():
-        message, what_to_do = is_this_the_endpoint(suspect.account, suspect.endpoint, suspect.targets)
-        yield {
-            "verdict": str(Verdict.GONE),
-            "error_code": None,
-            "count": suspect.targets,
-            "message": message,
-            "remedy": what_to_do,
-        }
+    for account, endpoint, targets in answers.suspects():
+        message, what_to_do = is_this_the_endpoint(account, endpoint, targets)
+        yield _cause_line(Verdict.GONE, "", Cause(targets, message), what_to_do)
+
+
+def _cause_line(verdict: str, code: str, cause: Cause, what_to_do: str) -> dict[str, Any]:
+    return {"verdict": str(verdict), "error_code": code or None, **asdict(cause), "remedy": what_to_do}
 
 
 def _check_sums(fields: Fields, tally: Tally) -> None:
-    groups, codes = read_targets(fields, "targets"), Counter[str]()
-    by_project, by_level = Counter[str](), Counter[str]()
-    for project in tally.projects():
-        by_project.update(project.targets)
-        by_level.update(project.project_level)
-        codes.update({status_key(code): count for code, count in project.status_codes.items()})
+    groups, whole = read_targets(fields, "targets"), total(tally.projects())
     level = read_targets(fields, "project_level") if "project_level" in fields else {}
     failures = tally.failures.ordered()
-    answered = sum(project.answered for project in tally.projects())
     kept, caused = len(failures), sum(cause.count for cause in tally.causes.values())
     wrong = {
-        "targets": any(groups[group] != by_project[group] for group in GROUPS),
-        "project_level": any(level.get(group, 0) != by_level[group] for group in GROUPS)
-        or sum(not failure.server_group_id for failure in failures) > by_level["failed"],
-        "status_codes": fields.counts("status_codes") != codes,
+        "targets": groups != whole.targets,
+        "project_level": targets_dict(level) != targets_dict(whole.project_level)
+        or sum(not failure.server_group_id for failure in failures) > whole.project_level.get("failed", 0),
+        "status_codes": Counter(fields.counts("status_codes")) != Counter(status_codes_dict(whole.status_codes)),
         "verdicts": tally.targets() != groups,
-        "failures": not _are_all(kept, fields.integer_if_there("failures_omitted"), groups["failed"]),
+        "failures": not _are_all(kept, fields.if_there(fields.integer, "failures_omitted"), groups["failed"]),
         "causes": caused != groups["failed"] + groups["skipped"],
-        "requests": max(tally.retries, tally.throttled, answered) > tally.sent,
+        "requests": max(tally.retries, tally.throttled, whole.answered) > tally.sent,
     }
     for key in (key for key, is_wrong in wrong.items() if is_wrong):
         raise fields.wrong(key, "does not add up with the other numbers of the report")

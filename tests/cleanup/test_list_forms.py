@@ -359,7 +359,7 @@ def test_a_long_array_is_never_held_whole(separator: str) -> None:
     file = io.BytesIO(f"[{separator.join(OBJECT % (P1, group) for group in groups)}]".encode())
     text = Text("list", file)
     for number, (row, group) in enumerate(zip(rows(text), groups, strict=True)):
-        assert (row.project_id, row.group_id) == (P1, group)
+        assert (row.project_id, row.server_group_id) == (P1, group)
         assert file.tell() < 600_000 + number * len(OBJECT % (P1, group) + separator)
         assert len(text.ahead) < 600_000
 
@@ -456,7 +456,7 @@ def test_any_list_in_any_form_is_read_back(
     content = form(targets).replace("\r\n", "\n").replace("\r", "\n").replace("\n", end).encode(encoding)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(list_text, "_BLOCK", block)
-        found = [(row.project_id, row.group_id) for row in rows(Text("list", io.BytesIO(content)))]
+        found = [(row.project_id, row.server_group_id) for row in rows(Text("list", io.BytesIO(content)))]
     assert found == targets
 
 

@@ -82,29 +82,14 @@ class Line:
         self._endpoints.append(turn)
         return turn
 
-    def user(self, who: Waiter, endpoint: Turn) -> Turn:
-        """The turn of a user of that endpoint."""
-        turn = Turn(self, who, deque())
-        turn.behind = endpoint
+    def behind(self, other: Turn, who: Waiter, *, last: bool = False) -> Turn:
+        """The turn of a user of an endpoint, or of a project of a user, the `last` in the row: behind it is nobody."""
+        turn = Turn(self, who, _NOBODY if last else deque())
+        turn.behind = other
         return turn
 
-    def project(self, who: Waiter, user: Turn) -> Turn:
-        """The turn of a project of that user."""
-        turn = Turn(self, who, _NOBODY)
-        turn.behind = user
-        return turn
-
-    # ---- the share of each
-
-    def join(self, turn: Turn) -> None:
-        """A project has something to do, and so its share."""
-        self._count(turn, active=True)
-
-    def rest(self, turn: Turn) -> None:
-        """It leaves its share to the others."""
-        self._count(turn, active=False)
-
-    def _count(self, turn: Turn, *, active: bool) -> None:
+    def count(self, turn: Turn, *, active: bool) -> None:
+        """A project has something to do, and so its share; or it leaves that to the others."""
         if turn.active is not active:
             turn.active = active
             self.active += 1 if active else -1

@@ -33,10 +33,6 @@ class _Hanging:
         """Whether one more may start a request."""
         return len(self.lanes) < self._most
 
-    def start(self, lane: Lane) -> None:
-        """One of them starts a request."""
-        self.lanes.add(lane)
-
     def leave(self, lane: Lane) -> Lane | None:
         """A request of a lane has ended: whom that lets go on of those that are parked."""
         freed = None
@@ -144,7 +140,7 @@ class Fleet:
     def _place(self, lane: Lane, now: float) -> None:
         """The lane has something to do."""
         if lane.turn.place is not Place.UNSIGNED:
-            self._line.join(lane.turn)
+            self._line.count(lane.turn, active=True)
             self._line.place(lane.turn, now)
 
     def drain(self) -> Iterator[Job]:
@@ -191,12 +187,12 @@ class Fleet:
             self._line.place(lane.turn, now)
         elif lane.access.until <= now:
             lane.turn.place = Place.UNSIGNED
-            self._line.rest(lane.turn)  # it can use none of its share meanwhile
+            self._line.count(lane.turn, active=False)  # it can use none of its share meanwhile
             self.unsigned.append(lane)
         else:
             job = lane.start(now)
             if lane.record.timed_out:
-                self._hanging.start(lane)
+                self._hanging.lanes.add(lane)
             lane.turn.taken += 1
             if lane.backlog.ready or lane.backlog.later:
                 self._line.place(lane.turn, now, again=lane.turn.taken < lane.user.weight)
@@ -230,7 +226,7 @@ class Fleet:
     def rest(self, lane: Lane) -> None:
         """Give the share of a lane that has run out of work to the others."""
         if not lane.has_work():
-            self._line.rest(lane.turn)
+            self._line.count(lane.turn, active=False)
 
     def signed(self, lane: Lane, now: float) -> None:
         """The sign-in of a lane has ended, well or not."""

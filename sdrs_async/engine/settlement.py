@@ -63,7 +63,8 @@ class Settlement:
         if proof and reply.verdict not in _NO_PROOF:
             self._count_reads(job)
             job.forget()
-            job.lane.user.passed()
+            if job.lane.user.key is not None:
+                job.lane.user.key.passed()
             self._again(job, now, now)
             return
         what = decide(reply, job, self._policy, now, self._rng)
@@ -174,10 +175,11 @@ class Settlement:
     def _settle(self, job: Job, what: Stop | Done, now: float) -> None:
         done = what.done if isinstance(what, Stop) else what
         self.open -= 1
-        job.slots.release()
         if isinstance(job.call, Listing):
             self._tell(job, done)
         else:
+            if job.budget is not None:
+                job.budget.release()
             outcome = job.outcome(done.verdict, done.message, done.reply, now)
             if done.verdict not in _NO_FAILURE:
                 events.failed(outcome, job.lane.user.called)

@@ -86,29 +86,18 @@ class Endpoint:
     its entry in the line.
     """
 
-    __slots__ = ("crowd", "gate", "in_flight", "name", "turn", "users")
+    __slots__ = ("crowd", "gate", "name", "turn", "users")
 
     def __init__(self, name: str, rate: Rate | None, concurrency: int | None, line: Line) -> None:
         self.name = name
         self.users: list[User] = []
         self.gate = Gate(rate)
         self.crowd = Concurrency(math.inf if concurrency is None else concurrency)
-        self.in_flight = 0
         self.turn = line.endpoint(self)
 
     def due(self) -> float:
         """When the next request may start; `inf` if only an answer can tell."""
-        return math.inf if self.in_flight >= self.crowd.cap else self.gate.due()
-
-    def enter(self, now: float) -> None:
-        """Start one request that is due."""
-        self.in_flight += 1
-        self.gate.enter(now)
-
-    def leave(self, now: float, late: float) -> None:
-        """One was answered, or given up: then the server may count it until `late` seconds from now."""
-        self.in_flight -= 1
-        self.gate.leave(now, late)
+        return math.inf if self.gate.traffic.out >= self.crowd.cap else self.gate.due()
 
 
 class Projects:
@@ -215,7 +204,7 @@ class User:
         if key is not None:
             key.users.append(self)
         self.weight = weight
-        self.turn = endpoint.turn.line.user(self, endpoint.turn)
+        self.turn = endpoint.turn.line.behind(endpoint.turn, self)
 
     @property
     def called(self) -> str:
@@ -241,15 +230,6 @@ class User:
         if new:
             events.stopped(self.called, reason, len(waiting))
         return waiting
-
-    def passed(self) -> None:
-        """The read that had to prove its key was not refused."""
-        if self.key is not None:
-            self.key.passed()
-
-    def needs_proof(self) -> bool:
-        """Whether a read has to show that the key is good before anything else is sent."""
-        return self.key is not None and not self.key.proven
 
     def is_refused_by(self, reply: Reply) -> bool:
         """Whether a refusal is one of the whole account, not of the project alone."""

@@ -73,10 +73,6 @@ class Course:
         """Start nothing new, from this moment on; from any thread."""
         self.stopped = True
 
-    def wait_until(self, at: float) -> None:
-        """Give requests on the wire until then, by the loop's time; a second word can only cut that short."""
-        self.grace.set(min(self.grace.at, at))
-
     def attend(self, host: asyncio.Task[Any] | None) -> None:
         """Start nothing while this task, beside which the run goes on, is cancelled, whatever it does until it ends."""
         self.host = host

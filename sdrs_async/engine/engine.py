@@ -88,7 +88,8 @@ class Engine:
     def stop(self, grace: float = GRACE) -> None:
         """Start nothing new; requests on the wire get `grace` seconds for their answer, the rest is unsettled.
 
-        May be called from anywhere: a task, a callback of the loop, a signal handler, another thread.
+        A second word can only cut that short. May be called from anywhere: a task, a callback of the loop, a signal
+        handler, another thread.
         """
         self.course.stop()
         self._loop.call_soon_threadsafe(self._drain, grace)
@@ -97,7 +98,7 @@ class Engine:
         now = self.course.now()
         if self.course.stage is Stage.OPEN:
             self.fleet.close()
-            self.course.wait_until(now + grace)
+            self.course.grace.set(min(self.course.grace.at, now + grace))
             self.settlement.interrupt(self.fleet.drain(), now)
             self._workers.wake()
 

@@ -54,15 +54,12 @@ class Budget:
         self.held = 0
         self._room: asyncio.Event | None = None
 
-    async def room(self) -> None:
-        """Wait until one more target may be held."""
+    async def take(self) -> None:
+        """One more target is held, as soon as there is room."""
         if self.held >= self.size:
             self._room = asyncio.Event()
             await self._room.wait()
             self._room = None
-
-    def take(self) -> None:
-        """One more target is held."""
         self.held += 1
 
     def release(self) -> None:
@@ -131,10 +128,9 @@ class Intake:
         if self._is_duplicate(target, source.user.endpoint):
             self.duplicates += 1
             return
-        await source.budget.room()
+        await source.budget.take()
         while self.paused is not None:
             await self.paused.wait()
-        source.budget.take()
         self.accept(target, source)
 
     def _is_duplicate(self, target: Target | ProjectLevel, endpoint: Endpoint) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from heapq import heappop, heappush
@@ -166,10 +165,7 @@ class Line:
                 turn.place = _NOWHERE
                 self.place(turn, now)
 
-    def dues(self) -> Iterator[float]:
-        """When it is worth to ask again."""
-        if self._waiting:
-            yield self._waiting[0][0]
-        for endpoint in self._endpoints:
-            if endpoint.ring:
-                yield endpoint.who.due()
+    def next_due(self) -> float:
+        """When it is worth to ask again; `inf` if only an event can change the answer."""
+        dues: list[float] = [endpoint.who.due() for endpoint in self._endpoints if endpoint.ring]
+        return min([*dues, self._waiting[0][0] if self._waiting else math.inf])

@@ -31,7 +31,7 @@ _LOOK, _LOOKS = 3.0, 10
 
 class Workers:
     """The tasks of a run that send, and the one that gives them what to send. `given`: the jobs that they have now;
-    `taken`: how many they have had.
+    `started`: how many they have had.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Workers:
     ) -> None:
         self.settlement = settlement
         self.given: set[Job] = set()
-        self.taken = 0
+        self.started = 0
         self._intake = intake
         self._policy = policy
         self._course = course
@@ -95,7 +95,7 @@ class Workers:
         job = fleet.take(now)
         if job is not None:
             self.given.add(job)
-            self.taken += 1
+            self.started += 1
         while fleet.unsigned:
             self._sign_ins.start(fleet.unsigned.popleft())
         return job
@@ -174,7 +174,7 @@ class Workers:
         looks, before = 0, (-1, -1)
         while looks < _LOOKS:
             await anyio.sleep(_LOOK)
-            now_at = (self.taken, self.settlement.open)
+            now_at = (self.started, self.settlement.open)
             looks = looks + 1 if now_at == before and self._what_is_stuck() else 0
             before = now_at
         raise SdrsError(
@@ -191,10 +191,10 @@ class Workers:
             return None
         if self.is_done():
             return "all targets have been settled"
-        lane = fleet.startable(course.now()) if self._idle or self._spare else None
-        if lane is not None:
+        due, lane = fleet.earliest()
+        if lane is not None and due <= course.now() and (self._idle or self._spare):
             return f"a target of project {lane.project_id} of {lane.user.called} might have been sent"
         signing = any(user.sign_ins.under_way for user in fleet.users)
-        if still_open and not (self.given or signing) and fleet.earliest() == math.inf:
+        if still_open and due == math.inf and not (self.given or signing):
             return f"{still_open:,} targets have waited for nothing"
         return None

@@ -114,17 +114,14 @@ class Fleet:
 
     # ---- what waits
 
-    def startable(self, now: float) -> Lane | None:
-        """A lane of which something could start now by all that limits it, wherever it waits; `None` if there is none.
+    def earliest(self) -> tuple[float, Lane | None]:
+        """When a lane can start something by all that limits it, wherever it waits, and which is the first.
 
-        Looks at every lane: for whoever suspects that one was forgotten.
+        `inf` if only an answer or a sign-in can tell. Looks at every lane: for whoever suspects that one was forgotten.
         """
         has_room = self._hanging.has_room()
-        return next((one for one in self.lanes() if (has_room or not one.record.timed_out) and _due(one) <= now), None)
-
-    def earliest(self) -> float:
-        """When a lane can start something, as far as its scopes tell; `inf` if only an answer or a sign-in can."""
-        return min(map(_due, self.lanes()), default=math.inf)
+        dues = ((_due(one), one) for one in self.lanes() if has_room or not one.record.timed_out)
+        return min(dues, key=lambda due: due[0], default=(math.inf, None))
 
     def push(self, job: Job, now: float) -> None:
         """A new target; it goes behind those of its project."""
@@ -176,7 +173,7 @@ class Fleet:
 
     def next_due(self) -> float:
         """When `take` is worth asking again; `inf` if only an event can change its answer."""
-        return math.inf if self.closed else min(self._line.dues(), default=math.inf)
+        return math.inf if self.closed else self._line.next_due()
 
     def _start(self, lane: Lane, now: float) -> Job | None:
         """A job of the lane whose turn it is, unless it is kept by something that is its own."""
@@ -218,10 +215,6 @@ class Fleet:
     def _unpark(self, lane: Lane, now: float) -> None:
         lane.turn.place = Place.NOWHERE
         self._line.place(lane.turn, now)
-
-    def lose_turn(self, lane: Lane) -> None:
-        """Its last turn came to nothing: the next one is the lane's as if it had not had that."""
-        lane.turn.lost = True
 
     def rest(self, lane: Lane) -> None:
         """Give the share of a lane that has run out of work to the others."""

@@ -133,7 +133,7 @@ class Settlement:
     def _hold(self, job: Job, reply: Reply, scope: str, now: float) -> float:
         """Hold the scope that a 429 names, and return until when; what has less time left than that fails at once."""
         lane, sign_ins = job.lane, job.lane.user.sign_ins
-        self.fleet.lose_turn(lane)
+        lane.turn.lost = True
         if scope == "sign-in":
             if sign_ins.hold.refuse(reply, now, self._policy, self._rng):
                 events.throttled(f"every sign-in of {lane.user.called}", sign_ins.hold.until - now, reply)

@@ -45,29 +45,25 @@ class Send(Protocol):
 class Key:
     """An access key, which a few refusals lock; all `users` that sign with it share its fate.
 
-    `proven`: no read has to prove it (any more).
+    `proven`: no read has to prove it (any more); `cap`: so many requests may be `in_flight`, few until an answer has
+    shown that it is good.
     """
 
-    __slots__ = ("_cap", "_in_flight", "proven", "users")
+    __slots__ = ("cap", "in_flight", "proven", "users")
 
     def __init__(self) -> None:
-        # Requests at a time: few of them until an answer has shown that it is good.
-        self._cap: float = 1
-        self._in_flight = 0
+        self.cap: float = 1
+        self.in_flight = 0
         self.proven = False
         self.users: list[User] = []
 
-    def is_full(self) -> bool:
-        """Whether an answer has to come before the next request."""
-        return self._in_flight >= self._cap
-
     def enter(self) -> None:
         """A request that it signs starts."""
-        self._in_flight += 1
+        self.in_flight += 1
 
     def leave(self) -> None:
         """It was answered, or given up."""
-        self._in_flight -= 1
+        self.in_flight -= 1
 
     def passed(self) -> None:
         """The read that had to prove it was not refused: the requests themselves may go."""
@@ -76,7 +72,7 @@ class Key:
     def note(self, *, good: bool) -> None:
         """A request that it signed has ended; `good`: by an answer that shows that the key is good."""
         self.proven = self.proven or good
-        self._cap = math.inf if good else max(self._cap, _UNPROVEN)
+        self.cap = math.inf if good else max(self.cap, _UNPROVEN)
 
 
 class Endpoint:
@@ -213,7 +209,7 @@ class User:
 
     def due(self) -> float:
         """When the next request of a project of its may start, the endpoint apart; `inf` if an answer has to tell."""
-        if self.key is not None and self.key.is_full():
+        if self.key is not None and self.key.in_flight >= self.key.cap:
             return math.inf
         return self.gate.due()
 

@@ -38,12 +38,13 @@ _LONGEST_TOLD = 86_400.0
 class Learning:
     """What the answers of one scope show of its limits, and what its gate has to keep to by that.
 
-    `told`: the limits that 429s named. A limit that none names is looked for by an estimate: one of this scope alone,
-    or the one that its `peers`, the scopes like it, follow. `heeded`: when the last 429 came that changed something.
+    `told`: the limits that 429s named. A limit that none names is looked for by an `estimate`: one of this scope alone,
+    or, where it has none, the one that its `peers`, the scopes like it, follow. `heeded`: when the last 429 came that
+    changed something.
     """
 
     __slots__ = (
-        "_estimate", "_gate", "_hinted_at", "_hints", "_peers", "_refused", "_told_at", "_trial_at", "heeded", "told",
+        "_gate", "_hinted_at", "_hints", "_peers", "_refused", "_told_at", "_trial_at", "estimate", "heeded", "told",
     )  # fmt: skip
 
     def __init__(self, gate: Gate, peers: Peers | None) -> None:
@@ -53,23 +54,13 @@ class Learning:
         self._told_at = self._hinted_at = self.heeded = _NEVER
         self._hints = 0
         self._refused: list[float] = []
-        self._estimate: Estimate | None = None
+        self.estimate: Estimate | None = None
         self._trial_at = math.inf
-
-    @property
-    def leads(self) -> bool:
-        """Whether this scope looks for its limit itself."""
-        return self._estimate is not None
-
-    @property
-    def even(self) -> bool:
-        """Whether what was found is to be spread evenly: not while its window is measured."""
-        return self._estimate is None or self._estimate.even
 
     @property
     def learned(self) -> tuple[Rate, bool] | None:
         """The rate in force that the server showed, and whether it told it; `None` if it showed none."""
-        estimate = self._estimate
+        estimate = self.estimate
         if estimate is None and self._peers is not None and self._gate.found is not None:
             estimate = self._peers.estimate
         if estimate is not None and estimate.known is not None:
@@ -78,22 +69,22 @@ class Learning:
 
     def follow(self, peers: Peers) -> None:
         """Keep to what a like scope has found, unless this one has an estimate of its own."""
-        if self._estimate is None and peers.estimate is not None:
+        if self.estimate is None and peers.estimate is not None:
             traffic = self._gate.traffic
             self._gate.hold(peers.opens)
             self._keep(max(traffic.left, traffic.began), peers.estimate.followed)
 
     def tries(self, now: float) -> bool:
         """A request starts; true if it has to go alone, so that nothing else starts until it is answered."""
-        if trial := self._estimate is not None and self._estimate.trial:
+        if trial := self.estimate is not None and self.estimate.trial:
             self._trial_at = now
         return trial
 
     def accept(self, now: float, sent_at: float) -> None:
         """A request was answered with something else than a 429; who follows a like scope may have to lead now."""
-        estimate, peers = self._estimate, self._peers
+        estimate, peers = self.estimate, self._peers
         if estimate is None and peers is not None:
-            estimate = self._estimate = peers.inherit(now)
+            estimate = self.estimate = peers.inherit(now)
         if estimate is None:
             return
         trial = estimate.trial and sent_at >= self._trial_at
@@ -125,7 +116,7 @@ class Learning:
 
     def _was_heeded(self, now: float, sent_at: float) -> bool:
         """Whether a 429 is of the same cause as the last one, of this scope or of the one that it follows."""
-        estimate = self._estimate
+        estimate = self.estimate
         peers = self._peers if estimate is None else None
         if sent_at > self.heeded and (peers is None or sent_at > peers.heeded):
             return False
@@ -188,8 +179,8 @@ class Learning:
 
     def _guess(self, now: float, sent_at: float) -> float:
         """Adapt the estimate; return until when to wait before the next request is tried, alone."""
-        first, estimate = self._estimate is None, self._estimate or self._first_estimate(now)
-        self._estimate, growing, gate = estimate, estimate.growing, self._gate
+        first, estimate = self.estimate is None, self.estimate or self._first_estimate(now)
+        self.estimate, growing, gate = estimate, estimate.growing, self._gate
         refused = sum(at > now - estimate.per for at in self._refused)
         estimate.refuse(now, len(self._past(now, estimate.per)) - refused + 1)
         self._keep(now, estimate.rate)

@@ -92,7 +92,7 @@ class Gate:
     @property
     def follows(self) -> bool:
         """Whether it keeps to what a like scope has found."""
-        leads = self._learning is not None and self._learning.leads
+        leads = self._learning is not None and self._learning.estimate is not None
         return not leads and self._peers is not None and self._peers.estimate is not None
 
     def due(self) -> float:
@@ -229,6 +229,10 @@ class Gate:
 
     def _pace(self, *, even: bool = False) -> None:
         """Spread the starts evenly by what is kept, but by the one that was found only if that is to be kept evenly."""
-        even = even or self._learning is None or self._learning.even
-        windows = self.windows if even else (one for one in self.windows if one is not self.found)
+        estimate = None if self._learning is None else self._learning.estimate
+        windows = (
+            self.windows
+            if even or estimate is None or estimate.even
+            else (one for one in self.windows if one is not self.found)
+        )
         self._spread.pause = pause(windows, self.found, behind=self.traffic.answered < self._spread.behind)

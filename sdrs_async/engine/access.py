@@ -1,7 +1,4 @@
-"""Who is signed in: of a project until when, of a user which of its projects wait for it and how it has gone so far.
-
-Plain state without I/O, task or clock.
-"""
+"""Who is signed in: of a project until when, of a user which of its projects wait for it and how it has gone so far."""
 
 from __future__ import annotations
 
@@ -92,10 +89,7 @@ class Hold:
 
 
 def hold_after(policy: RetryPolicy, reply: Reply, refusals: int, rng: Random) -> float:
-    """Seconds for which a 429 of IAM holds the sign-ins of an account; `refusals` counts those in a row, from 1.
-
-    `Retry-After` wins; without it, back-off.
-    """
+    """Seconds for which a 429 of IAM, one of `refusals` in a row, holds sign-ins: its `Retry-After`, or back-off."""
     if reply.retry_after:  # at 0 it would be sent again at once, and throttled tries have no limit but the time
         return min(reply.retry_after, MAX_HOLD)
     return max(min(policy.base, policy.cap) / 2, backoff(policy, refusals, rng))

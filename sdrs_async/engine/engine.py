@@ -181,13 +181,8 @@ class Engine:
         answer: asyncio.Future[Reply] = self._loop.create_future()
         if self.course.stage is Stage.ENDED:  # the fleet may be another run's by now
             answer.set_result(Reply(Verdict.UNSETTLED, message="not asked for: the run has ended"))
-            return answer
-
-        def tell(reply: Reply) -> None:
-            if not answer.done():  # whoever asked may have gone
-                answer.set_result(reply)
-
-        self._workers.add(Job(page, self.fleet.lane(page.project_id, user), None, tell=tell))
+        else:
+            self._workers.add(Job(page, self.fleet.lane(page.project_id, user), None, answer=answer))
         return answer
 
 

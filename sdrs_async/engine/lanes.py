@@ -1,10 +1,8 @@
-"""What is on its way: a job per target, and a lane per project.
-
-Plain state without I/O, task or clock; `queue` decides whose turn it is.
-"""
+"""What is on its way: a job per target, and a lane per project."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -38,7 +36,7 @@ class Job:
     `sent` counts its requests, `throttled` those of them that were answered 429, `unsigned` its tries that failed
     already at the sign-in; `lost` says that a request got no answer. `first_try` is the loop's time of the first try,
     `given_at` that of its last turn; `renewed` says that it was tried with a second credential. `budget`: what a target
-    is held by; `tell`: who wants to know the reply of a page.
+    is held by; `answer`: of a page, for who asked for it.
     """
 
     call: Call
@@ -53,7 +51,7 @@ class Job:
     last_answer: Reply | None = None
     renewed: bool = False
     lost: bool = False
-    tell: Callable[[Reply], None] | None = None
+    answer: asyncio.Future[Reply] | None = None
 
     def forget(self) -> None:
         """What was sent until now was not for this target: it is as if it had never been tried."""

@@ -8,7 +8,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import Any
 
 
 class Place(Enum):
@@ -25,17 +25,10 @@ class Place(Enum):
 _NOWHERE, _WAITING, _DUE = Place.NOWHERE, Place.WAITING, Place.DUE
 
 
-class Waiter(Protocol):
-    """Who takes turns: a project, its user, and the endpoint of that."""
-
-    def due(self) -> float:
-        """When it may start a request, as far as it alone decides; `inf` if only an answer can tell."""
-        ...
-
-
 @dataclass(slots=True, eq=False)
 class Turn:
-    """The entry of one who takes turns.
+    """The entry of one who takes turns: a project, its user, or the endpoint of that. `who.due()` tells when it may
+    start a request, as far as it alone decides, `inf` if only an answer can tell.
 
     `behind`: whose turn it has to be as well; `ring`: the turns behind this one that are due, by their numbers. `at`:
     the time that a `WAITING` one waits for; `number`: the lower, the longer it has been due; `lost`: a 429 took its
@@ -74,14 +67,14 @@ class Line:
         self._waiting: list[tuple[float, int, Turn]] = []
         self._order = 0
 
-    def endpoint(self, who: Waiter) -> Turn:
+    def endpoint(self, who: Any) -> Turn:
         """The turn of an endpoint: it is always among those that are due, and asked when it is its turn."""
         turn = Turn(self, who, deque(), _DUE)
         turn.behind = turn
         self._endpoints.append(turn)
         return turn
 
-    def behind(self, other: Turn, who: Waiter, *, last: bool = False) -> Turn:
+    def behind(self, other: Turn, who: Any, *, last: bool = False) -> Turn:
         """The turn of a user of an endpoint, or of a project of a user, the `last` in the row: behind it is nobody."""
         turn = Turn(self, who, _NOBODY if last else deque())
         turn.behind = other

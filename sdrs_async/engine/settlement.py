@@ -176,7 +176,7 @@ class Settlement:
         done = what.done if isinstance(what, Stop) else what
         self.open -= 1
         if isinstance(job.call, Listing):
-            self._tell(job, done)
+            self._answer(job, done)
         else:
             if job.budget is not None:
                 job.budget.release()
@@ -187,11 +187,12 @@ class Settlement:
         if isinstance(what, Stop):
             self._stop_with(job, what, now)
 
-    def _tell(self, job: Job, what: Done) -> None:
+    def _answer(self, job: Job, what: Done) -> None:
         """The reply of a page, to who asked for it."""
         self._count_reads(job)
-        if job.tell is not None:
-            job.tell(replace(job.last or what.reply or Reply(what.verdict), verdict=what.verdict, message=what.message))
+        reply = job.last or what.reply or Reply(what.verdict)
+        if job.answer is not None and not job.answer.done():  # whoever asked may have gone
+            job.answer.set_result(replace(reply, verdict=what.verdict, message=what.message))
 
     def _count_reads(self, job: Job) -> None:
         """What was sent for it is no request of a target."""

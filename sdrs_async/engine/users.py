@@ -1,12 +1,10 @@
-"""What projects share: the credential they are reached with, its key, and the endpoint it is used at.
-
-Plain state without I/O, task or clock; `queue` decides whose turn it is.
-"""
+"""What projects share: the credential they are reached with, its key, and the endpoint it is used at."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
 
 from sdrs_async.auth import SignInCounts
 from sdrs_async.cloud import events
@@ -21,6 +19,9 @@ from sdrs_async.pace.peers import Peers
 if TYPE_CHECKING:
     from sdrs_async.engine.lanes import Job, Lane
 
+Send = Callable[[Call, float], Coroutine[Any, Any, Reply]]
+"""One request on the wire, one classified reply within so many seconds: also of what servers and networks do wrong."""
+
 # One or two may have had their own limit used up by somebody else.
 _TURNED_AWAY = 3
 # These answers come from behind the sign-in: the credential was accepted.
@@ -32,14 +33,6 @@ _PROOF = frozenset({Verdict.DELETED, Verdict.READ, Verdict.FORBIDDEN})
 # The gateway locks a key after more than five refusals in a row (vendor's FAQ on signing). While no answer has told
 # whether it is good, so many requests are out at most: with the one that got no answer they stay below that.
 _UNPROVEN = 4
-
-
-class Send(Protocol):
-    """One request on the wire, one classified reply within `timeout` seconds."""
-
-    async def __call__(self, call: Call, timeout: float, /) -> Reply:  # noqa: ASYNC109 - the HTTP client enforces it
-        """Never raises for what a server or network does: that is data."""
-        ...
 
 
 class Key:

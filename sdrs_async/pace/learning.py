@@ -1,7 +1,4 @@
-"""What the 429s of a scope show of its limits: those that they tell, and the search for one that they do not.
-
-Nothing here reads a clock, waits or draws randomness; all times are the event loop's and are handed in.
-"""
+"""What the 429s of a scope show of its limits: those that they tell, and the search for one that they do not."""
 
 from __future__ import annotations
 
@@ -16,12 +13,10 @@ from sdrs_async.pace.windows import LONGEST_SPREAD, UNLIMITED, Window, quicker, 
 if TYPE_CHECKING:
     from sdrs_async.pace.meter import Gate
 
+# Seconds without a request after which a scope begins anew.
 LULL = 10.0
-"""Seconds without a request after which a scope begins anew."""
-
+# Longest wait in seconds that a 429 may impose on a scope, whatever its `Retry-After` says.
 MAX_HOLD = 900.0
-"""Longest wait in seconds that a 429 may impose on a scope, whatever its `Retry-After` says."""
-
 _NEVER = -math.inf
 # Requests that a scope has to have had let in, before what it is refused tells the others something.
 _TELLING = 3

@@ -1,7 +1,4 @@
-"""When the next request of a scope may start: its windows, the even spread inside them, the hold after a 429.
-
-Nothing here reads a clock, waits or draws randomness; all times are the event loop's and are handed in.
-"""
+"""When the next request of a scope may start: its windows, the even spread inside them, the hold after a 429."""
 
 from __future__ import annotations
 

@@ -243,7 +243,7 @@ class Lane:
         self.gate.enter(now)
         user.gate.enter(now)
         if user.key is not None:
-            user.key.enter()
+            user.key.out += 1
         user.endpoint.gate.enter(now)
         return job
 
@@ -257,7 +257,7 @@ class Lane:
         self.gate.leave(now, late)
         user.gate.leave(now, late)
         if user.key is not None:
-            user.key.leave()
+            user.key.out -= 1
         user.endpoint.gate.leave(now, late)
 
     # ---- the scopes that its requests pass through
@@ -331,5 +331,5 @@ class Lane:
         """
         held = [gate.held(now) for gate in (self.gate, self.user.gate, self.user.endpoint.gate)]
         if self.access.until <= now:
-            held.append(self.user.sign_ins.hold.held(now))
+            held.append((self.user.sign_ins.held_until, min(self.user.sign_ins.held_since, now)))
         return max(until for until, _ in held), max(self.backlog.since, min(since for _, since in held))

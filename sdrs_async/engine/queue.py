@@ -168,7 +168,7 @@ class Fleet:
             # Whoever was let in for one that hung may have had nothing to start: the next one may.
             if not self._hanging.parked or not self._hanging.has_room():
                 break
-            self._unpark(self._hanging.parked.popleft(), now)
+            self.let_go(self._hanging.parked.popleft(), now)
         return None
 
     def next_due(self) -> float:
@@ -204,7 +204,7 @@ class Fleet:
         key = lane.user.key
         lane.leave(now, late)
         if self._hanging.lanes and (freed := self._hanging.leave(lane)) is not None:
-            self._unpark(freed, now)
+            self.let_go(freed, now)
         if not lane.backlog.ready:
             self.rest(lane)
         for one in (lane, *lane.kin):
@@ -212,17 +212,13 @@ class Fleet:
         for other in key.users if key is not None else ():
             self._line.place(other.turn, now)
 
-    def _unpark(self, lane: Lane, now: float) -> None:
-        lane.turn.place = Place.NOWHERE
-        self._line.place(lane.turn, now)
-
     def rest(self, lane: Lane) -> None:
         """Give the share of a lane that has run out of work to the others."""
         if not lane.has_work():
             self._line.count(lane.turn, active=False)
 
-    def signed(self, lane: Lane, now: float) -> None:
-        """The sign-in of a lane has ended, well or not."""
+    def let_go(self, lane: Lane, now: float) -> None:
+        """A lane is not kept aside any more: its sign-in has ended, well or not, or there is room for one that hung."""
         lane.turn.place = Place.NOWHERE
         if lane.has_work():
             self._place(lane, now)
@@ -247,7 +243,7 @@ class Fleet:
             while user.sign_ins.waiting:
                 self.unsigned.append(user.sign_ins.waiting.popleft())
         while self.unsigned:
-            self.signed(self.unsigned.popleft(), now)
+            self.let_go(self.unsigned.popleft(), now)
 
 
 def _due(lane: Lane) -> float:

@@ -64,7 +64,7 @@ class Settlement:
             self._count_reads(job)
             job.forget()
             if job.lane.user.key is not None:
-                job.lane.user.key.passed()
+                job.lane.user.key.proven = True  # the requests themselves may go
             self._again(job, now, now)
             return
         what = decide(reply, job, self._policy, now, self._rng)
@@ -135,11 +135,11 @@ class Settlement:
         lane, sign_ins = job.lane, job.lane.user.sign_ins
         lane.turn.lost = True
         if scope == "sign-in":
-            if sign_ins.hold.refuse(reply, now, self._policy, self._rng):
-                events.throttled(f"every sign-in of {lane.user.called}", sign_ins.hold.until - now, reply)
+            if sign_ins.refuse(reply, now, self._policy, self._rng):
+                events.throttled(f"every sign-in of {lane.user.called}", sign_ins.held_until - now, reply)
             for other in lane.user.lanes.values():
                 self._fail_untried(other, now)
-            return sign_ins.hold.until
+            return sign_ins.held_until
         gate, name = lane.refused(reply, now, job.given_at)
         before, known = max(gate.held_until, now), gate.learned
         until = gate.refuse(now, job.given_at, reply.told, reply.retry_after)

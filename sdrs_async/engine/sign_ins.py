@@ -47,8 +47,8 @@ class SignIns:
             while book.waiting:
                 if not self._course.may_go_on():
                     await anyio.sleep(_LATER)
-                elif book.hold.until > anyio.current_time():
-                    await anyio.sleep_until(book.hold.until)  # and look again: it may be longer by then
+                elif book.held_until > anyio.current_time():
+                    await anyio.sleep_until(book.held_until)  # and look again: it may be longer by then
                 else:
                     await self._sign_in(book.waiting.popleft())
         finally:
@@ -61,7 +61,7 @@ class SignIns:
             if sign_in is not None and lane.backlog:  # what waited may have been given up meanwhile
                 self._note(lane, await sign_in(lane.project_id, self._policy.timeout), loop.time())
         finally:
-            fleet.signed(lane, loop.time())
+            fleet.let_go(lane, loop.time())
         self._signed()
 
     def _note(self, lane: Lane, result: float | Reply, now: float) -> None:

@@ -50,7 +50,7 @@ class Survey:
     def waits(self, now: float) -> dict[str, tuple[int, float]]:
         """Of each kind, how many scopes a 429 holds while something waits, and the seconds until the last goes on."""
         holds = [("user" if isinstance(one, User) else "endpoint", 1, one.gate.held_until) for one in self._wanted]
-        holds += [("sign-in", 1, user.sign_ins.hold.until) for user in self._unsigned]
+        holds += [("sign-in", 1, user.sign_ins.held_until) for user in self._unsigned]
         found: dict[str, tuple[int, float]] = {}
         for kind, number, until in [*holds, ("project", *self._held)]:
             if until > now:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from sdrs_async.auth import SignInCounts
@@ -35,32 +36,18 @@ _PROOF = frozenset({Verdict.DELETED, Verdict.READ, Verdict.FORBIDDEN})
 _UNPROVEN = 4
 
 
+@dataclass(slots=True, eq=False)
 class Key:
     """An access key, which a few refusals lock; all `users` that sign with it share its fate.
 
-    `proven`: no read has to prove it (any more); `cap`: so many requests may be `in_flight`, few until an answer has
-    shown that it is good.
+    `proven`: no read has to prove it (any more); `cap`: so many requests may be `out`, few until an answer has shown
+    that it is good.
     """
 
-    __slots__ = ("cap", "in_flight", "proven", "users")
-
-    def __init__(self) -> None:
-        self.cap: float = 1
-        self.in_flight = 0
-        self.proven = False
-        self.users: list[User] = []
-
-    def enter(self) -> None:
-        """A request that it signs starts."""
-        self.in_flight += 1
-
-    def leave(self) -> None:
-        """It was answered, or given up."""
-        self.in_flight -= 1
-
-    def passed(self) -> None:
-        """The read that had to prove it was not refused: the requests themselves may go."""
-        self.proven = True
+    cap: float = 1
+    out: int = 0
+    proven: bool = False
+    users: list[User] = field(default_factory=list)
 
     def note(self, *, good: bool) -> None:
         """A request that it signed has ended; `good`: by an answer that shows that the key is good."""
@@ -202,7 +189,7 @@ class User:
 
     def due(self) -> float:
         """When the next request of a project of its may start, the endpoint apart; `inf` if an answer has to tell."""
-        if self.key is not None and self.key.in_flight >= self.key.cap:
+        if self.key is not None and self.key.out >= self.key.cap:
             return math.inf
         return self.gate.due()
 

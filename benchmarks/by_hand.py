@@ -21,13 +21,6 @@ class HandClock:
         self.now = 1_000.0
 
 
-class Unbounded:
-    """Holds any number of targets."""
-
-    def release(self) -> None:
-        """Nothing is counted."""
-
-
 async def never(call: Call, timeout: float) -> Reply:  # noqa: ASYNC109 - the engine's own protocol
     """Nothing is sent."""
     raise NotImplementedError
@@ -51,11 +44,11 @@ def one_user(limits: Limits) -> tuple[Fleet, User]:
 
 def queue(fleet: Fleet, user: User, projects: int, each: int, now: float) -> None:
     """So many jobs more for each project, one project after the other."""
-    slots, call = Unbounded(), target(0, 0)
+    call = target(0, 0)
     for number in range(projects):
         lane = fleet.lane(project(number), user)
         for _ in range(each):
-            fleet.push(Job(call, lane, slots), now)
+            fleet.push(Job(call, lane, None), now)
 
 
 def give_back(fleet: Fleet, job: Job, now: float) -> None:

@@ -12,9 +12,8 @@ import anyio
 
 from sdrs_async.cloud import events
 from sdrs_async.cloud.listing import Project
-from sdrs_async.engine.engine import GRACE, Engine
+from sdrs_async.engine.engine import GRACE, Engine, one_by_one
 from sdrs_async.engine.intake import Reader
-from sdrs_async.engine.slices import one_by_one
 from sdrs_async.engine.survey import Survey
 from sdrs_async.engine.users import User
 from sdrs_async.errors import AuthenticationError, SdrsError, check, is_time
@@ -62,7 +61,7 @@ class Running(Generic[T]):
 
     async def __anext__(self) -> T:
         """The next one. Raises what stopped the run: `ConfigError`, `AuthenticationError`."""
-        if self._engine.is_abandoned():  # and goes on all the same
+        if self._engine.course.is_abandoned():  # and goes on all the same
             self._engine.shut()
         while not self._buffer:
             if self._ended.is_set():
@@ -214,7 +213,7 @@ async def driving(run: Running[Any], readers: Iterable[Reader]) -> AsyncIterator
     """Let a run go on beside the block, and not a moment longer. What the block raises leaves as it is."""
     error: BaseException | None = None
     run._engine.open()
-    run._engine.attend(asyncio.current_task())
+    run._engine.course.attend(asyncio.current_task())
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(run._drive, readers)
         try:

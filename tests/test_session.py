@@ -30,7 +30,7 @@ def busy(session: Session) -> list[str]:
     fleet = session._fleet
     left = [lane.project_id for lane in fleet.lanes() if lane.has_work() or lane.turn.active or lane.in_flight]
     left += [user.name for user in fleet.users if user.sign_ins.under_way or user.sign_ins.waiting]
-    return left + [user.name for user in fleet.users if user.endpoint.in_flight]
+    return left + [user.name for user in fleet.users if user.endpoint.gate.traffic.out]
 
 
 class SlowSignIn:

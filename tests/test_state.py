@@ -14,6 +14,24 @@ def test_a_class_writes_its_own_attributes_and_nobody_elses() -> None:
     assert state.written_outside() == []
 
 
+def test_plain_data_is_written_in_its_own_room_alone(tmp_path: Path) -> None:
+    """Only in the rooms that may do so, only dataclasses, and no name that an ordinary class there has as well."""
+    package = tmp_path / "house"
+    for room in ("engine", "report"):
+        (package / room).mkdir(parents=True)
+        (package / room / "data.py").write_text("@dataclass\nclass Data:\n    a: int\n    b: int\n")
+    (package / "engine" / "owner.py").write_text("class Owner:\n    def f(self):\n        self.b = self.c = 0\n")
+    (package / "engine" / "other.py").write_text("def f(x):\n    x.a = x.b = x.c = 1\n")
+    (package / "report" / "other.py").write_text("def f(x):\n    x.a = 1\n")
+    (package / "top.py").write_text("def f(x):\n    x.a = 1\n")
+    assert state.written_outside(package) == [
+        "engine.other:2: x.b",
+        "engine.other:2: x.c",
+        "report.other:2: x.a",
+        "top:2: x.a",
+    ]
+
+
 def test_no_verb_only_assigns_what_it_is_given() -> None:
     """That would be writing from outside by another name."""
     assert state.setters() == []

@@ -1,7 +1,4 @@
-"""Who is signed in: of a project until when, of a user which of its projects wait for it and how it has gone so far.
-
-Plain state without I/O, task or clock.
-"""
+"""Who is signed in: of a project until when, of a user which of its projects wait for it and how it has gone so far."""
 
 from __future__ import annotations
 
@@ -56,46 +53,8 @@ class Access:
         self.retry_at = max(self.retry_at, due)
 
 
-class Hold:
-    """Sign-ins that wait as a whole after a 429 of IAM.
-
-    `until`: the loop's time; `since`: when the first of the 429s came since which no sign-in went well, else `inf`;
-    `refusals`: how many in a row; `refusal`: the last of them.
-    """
-
-    __slots__ = ("refusal", "refusals", "since", "until")
-
-    def __init__(self) -> None:
-        self.until = 0.0
-        self.since = math.inf
-        self.refusals = 0
-        self.refusal: Reply | None = None
-
-    def refuse(self, reply: Reply, now: float, policy: RetryPolicy, rng: Random) -> bool:
-        """A 429 came; whether it holds them for longer than was known. Those of one hold belong to one cause."""
-        self.refusal = reply
-        if now >= self.until or not self.refusals:
-            self.refusals += 1
-        self.since = now if now > self.until + _LULL else min(self.since, now)
-        until = now + hold_after(policy, reply, self.refusals, rng)
-        if longer := until > self.until:
-            self.until = until
-        return longer
-
-    def accept(self) -> None:
-        """A sign-in went well, which ends their row."""
-        self.refusals, self.since = 0, math.inf
-
-    def held(self, now: float) -> tuple[float, float]:
-        """Until when and since when, as a gate has it."""
-        return self.until, min(self.since, now)
-
-
 def hold_after(policy: RetryPolicy, reply: Reply, refusals: int, rng: Random) -> float:
-    """Seconds for which a 429 of IAM holds the sign-ins of an account; `refusals` counts those in a row, from 1.
-
-    `Retry-After` wins; without it, back-off.
-    """
+    """Seconds for which a 429 of IAM, one of `refusals` in a row, holds sign-ins: its `Retry-After`, or back-off."""
     if reply.retry_after:  # at 0 it would be sent again at once, and throttled tries have no limit but the time
         return min(reply.retry_after, MAX_HOLD)
     return max(min(policy.base, policy.cap) / 2, backoff(policy, refusals, rng))
@@ -104,15 +63,22 @@ def hold_after(policy: RetryPolicy, reply: Reply, refusals: int, rng: Random) ->
 class SignInBook:
     """The sign-ins of one user. `sign_in` is `None` where nobody has to sign in; `counts`: theirs, where there are any.
 
-    `waiting`: lanes whose sign-in has not begun; `under_way`: how many tasks sign in; `hold`: while IAM throttles.
+    `waiting`: lanes whose sign-in has not begun; `under_way`: how many tasks sign in. A 429 of IAM holds all of them:
+    `held_until`, by the loop's time; `held_since`: when the first of those 429s came since which no sign-in went well,
+    else `inf`; `refusal`: the last of them.
     """
 
-    __slots__ = ("_silent_since", "_succeeded", "counts", "hold", "sign_in", "under_way", "waiting")
+    __slots__ = (
+        "_refusals", "_silent_since", "_succeeded", "counts", "held_since", "held_until", "refusal", "sign_in",
+        "under_way", "waiting",
+    )  # fmt: skip
 
     def __init__(self, sign_in: SignIn | None, counts: SignInCounts | None) -> None:
         self.sign_in = sign_in
         self.counts = counts
-        self.hold = Hold()
+        self.held_until, self.held_since = 0.0, math.inf
+        self.refusal: Reply | None = None
+        self._refusals = 0
         self.waiting: deque[Lane] = deque()
         self.under_way = 0
         self._succeeded = False
@@ -129,9 +95,20 @@ class SignInBook:
         self.under_way -= 1
 
     def succeed(self) -> None:
-        """A sign-in went well."""
+        """A sign-in went well, which ends the row of refusals."""
         self._succeeded = True
-        self.hold.accept()
+        self._refusals, self.held_since = 0, math.inf
+
+    def refuse(self, reply: Reply, now: float, policy: RetryPolicy, rng: Random) -> bool:
+        """A 429 came; whether it holds them for longer than was known. Those of one hold belong to one cause."""
+        self.refusal = reply
+        if now >= self.held_until or not self._refusals:
+            self._refusals += 1
+        self.held_since = now if now > self.held_until + _LULL else min(self.held_since, now)
+        until = now + hold_after(policy, reply, self._refusals, rng)
+        if longer := until > self.held_until:
+            self.held_until = until
+        return longer
 
     def fail(self, now: float, elapsed: float) -> float:
         """A sign-in failed after so many seconds; return for how long none went well, 0 if ever one did."""

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from enum import IntEnum
 from typing import Any
 
-from sdrs_async.engine.alarm import Alarm
 from sdrs_async.errors import SdrsError
 
 
@@ -21,48 +20,58 @@ class Stage(IntEnum):
     ENDED = 3
 
 
-class Course:
-    """The course of one run. `stopped`: nothing new starts; `paused`: nor does it until whoever takes outcomes has
-    caught up; `host`: the task beside which the run goes on. `now`: the loop's clock.
+class Alarm:
+    """Calls `ring`, a plain callback of the loop, once the loop's clock has reached `at`; `inf` is never.
 
-    `late`: called by the loop where requests on the wire are not to be waited for any more.
+    Keeps the time itself: where that is not in the future, uvloop gives a handle that does not know it.
+    """
+
+    __slots__ = ("_handle", "_loop", "_ring", "at")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, ring: Callable[[], None]) -> None:
+        self.at = math.inf
+        self._loop = loop
+        self._ring = ring
+        self._handle: asyncio.TimerHandle | None = None
+
+    def set(self, at: float) -> None:
+        """Ring at this time, and not at the one before."""
+        if at == self.at:
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        self.at = at
+        self._handle = self._loop.call_at(at, self._fire) if at < math.inf else None
+
+    def _fire(self) -> None:
+        self.at, self._handle = math.inf, None
+        self._ring()
+
+
+class Course:
+    """The course of one run. `stopped`: nothing new starts; `host`: the task beside which it goes on; `now`: the loop's
+    clock. `grace` rings `late` where requests on the wire are not to be waited for any more.
     """
 
     def __init__(self, late: Callable[[], None]) -> None:
         self.stage = Stage.MADE
-        self.stopped = self.paused = False
+        self.stopped = False
         self.host: asyncio.Task[Any] | None = None
         self._cancellations = 0
         loop = asyncio.get_running_loop()
         self.now: Callable[[], float] = loop.time
-        self._grace = Alarm(loop, late)
+        self.grace = Alarm(loop, late)
 
     def advance(self, stage: Stage) -> None:
         """The run has come to this stage, if it is not further yet; one that is over starts and awaits nothing."""
         self.stage = max(self.stage, stage)
         if stage >= Stage.OVER:
             self.stopped = True
-            self._grace.set(math.inf)
-
-    def is_going(self) -> bool:
-        """Whether it has begun, and its books are open."""
-        return Stage.OPEN <= self.stage < Stage.ENDED
+            self.grace.set(math.inf)
 
     def stop(self) -> None:
         """Start nothing new, from this moment on; from any thread."""
         self.stopped = True
-
-    def wait_until(self, at: float) -> None:
-        """Give requests on the wire until then, by the loop's time; a second word can only cut that short."""
-        self._grace.set(min(self._grace.at, at))
-
-    def is_waiting(self) -> bool:
-        """Whether requests on the wire are given their time."""
-        return self._grace.at < math.inf
-
-    def pause(self, *, paused: bool) -> None:
-        """Whoever takes the outcomes is behind, or has caught up."""
-        self.paused = paused
 
     def attend(self, host: asyncio.Task[Any] | None) -> None:
         """Start nothing while this task, beside which the run goes on, is cancelled, whatever it does until it ends."""

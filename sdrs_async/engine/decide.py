@@ -125,8 +125,8 @@ def shut_out(lane: Lane, now: float, policy: RetryPolicy) -> Done | None:
     until, since = lane.held(now)
     if until <= now or until < since + _last_start(policy):
         return None
-    hold = lane.user.sign_ins.hold
-    of_iam = hold.refusal if lane.access.until <= now and hold.until >= until else None
+    sign_ins = lane.user.sign_ins
+    of_iam = sign_ins.refusal if lane.access.until <= now and sign_ins.held_until >= until else None
     what = "nothing more is let in" if of_iam is None else "IAM lets nobody sign in"
     message = f"throttled, not sent: {what} for {until - now:.0f} s, longer than its time"
     return Done(Verdict.THROTTLED, message, of_iam)

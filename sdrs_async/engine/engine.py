@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from random import Random, SystemRandom
-from typing import Any, TypeVarTuple
+from typing import Any, TypeVar
 
 import anyio
 
@@ -15,36 +15,28 @@ from sdrs_async.engine.lanes import Job
 from sdrs_async.engine.loop import Workers
 from sdrs_async.engine.queue import Fleet
 from sdrs_async.engine.settlement import Settlement
-from sdrs_async.engine.slices import one_by_one
 from sdrs_async.engine.users import User
-from sdrs_async.engine.watchdog import watch
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Listing, Outcome, ProjectLevel, Reply, Target, Verdict
 
-Ts = TypeVarTuple("Ts")
+T = TypeVar("T")
 
 GRACE = 3.0
 """Seconds that requests on the wire get for their answer when a run is stopped."""
 
 # How exactly a target's total time is kept while it waits for its turn: to a twentieth of it, or a second.
 _SWEEPS, _SHORTEST_SWEEP = 20, 1.0
-
-
-class _NoSlots:
-    """A page of a list is held by who asked for it, one at a time."""
-
-    def release(self) -> None:
-        """Nothing was held."""
-
-
-_NO_SLOTS = _NoSlots()
+# How much of long work is done in a row, a millisecond or two of it, and the seconds of rest after that. Not as much as
+# a clock allows: what runs in virtual time shall do the same each time.
+_IN_A_ROW, _REST = 100, 0.002
 
 
 class Engine:
     """One run, made in the event loop that it runs in. `emit` is called once per target, as soon as it settles.
 
     `accept`: gets the targets that are read, each with the name of its account, instead of them being sent, where a run
-    only lists. `error`: what stopped the run; `completed`: it ended because nothing was left to do.
+    only lists. `error`: what stopped the run; `completed`: it ended because nothing was left to do; `course`: how far
+    it has come.
     """
 
     def __init__(
@@ -61,8 +53,8 @@ class Engine:
         self.intake = Intake(self._accept, self._reading_failed)
         self.error: BaseException | None = None
         self.completed = False
-        self._course = Course(self.shut)
-        self._workers = Workers(self.settlement, self.intake, policy, self._course, self._spawn)
+        self.course = Course(self.shut)
+        self._workers = Workers(self.settlement, self.intake, policy, self.course, self._spawn)
         self._hand_over = accept
         self._pause_of_sweeps = max(_SHORTEST_SWEEP, policy.total / _SWEEPS)
         self._loop = asyncio.get_running_loop()
@@ -71,9 +63,9 @@ class Engine:
 
     def open(self) -> None:
         """Take the fleet, as `run` does. Raises `ConfigError` beside another run, whose targets it would take too."""
-        if self._course.stage is Stage.MADE:
-            self.fleet.open(stopped=self._course.stopped, give_up=self.give_up)
-            self._course.advance(Stage.OPEN)
+        if self.course.stage is Stage.MADE:
+            self.fleet.open(stopped=self.course.stopped, give_up=self.give_up)
+            self.course.advance(Stage.OPEN)
 
     async def run(self, readers: Iterable[Reader]) -> None:
         """Settle every target of the readers; returns when all are, or when the run was stopped.
@@ -86,7 +78,7 @@ class Engine:
             async with anyio.create_task_group() as self._tasks:
                 self._spawn(self._read, readers)
                 self._spawn(self._sweep)
-                self._spawn(watch, self._course, self._workers)
+                self._spawn(self._workers.watch)
                 await self._guarded(self._workers.dispatch)
                 self.completed = self._workers.is_done()
                 self._tasks.cancel_scope.cancel()
@@ -96,23 +88,24 @@ class Engine:
     def stop(self, grace: float = GRACE) -> None:
         """Start nothing new; requests on the wire get `grace` seconds for their answer, the rest is unsettled.
 
-        May be called from anywhere: a task, a callback of the loop, a signal handler, another thread.
+        A second word can only cut that short. May be called from anywhere: a task, a callback of the loop, a signal
+        handler, another thread.
         """
-        self._course.stop()
+        self.course.stop()
         self._loop.call_soon_threadsafe(self._drain, grace)
 
     def _drain(self, grace: float) -> None:
-        now = self._course.now()
-        if self._course.stage is Stage.OPEN:
+        now = self.course.now()
+        if self.course.stage is Stage.OPEN:
             self.fleet.close()
-            self._course.wait_until(now + grace)
+            self.course.grace.set(min(self.course.grace.at, now + grace))
             self.settlement.interrupt(self.fleet.drain(), now)
             self._workers.wake()
 
     def shut(self) -> None:
         """Start nothing more, by no path, and wait for nothing; from any task or callback of the loop."""
-        if self._course.is_going():
-            self._course.advance(Stage.OVER)
+        if Stage.OPEN <= self.course.stage < Stage.ENDED:
+            self.course.advance(Stage.OVER)
             self.fleet.close()
             self._workers.shut()
 
@@ -124,37 +117,27 @@ class Engine:
     def _end(self) -> None:
         """What is not settled is interrupted, and the fleet is free for another run."""
         self.shut()
-        self._course.advance(Stage.ENDED)
-        now = self._course.now()
+        self.course.advance(Stage.ENDED)
+        now = self.course.now()
         self._workers.end(now)
         self.settlement.interrupt(self.fleet.drain(), now)
         self.fleet.end(now)
 
-    def attend(self, host: asyncio.Task[Any] | None) -> None:
-        """Start nothing while this task, beside which the run goes on, is cancelled, whatever it does until it ends."""
-        self._course.attend(host)
-
-    def is_abandoned(self) -> bool:
-        """Whether the task beside which the run goes on was cancelled, and has not made it good as a time-out does."""
-        return self._course.is_abandoned()
-
     def pause(self) -> None:
         """Read and send nothing new while whoever takes the outcomes is behind."""
-        self._course.pause(paused=True)
         self.intake.pause()
 
     def resume(self) -> None:
         """Go on after `pause`."""
-        self._course.pause(paused=False)
         self.intake.resume()
         self._workers.wake()
 
     # ---- tasks, all of one group
 
-    def _spawn(self, work: Callable[[*Ts], Coroutine[Any, Any, None]], *arguments: *Ts) -> None:
+    def _spawn(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
         self._tasks.start_soon(self._guarded, work, *arguments)
 
-    async def _guarded(self, work: Callable[[*Ts], Coroutine[Any, Any, None]], *arguments: *Ts) -> None:
+    async def _guarded(self, work: Callable[..., Coroutine[Any, Any, None]], *arguments: object) -> None:
         """Let the first error that any task meets be the one of the run, and no task be cancelled unnoticed."""
         try:
             await work(*arguments)
@@ -168,7 +151,7 @@ class Engine:
         """Now and then fail those whose time ran out while they waited behind others for a shared limit."""
         while True:
             await anyio.sleep(self._pause_of_sweeps)
-            await one_by_one(lambda lane: self.settlement.sweep(lane, self._course.now()), self.fleet.lanes())
+            await one_by_one(lambda lane: self.settlement.sweep(lane, self.course.now()), self.fleet.lanes())
             self._workers.wake()
 
     # ---- what comes in
@@ -196,13 +179,16 @@ class Engine:
         Its verdict is `READ`, or what it failed as; `SKIPPED` and `UNSETTLED` where it was not sent.
         """
         answer: asyncio.Future[Reply] = self._loop.create_future()
-        if self._course.stage is Stage.ENDED:  # the fleet may be another run's by now
+        if self.course.stage is Stage.ENDED:  # the fleet may be another run's by now
             answer.set_result(Reply(Verdict.UNSETTLED, message="not asked for: the run has ended"))
-            return answer
-
-        def tell(reply: Reply) -> None:
-            if not answer.done():  # whoever asked may have gone
-                answer.set_result(reply)
-
-        self._workers.add(Job(page, self.fleet.lane(page.project_id, user), _NO_SLOTS, tell=tell))
+        else:
+            self._workers.add(Job(page, self.fleet.lane(page.project_id, user), None, answer=answer))
         return answer
+
+
+async def one_by_one(do: Callable[[T], None], items: Iterable[T]) -> None:
+    """Do something with each of the items that there are now, and let the loop do all else in between."""
+    for number, item in enumerate(list(items), 1):
+        do(item)
+        if number % _IN_A_ROW == 0:
+            await anyio.sleep(_REST)

@@ -54,11 +54,13 @@ class Budget:
         self.held = 0
         self._room: asyncio.Event | None = None
 
-    async def room(self) -> None:
-        """Wait until more targets may be held."""
-        self._room = asyncio.Event()
-        await self._room.wait()
-        self._room = None
+    async def take(self) -> None:
+        """One more target is held, as soon as there is room."""
+        if self.held >= self.size:
+            self._room = asyncio.Event()
+            await self._room.wait()
+            self._room = None
+        self.held += 1
 
     def release(self) -> None:
         """One target is settled."""
@@ -72,13 +74,11 @@ class Intake:
 
     A duplicate is a target seen within the last `DUPLICATE_WINDOW` targets, at the same endpoint: what two accounts
     reach there is one and the same, and the same ids at another endpoint are others. `reading`: more targets may come;
-    `failed`: told what a reader has raised.
+    `paused`: until this is set; `failed`: told what a reader has raised.
     """
 
     def __init__(
-        self,
-        accept: Callable[[Target | ProjectLevel, Source], None],
-        failed: Callable[[BaseException], None],
+        self, accept: Callable[[Target | ProjectLevel, Source], None], failed: Callable[[BaseException], None]
     ) -> None:
         self.accept = accept
         self.reading = True
@@ -87,7 +87,7 @@ class Intake:
         self._scope = anyio.CancelScope()
         self._seen: dict[Endpoint, set[Target | ProjectLevel]] = {}
         self._last: deque[tuple[Target | ProjectLevel, set[Target | ProjectLevel]]] = deque()
-        self._paused: asyncio.Event | None = None
+        self.paused: asyncio.Event | None = None
 
     async def read(self, readers: Iterable[Reader]) -> None:
         """Let all of them read at the same time, until they have ended or `close` is called."""
@@ -113,13 +113,13 @@ class Intake:
 
     def pause(self) -> None:
         """Let the readers wait before their next target, until `resume`."""
-        self._paused = self._paused or asyncio.Event()
+        self.paused = self.paused or asyncio.Event()
 
     def resume(self) -> None:
         """Let the readers go on."""
-        if self._paused is not None:
-            self._paused.set()
-            self._paused = None
+        if self.paused is not None:
+            self.paused.set()
+            self.paused = None
 
     async def add(self, item: object, source: Source) -> None:
         """Hand the target of an item to `accept` as soon as it may be held. Raises `ConfigError` for a bad item."""
@@ -128,12 +128,9 @@ class Intake:
         if self._is_duplicate(target, source.user.endpoint):
             self.duplicates += 1
             return
-        budget = source.budget
-        if budget.held >= budget.size:
-            await budget.room()
-        while self._paused is not None:
-            await self._paused.wait()
-        budget.held += 1
+        await source.budget.take()
+        while self.paused is not None:
+            await self.paused.wait()
         self.accept(target, source)
 
     def _is_duplicate(self, target: Target | ProjectLevel, endpoint: Endpoint) -> bool:

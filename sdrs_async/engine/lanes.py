@@ -1,22 +1,23 @@
-"""What is on its way: a job per target, and a lane per project.
-
-Plain state without I/O, task or clock; `queue` decides whose turn it is.
-"""
+"""What is on its way: a job per target, and a lane per project."""
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from heapq import heapify, heappop, heappush
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 from sdrs_async.cloud import events
 from sdrs_async.engine.access import Access
 from sdrs_async.engine.users import User
 from sdrs_async.models import Call, Listing, Outcome, ProjectLevel, Reply, Target, Verdict
 from sdrs_async.pace.meter import Gate
+
+if TYPE_CHECKING:
+    from sdrs_async.engine.intake import Budget
 
 # Of a lane without work: 10^5 of them would fill 150 MB with empty queues.
 _NONE: tuple[()] = ()
@@ -28,26 +29,19 @@ _NOT_SENT = frozenset({Verdict.SKIPPED, Verdict.UNSETTLED})
 _NO_PERMISSION = frozenset({Verdict.FORBIDDEN, Verdict.READ})
 
 
-class Slots(Protocol):
-    """Counts the targets that are held; told when one of them is settled."""
-
-    def release(self) -> None:
-        """One target is settled."""
-
-
 @dataclass(slots=True, eq=False)
 class Job:
     """One target, or one page of a list, on its way: what was sent for it so far, and what came back.
 
     `sent` counts its requests, `throttled` those of them that were answered 429, `unsigned` its tries that failed
     already at the sign-in; `lost` says that a request got no answer. `first_try` is the loop's time of the first try,
-    `given_at` that of its last turn; `renewed` says that it was tried with a second credential. `tell`: who wants to
-    know the reply of a page.
+    `given_at` that of its last turn; `renewed` says that it was tried with a second credential. `budget`: what a target
+    is held by; `answer`: of a page, for who asked for it.
     """
 
     call: Call
     lane: Lane
-    slots: Slots
+    budget: Budget | None
     sent: int = 0
     throttled: int = 0
     unsigned: int = 0
@@ -57,7 +51,7 @@ class Job:
     last_answer: Reply | None = None
     renewed: bool = False
     lost: bool = False
-    tell: Callable[[Reply], None] | None = None
+    answer: asyncio.Future[Reply] | None = None
 
     def forget(self) -> None:
         """What was sent until now was not for this target: it is as if it had never been tried."""
@@ -215,7 +209,7 @@ class Lane:
         self.backlog = Backlog()
         self.record = Record()
         self.access = Access(-math.inf) if user.sign_ins.sign_in is not None else _ALWAYS
-        self.turn = user.turn.line.project(self, user.turn)
+        self.turn = user.turn.line.behind(user.turn, self, last=True)
 
     def join(self, other: Lane) -> None:
         """Share gate and cap with another lane too, under the lower of the two caps."""
@@ -234,9 +228,7 @@ class Lane:
         ready, later = backlog.ready, backlog.later
         if not (ready or later) or in_flight >= self.turn.line.share:
             return math.inf
-        if in_flight >= (self.cap if self.record.answered else 1):
-            return math.inf
-        if self.kin and in_flight + sum(other.in_flight for other in self.kin) >= self.cap:
+        if self.gate.traffic.out >= self.cap or (in_flight and not self.record.answered):
             return math.inf
         due, retry_at = self.gate.due(), self.access.retry_at
         due = retry_at if retry_at > due else due
@@ -251,8 +243,8 @@ class Lane:
         self.gate.enter(now)
         user.gate.enter(now)
         if user.key is not None:
-            user.key.enter()
-        user.endpoint.enter(now)
+            user.key.out += 1
+        user.endpoint.gate.enter(now)
         return job
 
     def leave(self, now: float, late: float) -> None:
@@ -265,8 +257,8 @@ class Lane:
         self.gate.leave(now, late)
         user.gate.leave(now, late)
         if user.key is not None:
-            user.key.leave()
-        user.endpoint.leave(now, late)
+            user.key.out -= 1
+        user.endpoint.gate.leave(now, late)
 
     # ---- the scopes that its requests pass through
 
@@ -287,7 +279,7 @@ class Lane:
             return
         job.last_answer = reply
         if not isinstance(job.call, Listing):
-            user.endpoint.crowd.add(now, reply.elapsed, user.endpoint.in_flight)
+            user.endpoint.crowd.add(now, reply.elapsed, user.endpoint.gate.traffic.out)
         if verdict is not Verdict.THROTTLED:
             for gate in (self.gate, user.gate, user.endpoint.gate):
                 gate.accept(now, job.given_at)
@@ -339,5 +331,5 @@ class Lane:
         """
         held = [gate.held(now) for gate in (self.gate, self.user.gate, self.user.endpoint.gate)]
         if self.access.until <= now:
-            held.append(self.user.sign_ins.hold.held(now))
+            held.append((self.user.sign_ins.held_until, min(self.user.sign_ins.held_since, now)))
         return max(until for until, _ in held), max(self.backlog.since, min(since for _, since in held))

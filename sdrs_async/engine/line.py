@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from bisect import insort
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from heapq import heappop, heappush
-from typing import Any, Protocol
+from typing import Any
 
 
 class Place(Enum):
@@ -26,17 +25,10 @@ class Place(Enum):
 _NOWHERE, _WAITING, _DUE = Place.NOWHERE, Place.WAITING, Place.DUE
 
 
-class Waiter(Protocol):
-    """Who takes turns: a project, its user, and the endpoint of that."""
-
-    def due(self) -> float:
-        """When it may start a request, as far as it alone decides; `inf` if only an answer can tell."""
-        ...
-
-
 @dataclass(slots=True, eq=False)
 class Turn:
-    """The entry of one who takes turns.
+    """The entry of one who takes turns: a project, its user, or the endpoint of that. `who.due()` tells when it may
+    start a request, as far as it alone decides, `inf` if only an answer can tell.
 
     `behind`: whose turn it has to be as well; `ring`: the turns behind this one that are due, by their numbers. `at`:
     the time that a `WAITING` one waits for; `number`: the lower, the longer it has been due; `lost`: a 429 took its
@@ -75,36 +67,21 @@ class Line:
         self._waiting: list[tuple[float, int, Turn]] = []
         self._order = 0
 
-    def endpoint(self, who: Waiter) -> Turn:
+    def endpoint(self, who: Any) -> Turn:
         """The turn of an endpoint: it is always among those that are due, and asked when it is its turn."""
         turn = Turn(self, who, deque(), _DUE)
         turn.behind = turn
         self._endpoints.append(turn)
         return turn
 
-    def user(self, who: Waiter, endpoint: Turn) -> Turn:
-        """The turn of a user of that endpoint."""
-        turn = Turn(self, who, deque())
-        turn.behind = endpoint
+    def behind(self, other: Turn, who: Any, *, last: bool = False) -> Turn:
+        """The turn of a user of an endpoint, or of a project of a user, the `last` in the row: behind it is nobody."""
+        turn = Turn(self, who, _NOBODY if last else deque())
+        turn.behind = other
         return turn
 
-    def project(self, who: Waiter, user: Turn) -> Turn:
-        """The turn of a project of that user."""
-        turn = Turn(self, who, _NOBODY)
-        turn.behind = user
-        return turn
-
-    # ---- the share of each
-
-    def join(self, turn: Turn) -> None:
-        """A project has something to do, and so its share."""
-        self._count(turn, active=True)
-
-    def rest(self, turn: Turn) -> None:
-        """It leaves its share to the others."""
-        self._count(turn, active=False)
-
-    def _count(self, turn: Turn, *, active: bool) -> None:
+    def count(self, turn: Turn, *, active: bool) -> None:
+        """A project has something to do, and so its share; or it leaves that to the others."""
         if turn.active is not active:
             turn.active = active
             self.active += 1 if active else -1
@@ -181,10 +158,7 @@ class Line:
                 turn.place = _NOWHERE
                 self.place(turn, now)
 
-    def dues(self) -> Iterator[float]:
-        """When it is worth to ask again."""
-        if self._waiting:
-            yield self._waiting[0][0]
-        for endpoint in self._endpoints:
-            if endpoint.ring:
-                yield endpoint.who.due()
+    def next_due(self) -> float:
+        """When it is worth to ask again; `inf` if only an event can change the answer."""
+        dues: list[float] = [endpoint.who.due() for endpoint in self._endpoints if endpoint.ring]
+        return min([*dues, self._waiting[0][0] if self._waiting else math.inf])

@@ -9,33 +9,29 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVarTuple
+
+import anyio
 
 from sdrs_async.cloud.calls import groups_page
-from sdrs_async.engine.alarm import Alarm
-from sdrs_async.engine.course import Course, Stage
+from sdrs_async.engine.course import Alarm, Course, Stage
 from sdrs_async.engine.intake import Intake
 from sdrs_async.engine.lanes import Job
 from sdrs_async.engine.settlement import Settlement
-from sdrs_async.engine.sign_ins import SignIns
+from sdrs_async.engine.sign_ins import SignIns, Spawn
+from sdrs_async.errors import SdrsError
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Listing
 
-Ts = TypeVarTuple("Ts")
-
 # Until it is looked again at what should be due already, or at a host that was cancelled.
 _SOON, _LATER = 0.001, 0.05
-
-
-class Spawn(Protocol):  # noqa: D101 - its one method says it
-    def __call__(self, work: Callable[[*Ts], Coroutine[Any, Any, None]], *arguments: *Ts) -> None:
-        """Start a task of the run, from one of its tasks."""
+# Seconds between two looks at whether anything moves, and how many in a row without that are a defect: 30 s in which
+# the event loop ran, however long its process was stopped meanwhile.
+_LOOK, _LOOKS = 3.0, 10
 
 
 class Workers:
     """The tasks of a run that send, and the one that gives them what to send. `given`: the jobs that they have now;
-    `taken`: how many they have had.
+    `started`: how many they have had.
     """
 
     def __init__(
@@ -43,12 +39,12 @@ class Workers:
     ) -> None:
         self.settlement = settlement
         self.given: set[Job] = set()
-        self.taken = 0
+        self.started = 0
         self._intake = intake
         self._policy = policy
         self._course = course
         self._spawn = spawn
-        self._sign_ins = SignIns(settlement, policy, spawn, self.wake, course.may_go_on)
+        self._sign_ins = SignIns(settlement, policy, course, spawn, self.wake)
         self._spare = settlement.fleet.cap or math.inf  # workers that there may be more
         self._idle: list[asyncio.Future[Job]] = []
         self._news = asyncio.Event()
@@ -67,10 +63,6 @@ class Workers:
     def is_done(self) -> bool:
         """Whether nothing is left to do, and nothing more may come."""
         return not self._intake.reading and not self.settlement.open
-
-    def has_room(self) -> bool:
-        """Whether one more request may be on the wire."""
-        return bool(self._idle or self._spare)
 
     async def dispatch(self) -> None:
         """Give what is due to whoever is free, whenever something may have become due, until the run is over."""
@@ -98,12 +90,12 @@ class Workers:
 
     def _take(self, now: float) -> Job | None:
         course, fleet = self._course, self.settlement.fleet
-        if course.paused or course.stopped or (course.host is not None and course.is_abandoned()):
+        if self._intake.paused or course.stopped or (course.host is not None and course.is_abandoned()):
             return None
         job = fleet.take(now)
         if job is not None:
             self.given.add(job)
-            self.taken += 1
+            self.started += 1
         while fleet.unsigned:
             self._sign_ins.start(fleet.unsigned.popleft())
         return job
@@ -111,7 +103,7 @@ class Workers:
     def _arm(self, now: float) -> None:
         """Look again when something is due: it was not now, so a time that is past must not make a busy loop."""
         course = self._course
-        due = math.inf if course.paused or course.stopped else self.settlement.fleet.next_due()
+        due = math.inf if self._intake.paused or course.stopped else self.settlement.fleet.next_due()
         soon = now + (_LATER if course.is_abandoned() else _SOON)
         self._next_start.set(due if due > soon else soon)
 
@@ -153,8 +145,8 @@ class Workers:
         job.sent += 1
         seconds = self._policy.timeout
         user, call = job.lane.user, job.call
-        proof = user.needs_proof() and not isinstance(call, Listing)
-        if proof:
+        proof = user.key is not None and not user.key.proven and not isinstance(call, Listing)
+        if proof:  # a read has to show that the key is good before anything else is sent
             call = groups_page(call.project_id, limit=1)
         reply = await user.send(call, seconds if seconds < remaining else remaining)
         if not reply.sent:
@@ -174,3 +166,35 @@ class Workers:
             self.settlement.fleet.leave(job.lane, now, self._policy.timeout)
         self.settlement.interrupt(self.given, now)
         self.given.clear()
+
+    # ---- the watchdog
+
+    async def watch(self) -> None:
+        """Raise `SdrsError` when for 30 s nothing has moved that could: that is a defect, and no reason to hang."""
+        looks, before = 0, (-1, -1)
+        while looks < _LOOKS:
+            await anyio.sleep(_LOOK)
+            now_at = (self.started, self.settlement.open)
+            looks = looks + 1 if now_at == before and self._what_is_stuck() else 0
+            before = now_at
+        raise SdrsError(
+            f"defect: for {_LOOK * _LOOKS:.0f} s {self._what_is_stuck()}, and nothing has moved "
+            f"({self.settlement.open:,} not settled, {len(self.given)} on the wire); please report this"
+        )
+
+    def _what_is_stuck(self) -> str | None:
+        """What could move, or waits for nothing that will ever come; `None` where all is as it should be."""
+        course, fleet, still_open = self._course, self.settlement.fleet, self.settlement.open
+        if course.stopped:
+            return None if course.grace.at < math.inf else "a stop has not been carried out"
+        if self._intake.paused or course.is_abandoned():
+            return None
+        if self.is_done():
+            return "all targets have been settled"
+        due, lane = fleet.earliest()
+        if lane is not None and due <= course.now() and (self._idle or self._spare):
+            return f"a target of project {lane.project_id} of {lane.user.called} might have been sent"
+        signing = any(user.sign_ins.under_way for user in fleet.users)
+        if still_open and due == math.inf and not (self.given or signing):
+            return f"{still_open:,} targets have waited for nothing"
+        return None

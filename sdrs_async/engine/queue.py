@@ -33,10 +33,6 @@ class _Hanging:
         """Whether one more may start a request."""
         return len(self.lanes) < self._most
 
-    def start(self, lane: Lane) -> None:
-        """One of them starts a request."""
-        self.lanes.add(lane)
-
     def leave(self, lane: Lane) -> Lane | None:
         """A request of a lane has ended: whom that lets go on of those that are parked."""
         freed = None
@@ -118,17 +114,14 @@ class Fleet:
 
     # ---- what waits
 
-    def startable(self, now: float) -> Lane | None:
-        """A lane of which something could start now by all that limits it, wherever it waits; `None` if there is none.
+    def earliest(self) -> tuple[float, Lane | None]:
+        """When a lane can start something by all that limits it, wherever it waits, and which is the first.
 
-        Looks at every lane: for whoever suspects that one was forgotten.
+        `inf` if only an answer or a sign-in can tell. Looks at every lane: for whoever suspects that one was forgotten.
         """
         has_room = self._hanging.has_room()
-        return next((one for one in self.lanes() if (has_room or not one.record.timed_out) and _due(one) <= now), None)
-
-    def earliest(self) -> float:
-        """When a lane can start something, as far as its scopes tell; `inf` if only an answer or a sign-in can."""
-        return min(map(_due, self.lanes()), default=math.inf)
+        dues = ((_due(one), one) for one in self.lanes() if has_room or not one.record.timed_out)
+        return min(dues, key=lambda due: due[0], default=(math.inf, None))
 
     def push(self, job: Job, now: float) -> None:
         """A new target; it goes behind those of its project."""
@@ -144,7 +137,7 @@ class Fleet:
     def _place(self, lane: Lane, now: float) -> None:
         """The lane has something to do."""
         if lane.turn.place is not Place.UNSIGNED:
-            self._line.join(lane.turn)
+            self._line.count(lane.turn, active=True)
             self._line.place(lane.turn, now)
 
     def drain(self) -> Iterator[Job]:
@@ -175,12 +168,12 @@ class Fleet:
             # Whoever was let in for one that hung may have had nothing to start: the next one may.
             if not self._hanging.parked or not self._hanging.has_room():
                 break
-            self._unpark(self._hanging.parked.popleft(), now)
+            self.let_go(self._hanging.parked.popleft(), now)
         return None
 
     def next_due(self) -> float:
         """When `take` is worth asking again; `inf` if only an event can change its answer."""
-        return math.inf if self.closed else min(self._line.dues(), default=math.inf)
+        return math.inf if self.closed else self._line.next_due()
 
     def _start(self, lane: Lane, now: float) -> Job | None:
         """A job of the lane whose turn it is, unless it is kept by something that is its own."""
@@ -191,12 +184,12 @@ class Fleet:
             self._line.place(lane.turn, now)
         elif lane.access.until <= now:
             lane.turn.place = Place.UNSIGNED
-            self._line.rest(lane.turn)  # it can use none of its share meanwhile
+            self._line.count(lane.turn, active=False)  # it can use none of its share meanwhile
             self.unsigned.append(lane)
         else:
             job = lane.start(now)
             if lane.record.timed_out:
-                self._hanging.start(lane)
+                self._hanging.lanes.add(lane)
             lane.turn.taken += 1
             if lane.backlog.ready or lane.backlog.later:
                 self._line.place(lane.turn, now, again=lane.turn.taken < lane.user.weight)
@@ -211,7 +204,7 @@ class Fleet:
         key = lane.user.key
         lane.leave(now, late)
         if self._hanging.lanes and (freed := self._hanging.leave(lane)) is not None:
-            self._unpark(freed, now)
+            self.let_go(freed, now)
         if not lane.backlog.ready:
             self.rest(lane)
         for one in (lane, *lane.kin):
@@ -219,21 +212,13 @@ class Fleet:
         for other in key.users if key is not None else ():
             self._line.place(other.turn, now)
 
-    def _unpark(self, lane: Lane, now: float) -> None:
-        lane.turn.place = Place.NOWHERE
-        self._line.place(lane.turn, now)
-
-    def lose_turn(self, lane: Lane) -> None:
-        """Its last turn came to nothing: the next one is the lane's as if it had not had that."""
-        lane.turn.lost = True
-
     def rest(self, lane: Lane) -> None:
         """Give the share of a lane that has run out of work to the others."""
         if not lane.has_work():
-            self._line.rest(lane.turn)
+            self._line.count(lane.turn, active=False)
 
-    def signed(self, lane: Lane, now: float) -> None:
-        """The sign-in of a lane has ended, well or not."""
+    def let_go(self, lane: Lane, now: float) -> None:
+        """A lane is not kept aside any more: its sign-in has ended, well or not, or there is room for one that hung."""
         lane.turn.place = Place.NOWHERE
         if lane.has_work():
             self._place(lane, now)
@@ -258,7 +243,7 @@ class Fleet:
             while user.sign_ins.waiting:
                 self.unsigned.append(user.sign_ins.waiting.popleft())
         while self.unsigned:
-            self.signed(self.unsigned.popleft(), now)
+            self.let_go(self.unsigned.popleft(), now)
 
 
 def _due(lane: Lane) -> float:

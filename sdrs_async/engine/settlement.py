@@ -63,7 +63,8 @@ class Settlement:
         if proof and reply.verdict not in _NO_PROOF:
             self._count_reads(job)
             job.forget()
-            job.lane.user.passed()
+            if job.lane.user.key is not None:
+                job.lane.user.key.proven = True  # the requests themselves may go
             self._again(job, now, now)
             return
         what = decide(reply, job, self._policy, now, self._rng)
@@ -132,13 +133,13 @@ class Settlement:
     def _hold(self, job: Job, reply: Reply, scope: str, now: float) -> float:
         """Hold the scope that a 429 names, and return until when; what has less time left than that fails at once."""
         lane, sign_ins = job.lane, job.lane.user.sign_ins
-        self.fleet.lose_turn(lane)
+        lane.turn.lost = True
         if scope == "sign-in":
-            if sign_ins.hold.refuse(reply, now, self._policy, self._rng):
-                events.throttled(f"every sign-in of {lane.user.called}", sign_ins.hold.until - now, reply)
+            if sign_ins.refuse(reply, now, self._policy, self._rng):
+                events.throttled(f"every sign-in of {lane.user.called}", sign_ins.held_until - now, reply)
             for other in lane.user.lanes.values():
                 self._fail_untried(other, now)
-            return sign_ins.hold.until
+            return sign_ins.held_until
         gate, name = lane.refused(reply, now, job.given_at)
         before, known = max(gate.held_until, now), gate.learned
         until = gate.refuse(now, job.given_at, reply.told, reply.retry_after)
@@ -174,10 +175,11 @@ class Settlement:
     def _settle(self, job: Job, what: Stop | Done, now: float) -> None:
         done = what.done if isinstance(what, Stop) else what
         self.open -= 1
-        job.slots.release()
         if isinstance(job.call, Listing):
-            self._tell(job, done)
+            self._answer(job, done)
         else:
+            if job.budget is not None:
+                job.budget.release()
             outcome = job.outcome(done.verdict, done.message, done.reply, now)
             if done.verdict not in _NO_FAILURE:
                 events.failed(outcome, job.lane.user.called)
@@ -185,11 +187,12 @@ class Settlement:
         if isinstance(what, Stop):
             self._stop_with(job, what, now)
 
-    def _tell(self, job: Job, what: Done) -> None:
+    def _answer(self, job: Job, what: Done) -> None:
         """The reply of a page, to who asked for it."""
         self._count_reads(job)
-        if job.tell is not None:
-            job.tell(replace(job.last or what.reply or Reply(what.verdict), verdict=what.verdict, message=what.message))
+        reply = job.last or what.reply or Reply(what.verdict)
+        if job.answer is not None and not job.answer.done():  # whoever asked may have gone
+            job.answer.set_result(replace(reply, verdict=what.verdict, message=what.message))
 
     def _count_reads(self, job: Job) -> None:
         """What was sent for it is no request of a target."""

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import anyio
 
+from sdrs_async.engine.course import Course
 from sdrs_async.engine.lanes import Lane
 from sdrs_async.engine.settlement import Settlement
 from sdrs_async.engine.users import User
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.models import Reply, Verdict
 
-Spawn = Callable[[Callable[[User], Coroutine[Any, Any, None]], User], None]
+Spawn = Callable[..., None]
+"""Starts a task of a run, from one of its tasks: called with a coroutine function and its arguments."""
 
 _PASSING = frozenset({Verdict.TRANSIENT, Verdict.UNREACHABLE})
 # Seconds until it is looked again whether another one may begin.
@@ -22,23 +23,16 @@ _LATER = 0.05
 
 
 class SignIns:
-    """The sign-ins of one run. `spawn`: starts a task of the run, from one of its tasks; `signed`: called whenever
-    one has ended; `may`: whether another one may begin.
-    """
+    """The sign-ins of one run. `signed`: called whenever one has ended."""
 
     def __init__(
-        self,
-        settlement: Settlement,
-        policy: RetryPolicy,
-        spawn: Spawn,
-        signed: Callable[[], None],
-        may: Callable[[], bool],
+        self, settlement: Settlement, policy: RetryPolicy, course: Course, spawn: Spawn, signed: Callable[[], None]
     ) -> None:
         self._settlement = settlement
         self._policy = policy
         self._spawn = spawn
         self._signed = signed
-        self._may = may
+        self._course = course
 
     def start(self, lane: Lane) -> None:
         """Sign in to the project of a lane that is due, as soon as its user may."""
@@ -51,10 +45,10 @@ class SignIns:
         book = user.sign_ins
         try:
             while book.waiting:
-                if not self._may():
+                if not self._course.may_go_on():
                     await anyio.sleep(_LATER)
-                elif book.hold.until > anyio.current_time():
-                    await anyio.sleep_until(book.hold.until)  # and look again: it may be longer by then
+                elif book.held_until > anyio.current_time():
+                    await anyio.sleep_until(book.held_until)  # and look again: it may be longer by then
                 else:
                     await self._sign_in(book.waiting.popleft())
         finally:
@@ -67,7 +61,7 @@ class SignIns:
             if sign_in is not None and lane.backlog:  # what waited may have been given up meanwhile
                 self._note(lane, await sign_in(lane.project_id, self._policy.timeout), loop.time())
         finally:
-            fleet.signed(lane, loop.time())
+            fleet.let_go(lane, loop.time())
         self._signed()
 
     def _note(self, lane: Lane, result: float | Reply, now: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from sdrs_async.engine.lanes import Lane
 from sdrs_async.engine.users import Endpoint, User
@@ -49,19 +49,14 @@ class Survey:
 
     def waits(self, now: float) -> dict[str, tuple[int, float]]:
         """Of each kind, how many scopes a 429 holds while something waits, and the seconds until the last goes on."""
+        holds = [("user" if isinstance(one, User) else "endpoint", 1, one.gate.held_until) for one in self._wanted]
+        holds += [("sign-in", 1, user.sign_ins.held_until) for user in self._unsigned]
         found: dict[str, tuple[int, float]] = {}
-        for kind, number, until in self._holds():
+        for kind, number, until in [*holds, ("project", *self._held)]:
             if until > now:
                 count, seconds = found.get(kind, (0, 0.0))
                 found[kind] = count + number, max(seconds, until - now)
         return found
-
-    def _holds(self) -> Iterator[tuple[str, int, float]]:
-        for one in self._wanted:
-            yield "user" if isinstance(one, User) else "endpoint", 1, one.gate.held_until
-        for user in self._unsigned:
-            yield "sign-in", 1, user.sign_ins.hold.until
-        yield "project", *self._held
 
     def used_up(self, now: float) -> list[UsedUp]:
         """The limits that are used up for seconds, without a 429, while something waits for them: the widest first.

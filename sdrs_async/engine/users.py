@@ -1,12 +1,11 @@
-"""What projects share: the credential they are reached with, its key, and the endpoint it is used at.
-
-Plain state without I/O, task or clock; `queue` decides whose turn it is.
-"""
+"""What projects share: the credential they are reached with, its key, and the endpoint it is used at."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from sdrs_async.auth import SignInCounts
 from sdrs_async.cloud import events
@@ -21,6 +20,9 @@ from sdrs_async.pace.peers import Peers
 if TYPE_CHECKING:
     from sdrs_async.engine.lanes import Job, Lane
 
+Send = Callable[[Call, float], Coroutine[Any, Any, Reply]]
+"""One request on the wire, one classified reply within so many seconds: also of what servers and networks do wrong."""
+
 # One or two may have had their own limit used up by somebody else.
 _TURNED_AWAY = 3
 # These answers come from behind the sign-in: the credential was accepted.
@@ -34,49 +36,23 @@ _PROOF = frozenset({Verdict.DELETED, Verdict.READ, Verdict.FORBIDDEN})
 _UNPROVEN = 4
 
 
-class Send(Protocol):
-    """One request on the wire, one classified reply within `timeout` seconds."""
-
-    async def __call__(self, call: Call, timeout: float, /) -> Reply:  # noqa: ASYNC109 - the HTTP client enforces it
-        """Never raises for what a server or network does: that is data."""
-        ...
-
-
+@dataclass(slots=True, eq=False)
 class Key:
     """An access key, which a few refusals lock; all `users` that sign with it share its fate.
 
-    `proven`: no read has to prove it (any more).
+    `proven`: no read has to prove it (any more); `cap`: so many requests may be `out`, few until an answer has shown
+    that it is good.
     """
 
-    __slots__ = ("_cap", "_in_flight", "proven", "users")
-
-    def __init__(self) -> None:
-        # Requests at a time: few of them until an answer has shown that it is good.
-        self._cap: float = 1
-        self._in_flight = 0
-        self.proven = False
-        self.users: list[User] = []
-
-    def is_full(self) -> bool:
-        """Whether an answer has to come before the next request."""
-        return self._in_flight >= self._cap
-
-    def enter(self) -> None:
-        """A request that it signs starts."""
-        self._in_flight += 1
-
-    def leave(self) -> None:
-        """It was answered, or given up."""
-        self._in_flight -= 1
-
-    def passed(self) -> None:
-        """The read that had to prove it was not refused: the requests themselves may go."""
-        self.proven = True
+    cap: float = 1
+    out: int = 0
+    proven: bool = False
+    users: list[User] = field(default_factory=list)
 
     def note(self, *, good: bool) -> None:
         """A request that it signed has ended; `good`: by an answer that shows that the key is good."""
         self.proven = self.proven or good
-        self._cap = math.inf if good else max(self._cap, _UNPROVEN)
+        self.cap = math.inf if good else max(self.cap, _UNPROVEN)
 
 
 class Endpoint:
@@ -86,29 +62,18 @@ class Endpoint:
     its entry in the line.
     """
 
-    __slots__ = ("crowd", "gate", "in_flight", "name", "turn", "users")
+    __slots__ = ("crowd", "gate", "name", "turn", "users")
 
     def __init__(self, name: str, rate: Rate | None, concurrency: int | None, line: Line) -> None:
         self.name = name
         self.users: list[User] = []
         self.gate = Gate(rate)
         self.crowd = Concurrency(math.inf if concurrency is None else concurrency)
-        self.in_flight = 0
         self.turn = line.endpoint(self)
 
     def due(self) -> float:
         """When the next request may start; `inf` if only an answer can tell."""
-        return math.inf if self.in_flight >= self.crowd.cap else self.gate.due()
-
-    def enter(self, now: float) -> None:
-        """Start one request that is due."""
-        self.in_flight += 1
-        self.gate.enter(now)
-
-    def leave(self, now: float, late: float) -> None:
-        """One was answered, or given up: then the server may count it until `late` seconds from now."""
-        self.in_flight -= 1
-        self.gate.leave(now, late)
+        return math.inf if self.gate.traffic.out >= self.crowd.cap else self.gate.due()
 
 
 class Projects:
@@ -215,7 +180,7 @@ class User:
         if key is not None:
             key.users.append(self)
         self.weight = weight
-        self.turn = endpoint.turn.line.user(self, endpoint.turn)
+        self.turn = endpoint.turn.line.behind(endpoint.turn, self)
 
     @property
     def called(self) -> str:
@@ -224,7 +189,7 @@ class User:
 
     def due(self) -> float:
         """When the next request of a project of its may start, the endpoint apart; `inf` if an answer has to tell."""
-        if self.key is not None and self.key.is_full():
+        if self.key is not None and self.key.out >= self.key.cap:
             return math.inf
         return self.gate.due()
 
@@ -241,15 +206,6 @@ class User:
         if new:
             events.stopped(self.called, reason, len(waiting))
         return waiting
-
-    def passed(self) -> None:
-        """The read that had to prove its key was not refused."""
-        if self.key is not None:
-            self.key.passed()
-
-    def needs_proof(self) -> bool:
-        """Whether a read has to show that the key is good before anything else is sent."""
-        return self.key is not None and not self.key.proven
 
     def is_refused_by(self, reply: Reply) -> bool:
         """Whether a refusal is one of the whole account, not of the project alone."""

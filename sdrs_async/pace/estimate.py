@@ -52,11 +52,9 @@ class _Search:
 
 @dataclass(slots=True)
 class _Guesses:
-    """Levels that may be right, each `_NO_LEVEL` where there is none.
-
-    `hint` is to be tried next time, `later` to be measured after the next boundary of a window, which cannot show less
-    than `floor`. `before`: where the present level is itself a guess, the one from before the cut, or of as much as
-    there was to send.
+    """Levels that may be right: `hint` is to be tried next time, `later` to be measured after the next boundary of a
+    window, which cannot show less than `floor`. `before`: where the present level is itself a guess, the one from
+    before the cut, or of as much as there was to send.
     """
 
     hint: float = _NO_LEVEL
@@ -66,34 +64,21 @@ class _Guesses:
 
 
 @dataclass(slots=True)
-class _Growth:
-    """Trying more, not before a time: while `under_way` for so many `seconds` in which all was used, step by step.
+class _Course:
+    """When the present limit has `begun`, the present level was `opened`, and 429s were `refused` since.
 
+    More is tried not before a time: while `growing` for so many `seconds` in which all was used, step by step.
     `stepped`: when the last step was; `passed`: requests let in since.
     """
 
-    stepped: float
-    not_before: float = math.inf
-    under_way: bool = False
-    seconds: float = 0.0
-    passed: int = 0
-
-    def step(self, now: float, passed: int = 0) -> None:
-        """A step is taken now; so many requests of the next one have been let in already."""
-        self.stepped, self.passed = now, passed
-
-    def end(self, not_before: float) -> None:
-        """Nothing more is tried until then."""
-        self.under_way, self.not_before = False, not_before
-
-
-@dataclass(slots=True)
-class _Course:
-    """When the present level was `opened`, when the present limit has `begun`, and when it `refused` since."""
-
     begun: float
+    stepped: float
     opened: float = _NEVER
     refused: list[float] = field(default_factory=list)
+    not_before: float = math.inf
+    growing: bool = False
+    seconds: float = 0.0
+    passed: int = 0
 
 
 class Estimate:
@@ -104,8 +89,7 @@ class Estimate:
     """
 
     __slots__ = (
-        "_aligned", "_ceiling", "_course", "_growth", "_guesses", "_proven", "_search", "level", "per", "streak",
-        "trial", "wait",
+        "_aligned", "_ceiling", "_course", "_guesses", "_proven", "_search", "level", "per", "streak", "trial", "wait",
     )  # fmt: skip
 
     def __init__(self, now: float, began: float, accepted: int, ceiling: Rate | None) -> None:
@@ -123,7 +107,7 @@ class Estimate:
         self._proven = _NO_LEVEL if searching else self.level
         self._search = _Search(searching, filled, tried=self.per)
         self._guesses = _Guesses(before=_NO_LEVEL if searching or ceiling is not None else self.level)
-        self._growth, self._course = _Growth(now), _Course(now)
+        self._course = _Course(now, stepped=now)
         self._aligned, self.streak, self.trial, self.wait = False, 0, False, 0.0
 
     def fork(self, now: float) -> Estimate:
@@ -132,14 +116,16 @@ class Estimate:
         made.level = made._proven = self._proven or self.level
         made.trial, made.streak = False, 0
         made._search = replace(self._search, under_way=False)
-        made._guesses, made._course = _Guesses(), _Course(now - _MINUTE)
-        made._growth = replace(self._growth, under_way=False, not_before=now + _PAUSE)
+        made._guesses = _Guesses()
+        made._course = replace(
+            self._course, begun=now - _MINUTE, opened=_NEVER, refused=[], growing=False, not_before=now + _PAUSE
+        )
         return made
 
     @property
     def rate(self) -> Rate:
         """What to keep to: as many whole requests as it takes, in a time that is as much longer."""
-        return _whole(self.level, self._search.tried if self._search.under_way else self.per)
+        return self._whole(self.level)
 
     @property
     def known(self) -> Rate | None:
@@ -155,9 +141,11 @@ class Estimate:
     @property
     def followed(self) -> Rate:
         """What others keep to that believe in it: no more than is proven."""
-        return _whole(
-            min(self._proven or self.level, self.level), self._search.tried if self._search.under_way else self.per
-        )
+        return self._whole(min(self._proven or self.level, self.level))
+
+    def _whole(self, level: float) -> Rate:
+        count, per = max(1, math.ceil(level - 1e-6)), self._search.tried if self._search.under_way else self.per
+        return Rate(count, per * count / level)
 
     @property
     def even(self) -> bool:
@@ -168,12 +156,13 @@ class Estimate:
         """A request was let through; true if what to keep to has changed. `probe`: whether more may be tried now."""
         if self.trial:
             return self._accept_trial(now)
-        self._growth.passed += 1
-        if self.growing:
+        course = self._course
+        course.passed += 1
+        if course.growing:
             return self._grow(now)
-        if now >= self._course.opened + _HELD * self.per and self.level > self._proven:
+        if now >= course.opened + _HELD * self.per and self.level > self._proven:
             # What has come in bursts has to be even for a window, before more is tried.
-            self._growth.not_before = max(self._growth.not_before, now + (0.0 if self._proven else self.per))
+            course.not_before = max(course.not_before, now + (0.0 if self._proven else self.per))
             self._proven, self._guesses.before = self.level, _NO_LEVEL
             return True
         return probe and self.wants_more(now) and self._try_more(now)
@@ -186,17 +175,18 @@ class Estimate:
     @property
     def growing(self) -> bool:
         """Whether more than what is proven is being tried."""
-        return self._growth.under_way
+        return self._course.growing
 
     def wants_more(self, now: float) -> bool:
         """Whether it is time to try more: in the first minute only while few were refused."""
-        few = now >= self._course.begun + _MINUTE or len(self._course.refused) < _BUDGET
-        return few and self._proven >= self.level and now >= self._growth.not_before
+        course = self._course
+        few = now >= course.begun + _MINUTE or len(course.refused) < _BUDGET
+        return few and self._proven >= self.level and now >= course.not_before
 
     def _accept_trial(self, now: float) -> bool:
-        search, guesses, passed = self._search, self._guesses, self._growth.passed
-        self.trial, self.streak, self._course.opened = False, 0, now
-        self._growth.step(now, passed=1)
+        search, guesses, course, passed = self._search, self._guesses, self._course, self._course.passed
+        self.trial, self.streak, course.opened = False, 0, now
+        course.stepped, course.passed = now, 1
         changed = search.under_way or guesses.later > _NO_LEVEL
         if search.under_way:
             search.under_way, self.per = False, max(length for length in _LENGTHS if length <= search.tried)
@@ -213,32 +203,32 @@ class Estimate:
 
     def _try_more(self, now: float) -> bool:
         """Begin to grow; or see whether what a window with a boundary in it let through fits into each."""
-        guesses = self._guesses
-        self._growth.step(now)
+        guesses, course = self._guesses, self._course
+        course.stepped, course.passed = now, 0
         if hinted := guesses.hint > self.level:
-            self.level, guesses.hint, self._course.opened = guesses.hint, _NO_LEVEL, now
+            self.level, guesses.hint, course.opened = guesses.hint, _NO_LEVEL, now
         if guesses.before or not hinted:
-            self._growth.under_way, self._growth.seconds = True, 0.0
+            course.growing, course.seconds = True, 0.0
         return hinted
 
     def _grow(self, now: float) -> bool:
-        growth = self._growth
-        past = now - growth.stepped
+        course = self._course
+        past = now - course.stepped
         if past < _STEP:
             return False
-        used = growth.passed >= 0.7 * self.level * past / self.per - 1
-        growth.step(now)
+        used = course.passed >= 0.7 * self.level * past / self.per - 1
+        course.stepped, course.passed = now, 0
         most = self._ceiling * self.per
         if self.level >= most:
-            if now >= self._course.opened + _HELD * self.per:
+            if now >= course.opened + _HELD * self.per:
                 self._proven = self.level
-                growth.end(not_before=math.inf)
-            return not self.growing
+                course.growing, course.not_before = False, math.inf
+            return not course.growing
         if used:
-            growth.seconds += past
-            self.level *= 1 + min(_GROWTH * 2 ** (growth.seconds / _DOUBLED), _FASTEST) * past
+            course.seconds += past
+            self.level *= 1 + min(_GROWTH * 2 ** (course.seconds / _DOUBLED), _FASTEST) * past
             if self.level >= most:
-                self.level, self._course.opened = most, now
+                self.level, course.opened = most, now
         return used
 
     def refuse_late(self, now: float) -> None:
@@ -247,17 +237,17 @@ class Estimate:
 
     def refuse(self, now: float, recent: int) -> None:
         """A 429 of what was sent after the last one was heeded; `recent`: accepted in the last `per` seconds."""
-        self._course.refused = [at for at in self._course.refused if at > now - _MINUTE] + [now]
-        self.wait = 0.0
+        course, self.wait = self._course, 0.0
+        course.refused = [at for at in course.refused if at > now - _MINUTE] + [now]
         if self.trial:
             self.streak += 1
             self._refuse_trial(now, recent)
-        elif self.growing:
+        elif course.growing:
             self._refuse_more(now, recent)
         elif not self._search.under_way:
             self._refuse_open(now)
-        self.trial = True
-        self._growth.end(not_before=now + (_PAUSE if self._proven or self._search.under_way else 0.0))
+        self.trial, course.growing = True, False
+        course.not_before = now + (_PAUSE if self._proven or self._search.under_way else 0.0)
 
     def _refuse_trial(self, now: float, recent: int) -> None:
         search = self._search
@@ -325,11 +315,11 @@ class Estimate:
         if not self._proven:
             self._measure(now)
         elif now < self._course.opened + _HELD * self.per and self.level > self._proven:
-            self.level = max(1.0, self._proven, min(_AGAIN * self.level, self._growth.passed))
+            self.level = max(1.0, self._proven, min(_AGAIN * self.level, self._course.passed))
             self._aligned, self._guesses.before = self._aligned or not self._guesses.before, _NO_LEVEL
         elif now < self._course.opened + self.per:
             # As many as have passed since then fit into a window, and no more if that began then.
-            self._fall(now, self._growth.passed)
+            self._fall(now, self._course.passed)
         elif self.per > _SHORT and (self._aligned or self._guesses.hint > _SEEMS * self._proven + 1):
             # It is full until its end, which is far: to ask again soon would only be refused.
             self._fall(now, 0)
@@ -339,7 +329,7 @@ class Estimate:
 
     def _measure(self, now: float) -> None:
         """A window that was filled at once from its start on is full: its limit is what has passed."""
-        search, count, passed = self._search, int(self.level), self._growth.passed
+        search, count, passed = self._search, int(self.level), self._course.passed
         search.filled = now - self._course.opened
         windows, rest = divmod(passed, count)
         took = _LATER * (search.filled - windows * self.per)
@@ -356,8 +346,3 @@ class Estimate:
 
 def _at_least(seconds: float, lengths: tuple[float, ...]) -> float:
     return next((length for length in lengths if length >= seconds), _LENGTHS[-1])
-
-
-def _whole(level: float, per: float) -> Rate:
-    count = max(1, math.ceil(level - 1e-6))
-    return Rate(count, per * count / level)

@@ -74,7 +74,10 @@ class Scopes:
 
     def news(self, learned: Iterable[Learned]) -> tuple[Learned, ...]:
         """Those learned limits that were not configured as they are: what a 429 only confirms is none."""
-        return tuple(one for one in learned if not _same(self._configured(one), one.rate))
+        known = ((one, self._configured(one)) for one in learned)
+        return tuple(
+            one for one, rate in known if rate is None or (rate.count, rate.per) != (one.rate.count, one.rate.per)
+        )
 
     def _configured(self, one: Learned) -> Rate | None:
         if one.scope == "endpoint":
@@ -89,11 +92,11 @@ class Scopes:
             limits, largest = self.limits[account], max(counts, default=0)
             yield from _of_rate("project rate", largest, limits.project_rate)
             yield from _of_rate("user rate", totals[account], limits.user_rate)
-            yield from _of_cap("project concurrency", largest, limits.project_concurrency, latency)
+            yield from _of("project concurrency", largest, limits.project_concurrency, latency)
         for accounts in self._by_endpoint():
             total = sum(totals.get(account, 0) for account in accounts)
             yield from _of_rate("endpoint rate", total, self._endpoint_rate(accounts))
-        yield from _of_cap("concurrency", sum(totals.values()), self.concurrency, latency)
+        yield from _of("concurrency", sum(totals.values()), self.concurrency, latency)
         for one in learned:
             yield from _of_rate(f"{one.scope} rate (learned)", self._held_back(one, loads), one.rate)
 
@@ -126,23 +129,14 @@ class Scopes:
         return smallest[min(max(one.projects, 1), len(smallest)) - 1] if smallest else 0
 
 
-def _same(configured: Rate | None, shown: Rate) -> bool:
-    return configured is not None and (configured.count, configured.per) == (shown.count, shown.per)
-
-
 def _of_rate(name: str, targets: int, value: Rate | str | None) -> Iterator[Floor]:
     rate = Rate.parse(value)
     if rate is not None:
-        yield Floor(_rounds(targets, rate.count) * rate.per, name)
-        if rate.burst is not None:
-            yield Floor(float(_rounds(targets, rate.burst)), name)
+        yield from _of(name, targets, rate.count, rate.per)
+        yield from _of(name, targets, rate.burst, 1.0)
 
 
-def _of_cap(name: str, targets: int, cap: int | None, latency: float) -> Iterator[Floor]:
-    if cap is not None:
-        yield Floor(_rounds(targets, cap) * latency, name)
-
-
-def _rounds(targets: int, at_once: int) -> int:
-    """How often one has to wait when `at_once` may start together."""
-    return max(0, -(-targets // at_once) - 1)
+def _of(name: str, targets: int, at_once: int | None, seconds: float) -> Iterator[Floor]:
+    """The time in which so many start, where `at_once` may start together and the next so many seconds later."""
+    if at_once is not None:
+        yield Floor(max(0, -(-targets // at_once) - 1) * seconds, name)

@@ -1,25 +1,22 @@
-"""What the 429s of a scope show of its limits: those that they tell, and the search for one that they do not.
-
-Nothing here reads a clock, waits or draws randomness; all times are the event loop's and are handed in.
-"""
+"""What the 429s of a scope show of its limits: those that they tell, and the search for one that they do not."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from sdrs_async.limits import Rate
 from sdrs_async.pace.estimate import Estimate
 from sdrs_async.pace.peers import Peers
 from sdrs_async.pace.windows import LONGEST_SPREAD, UNLIMITED, Window, quicker, spread_out
 
+if TYPE_CHECKING:
+    from sdrs_async.pace.meter import Gate
+
+# Seconds without a request after which a scope begins anew.
 LULL = 10.0
-"""Seconds without a request after which a scope begins anew."""
-
+# Longest wait in seconds that a 429 may impose on a scope, whatever its `Retry-After` says.
 MAX_HOLD = 900.0
-"""Longest wait in seconds that a 429 may impose on a scope, whatever its `Retry-After` says."""
-
 _NEVER = -math.inf
 # Requests that a scope has to have had let in, before what it is refused tells the others something.
 _TELLING = 3
@@ -33,76 +30,33 @@ _MOST_OTHERS, _MOST_TOLD = 10_000, 4
 _LONGEST_TOLD = 86_400.0
 
 
-@dataclass(slots=True)
-class Traffic:
-    """How many requests of a scope were `entered`, `answered` and, of these, `accepted`, since it `began` anew.
-
-    `left`: when the last of them was answered.
-    """
-
-    entered: int = 0
-    answered: int = 0
-    accepted: int = 0
-    began: float = _NEVER
-    left: float = _NEVER
-
-    @property
-    def out(self) -> int:
-        """How many are on their way."""
-        return self.entered - self.answered
-
-
-class Meter(Protocol):
-    """What keeps to the limits that are learned: `Gate`, where all of this is described."""
-
-    rate: Rate | None
-    promised: tuple[Rate, ...]
-    windows: tuple[Window, ...]
-    found: Window | None
-    traffic: Traffic
-
-    def hold(self, until: float) -> None: ...  # noqa: D102 - described there, as are the others
-    def put(self, *windows: Window, even: bool) -> None: ...  # noqa: D102
-    def find(self, window: Window, *, even: bool) -> None: ...  # noqa: D102
-    def resume(self) -> None: ...  # noqa: D102
-
-
 class Learning:
-    """What the answers of one scope show of its limits, and what its meter has to keep to by that.
+    """What the answers of one scope show of its limits, and what its gate has to keep to by that.
 
-    `told`: the limits that 429s named. A limit that none names is looked for by an estimate: one of this scope alone,
-    or the one that its `peers`, the scopes like it, follow. `heeded`: when the last 429 came that changed something.
+    `told`: the limits that 429s named. A limit that none names is looked for by an `estimate`: one of this scope alone,
+    or, where it has none, the one that its `peers`, the scopes like it, follow. `heeded`: when the last 429 came that
+    changed something.
     """
 
     __slots__ = (
-        "_estimate", "_hinted_at", "_hints", "_meter", "_peers", "_refused", "_told_at", "_trial_at", "heeded", "told",
+        "_gate", "_hinted_at", "_hints", "_peers", "_refused", "_told_at", "_trial_at", "estimate", "heeded", "told",
     )  # fmt: skip
 
-    def __init__(self, meter: Meter, peers: Peers | None) -> None:
-        self._meter = meter
+    def __init__(self, gate: Gate, peers: Peers | None) -> None:
+        self._gate = gate
         self._peers = peers
         self.told: tuple[Rate, ...] = ()
         self._told_at = self._hinted_at = self.heeded = _NEVER
         self._hints = 0
         self._refused: list[float] = []
-        self._estimate: Estimate | None = None
+        self.estimate: Estimate | None = None
         self._trial_at = math.inf
-
-    @property
-    def leads(self) -> bool:
-        """Whether this scope looks for its limit itself."""
-        return self._estimate is not None
-
-    @property
-    def even(self) -> bool:
-        """Whether what was found is to be spread evenly: not while its window is measured."""
-        return self._estimate is None or self._estimate.even
 
     @property
     def learned(self) -> tuple[Rate, bool] | None:
         """The rate in force that the server showed, and whether it told it; `None` if it showed none."""
-        estimate = self._estimate
-        if estimate is None and self._peers is not None and self._meter.found is not None:
+        estimate = self.estimate
+        if estimate is None and self._peers is not None and self._gate.found is not None:
             estimate = self._peers.estimate
         if estimate is not None and estimate.known is not None:
             return estimate.known, False
@@ -110,22 +64,22 @@ class Learning:
 
     def follow(self, peers: Peers) -> None:
         """Keep to what a like scope has found, unless this one has an estimate of its own."""
-        if self._estimate is None and peers.estimate is not None:
-            traffic = self._meter.traffic
-            self._meter.hold(peers.opens)
-            self._keep(max(traffic.left, traffic.began), peers.estimate.followed, even=True)
+        if self.estimate is None and peers.estimate is not None:
+            traffic = self._gate.traffic
+            self._gate.hold(peers.opens)
+            self._keep(max(traffic.left, traffic.began), peers.estimate.followed)
 
     def tries(self, now: float) -> bool:
         """A request starts; true if it has to go alone, so that nothing else starts until it is answered."""
-        if trial := self._estimate is not None and self._estimate.trial:
+        if trial := self.estimate is not None and self.estimate.trial:
             self._trial_at = now
         return trial
 
     def accept(self, now: float, sent_at: float) -> None:
         """A request was answered with something else than a 429; who follows a like scope may have to lead now."""
-        estimate, peers = self._estimate, self._peers
+        estimate, peers = self.estimate, self._peers
         if estimate is None and peers is not None:
-            estimate = self._estimate = peers.inherit(now)
+            estimate = self.estimate = peers.inherit(now)
         if estimate is None:
             return
         trial = estimate.trial and sent_at >= self._trial_at
@@ -135,9 +89,9 @@ class Learning:
             may = peers is None or not estimate.wants_more(now) or peers.may_probe(now)
             changed = estimate.accept(now, probe=may)
         if changed:
-            self._keep(now, estimate.rate, even=estimate.even)
+            self._keep(now, estimate.rate)
         if trial:
-            self._meter.resume()
+            self._gate.resume()
         if peers is not None and peers.estimate is estimate:
             peers.accepted(now, changed=trial or (changed and not estimate.growing))
 
@@ -157,7 +111,7 @@ class Learning:
 
     def _was_heeded(self, now: float, sent_at: float) -> bool:
         """Whether a 429 is of the same cause as the last one, of this scope or of the one that it follows."""
-        estimate = self._estimate
+        estimate = self.estimate
         peers = self._peers if estimate is None else None
         if sent_at > self.heeded and (peers is None or sent_at > peers.heeded):
             return False
@@ -173,7 +127,7 @@ class Learning:
         """Keep a limit that was told, beside those of other lengths; return when there is room in it."""
         self.told = (*(rate for rate in self.told if rate.per != told.per), told)[-_MOST_TOLD:]
         self._told_at = now
-        traffic, past = self._meter.traffic, self._past(now, told.per)
+        traffic, past = self._gate.traffic, self._past(now, told.per)
         # What is missing others have used, at the latest when this scope began: it is older than its own.
         missing = min(_MOST_OTHERS, max(0, told.count - len(past) - traffic.out))
         return self._limit(now, told, [max(traffic.began, now - told.per)] * missing + past)
@@ -181,16 +135,16 @@ class Learning:
     def _wait_out(self, now: float, told: Rate) -> float:
         """Refused again soon after: more had been used, and later, than was thought. All of it is old in a window."""
         self._told_at = _NEVER
-        self._limit(now, told, [now] * min(_MOST_OTHERS, max(0, told.count - self._meter.traffic.out)))
+        self._limit(now, told, [now] * min(_MOST_OTHERS, max(0, told.count - self._gate.traffic.out)))
         return now + told.per
 
     def _limit(self, now: float, told: Rate, past: list[float]) -> float:
         """Put a told limit into force, in place of those that are told no more; return when there is room in it."""
-        meter = self._meter
-        window, others = Window(told, past, meter.traffic.out), (rate for rate in self.told if rate != told)
-        kept = {(UNLIMITED, LONGEST_SPREAD), *((rate.count, rate.per) for rate in (*meter.promised, *others))}
-        still = (one for one in meter.windows if one is meter.found or (one.count, one.per) in kept)
-        meter.put(*still, window, even=True)
+        gate = self._gate
+        window, others = Window(told, past, gate.traffic.out), (rate for rate in self.told if rate != told)
+        kept = {(UNLIMITED, LONGEST_SPREAD), *((rate.count, rate.per) for rate in (*gate.promised, *others))}
+        still = (one for one in gate.windows if one is gate.found or (one.count, one.per) in kept)
+        gate.put(*still, window, even=True)
         return window.due if window.due < math.inf else now
 
     def _past(self, now: float, seconds: float) -> list[float]:
@@ -198,8 +152,8 @@ class Learning:
 
         Where no window remembers them, they count as spread evenly over the time since the first.
         """
-        traffic, rate = self._meter.traffic, self._meter.rate
-        longest = max(self._meter.windows, key=lambda window: window.remembers, default=None)
+        traffic, rate = self._gate.traffic, self._gate.rate
+        longest = max(self._gate.windows, key=lambda window: window.remembers, default=None)
         known = longest.answers(now - seconds) if longest is not None else []
         until = now - longest.remembers if longest is not None else now
         rest, since = traffic.answered - len(known), now - seconds
@@ -220,18 +174,17 @@ class Learning:
 
     def _guess(self, now: float, sent_at: float) -> float:
         """Adapt the estimate; return until when to wait before the next request is tried, alone."""
-        first, estimate = self._estimate is None, self._estimate or self._first_estimate(now)
-        self._estimate, growing, meter = estimate, estimate.growing, self._meter
-        estimate.refuse(
-            now, len(self._past(now, estimate.per)) - sum(at > now - estimate.per for at in self._refused) + 1
-        )
-        self._keep(now, estimate.rate, even=estimate.even)
+        first, estimate = self.estimate is None, self.estimate or self._first_estimate(now)
+        self.estimate, growing, gate = estimate, estimate.growing, self._gate
+        refused = sum(at > now - estimate.per for at in self._refused)
+        estimate.refuse(now, len(self._past(now, estimate.per)) - refused + 1)
+        self._keep(now, estimate.rate)
         self._trial_at = math.inf
-        meter.resume()
-        due = meter.found.due if meter.found is not None and meter.found.due < math.inf else now
+        gate.resume()
+        due = gate.found.due if gate.found is not None and gate.found.due < math.inf else now
         until = max(due, estimate.wait, now + min(_MAX_WAIT, 0.02 * 3.0**estimate.streak))
         # One that is refused among the first tells only of its own scope: somebody else may have used it up.
-        peers, telling = self._peers, first and meter.traffic.accepted >= _TELLING
+        peers, telling = self._peers, first and gate.traffic.accepted >= _TELLING
         if peers is not None and (telling or peers.estimate is estimate):
             peers.refused(estimate, now, now if growing else until + 3 * (now - sent_at) + 0.01)
         return until
@@ -239,18 +192,18 @@ class Learning:
     def _first_estimate(self, now: float) -> Estimate:
         if self._peers is not None and self._peers.estimate is not None:
             return self._peers.estimate.fork(now)
-        traffic = self._meter.traffic
-        return Estimate(now, traffic.began, traffic.accepted, _slowest(self.told) if self.told else self._meter.rate)
+        traffic = self._gate.traffic
+        return Estimate(now, traffic.began, traffic.accepted, _slowest(self.told) if self.told else self._gate.rate)
 
-    def _keep(self, now: float, rate: Rate, *, even: bool) -> None:
+    def _keep(self, now: float, rate: Rate) -> None:
         """Put a rate into force that was found, in place of the one before."""
-        found = self._meter.found
+        found = self._gate.found
         if found is None or rate.per > found.remembers:
             remembers = max(1.3 * rate.per, LONGEST_SPREAD)
-            found = Window(rate, self._past(now, remembers), self._meter.traffic.out, remembers)
+            found = Window(rate, self._past(now, remembers), self._gate.traffic.out, remembers)
         else:
             found.resize(rate)
-        self._meter.find(found, even=even)
+        self._gate.find(found)
 
 
 def _slowest(rates: tuple[Rate, ...]) -> Rate:

@@ -1,7 +1,4 @@
-"""When the next request of a scope may start: its windows, the even spread inside them, the hold after a 429.
-
-Nothing here reads a clock, waits or draws randomness; all times are the event loop's and are handed in.
-"""
+"""When the next request of a scope may start: its windows, the even spread inside them, the hold after a 429."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import math
 from dataclasses import dataclass
 
 from sdrs_async.limits import Rate
-from sdrs_async.pace.learning import LULL, MAX_HOLD, Learning, Traffic
+from sdrs_async.pace.learning import LULL, MAX_HOLD, Learning
 from sdrs_async.pace.peers import Peers
 from sdrs_async.pace.windows import LONGEST_SPREAD, Window, pause, promises
 
@@ -17,6 +14,25 @@ from sdrs_async.pace.windows import LONGEST_SPREAD, Window, pause, promises
 _LATENESS = 0.002
 # When all starts will have dripped out, where one request goes alone: its answer has to tell.
 _ALONE = math.inf
+
+
+@dataclass(slots=True)
+class _Traffic:
+    """How many requests of a scope were `entered`, and `accepted`, since it `began` anew; how many are `out` now.
+
+    `left`: when the last of them was answered.
+    """
+
+    entered: int = 0
+    out: int = 0
+    accepted: int = 0
+    began: float = -math.inf
+    left: float = -math.inf
+
+    @property
+    def answered(self) -> int:
+        """How many were answered, or given up."""
+        return self.entered - self.out
 
 
 @dataclass(slots=True)
@@ -57,13 +73,13 @@ class Gate:
             # What many share may be told a limit: then it has to be known what has come.
             self.windows = (Window(None, remembers=LONGEST_SPREAD),)
         self.found: Window | None = None
-        self.traffic = Traffic()
+        self.traffic = _Traffic()
         self.held_since, self.held_until, self._free = math.inf, 0.0, 0.0
         # Of those that are alike one runs ahead: where it is refused, the others hear of it in time, since they stay
         # behind by what their first window takes longer.
         first = peers is None or peers.join()
         self._spread = _Spread(behind=0 if first or rate is None else rate.count)
-        self._pace(even=True)
+        self._pace()
 
     @property
     def learned(self) -> tuple[Rate, bool] | None:
@@ -73,7 +89,7 @@ class Gate:
     @property
     def follows(self) -> bool:
         """Whether it keeps to what a like scope has found."""
-        leads = self._learning is not None and self._learning.leads
+        leads = self._learning is not None and self._learning.estimate is not None
         return not leads and self._peers is not None and self._peers.estimate is not None
 
     def due(self) -> float:
@@ -90,9 +106,10 @@ class Gate:
     def enter(self, now: float) -> None:
         """Start one request that is due."""
         traffic, spread = self.traffic, self._spread
-        if traffic.entered == traffic.answered and now > traffic.left + LULL:
-            traffic.began, traffic.entered, traffic.answered, traffic.accepted = now, 0, 0, 0
+        if not traffic.out and now > traffic.left + LULL:
+            traffic.began, traffic.entered, traffic.accepted = now, 0, 0
         traffic.entered += 1
+        traffic.out += 1
         for window in self.windows:
             if (due := window.enter()) > self._free:
                 self._free = due
@@ -107,16 +124,16 @@ class Gate:
         After `accept` or `refuse` of the same request.
         """
         traffic, spread = self.traffic, self._spread
-        traffic.answered += 1
-        if traffic.answered == spread.behind:
-            self._pace(even=self._learning is None or self._learning.even)
+        traffic.out -= 1
+        if spread.behind and traffic.answered == spread.behind:
+            self._pace()
         traffic.left = now
         free = 0.0
         for window in self.windows:
             window.leave(now, late)
             free = window.due if window.due > free else free
         self._free = free
-        if spread.dripped == _ALONE and traffic.entered == traffic.answered:
+        if spread.dripped == _ALONE and not traffic.out:
             spread.dripped = 0.0
 
     def hold(self, until: float) -> None:
@@ -184,23 +201,19 @@ class Gate:
         past = [] if known is None else known.answers(-math.inf)
         self.promised += tuple(more)
         self.rate = min(self.promised, key=lambda one: one.count / one.per)
-        self.put(
-            *self.windows,
-            *(Window(one, past, self.traffic.out) for one in more),
-            even=self._learning is None or self._learning.even,
-        )
+        self.put(*self.windows, *(Window(one, past, self.traffic.out) for one in more))
 
-    def put(self, *windows: Window, even: bool) -> None:
-        """Keep to these windows from now on; the one that was found takes part in the even spread if `even`."""
+    def put(self, *windows: Window, even: bool = False) -> None:
+        """Keep to these windows from now on, evenly to the one that was found too if `even`, or if it is learned."""
         self.windows = windows
         self._free = max(window.due for window in windows)
         self._pace(even=even)
 
-    def find(self, window: Window, *, even: bool) -> None:
+    def find(self, window: Window) -> None:
         """Keep to a window whose rate was found, in place of the one before, which may be the same with a new rate."""
         before, self.found = self.found, window
         others = self.windows if before is window else (*(one for one in self.windows if one is not before), window)
-        self.put(*others, even=even)
+        self.put(*others)
 
     def resume(self) -> None:
         """Spread from now on what starts: a request that went alone is answered, or is to go next."""
@@ -211,7 +224,12 @@ class Gate:
             self._learning = Learning(self, self._peers)
         return self._learning
 
-    def _pace(self, *, even: bool) -> None:
-        """Spread the starts evenly by what is kept, and by the one that was found if `even`."""
-        windows = self.windows if even else (one for one in self.windows if one is not self.found)
+    def _pace(self, *, even: bool = False) -> None:
+        """Spread the starts evenly by what is kept, but by the one that was found only if that is to be kept evenly."""
+        estimate = None if self._learning is None else self._learning.estimate
+        windows = (
+            self.windows
+            if even or estimate is None or estimate.even
+            else (one for one in self.windows if one is not self.found)
+        )
         self._spread.pause = pause(windows, self.found, behind=self.traffic.answered < self._spread.behind)

@@ -15,12 +15,10 @@ from collections.abc import Iterable
 
 from sdrs_async.limits import Rate
 
+# The `count` of a window without a rate.
 UNLIMITED = sys.maxsize
-"""The `count` of a window without a rate."""
-
+# Seconds: longer windows want the burst, 150 groups at 200 per 5 minutes are done at once, not after 225 s.
 LONGEST_SPREAD = 10.0
-"""Seconds: longer windows want the burst, 150 groups at 200 per 5 minutes are done at once, not after 225 s."""
-
 # Of N permits about sqrt(N) more or less than usual come free together, by the jitter of the network.
 _LEAST_QUICKER, _QUICKER = 0.1, 1.6
 # A limit that was found by trying is spread more evenly than one that is known: it may be of another kind.

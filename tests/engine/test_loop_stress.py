@@ -239,7 +239,7 @@ def stress_users(seed: int) -> None:
 def _nothing_left(made: Fleet) -> None:
     assert made._line.active == 0
     assert not [lane for lane in made.lanes() if lane.has_work() or lane.turn.active or lane.in_flight]
-    assert not any(user.endpoint.in_flight for user in made.users)
+    assert not any(user.endpoint.gate.traffic.out for user in made.users)
     assert not any(user.sign_ins.under_way or user.sign_ins.waiting for user in made.users)
     assert not made.unsigned
     assert not made._hanging.lanes

@@ -255,7 +255,7 @@ class Scopes(RuleBasedStateMachine):
         self.finish()
         self.drive(self.now + 2000.0)
         assert self.in_flight() == 0
-        assert [user.endpoint.in_flight for user in self.users] == [0, 0]
+        assert [user.endpoint.gate.traffic.out for user in self.users] == [0, 0]
         gates = [self.users[0].endpoint.gate, *(user.gate for user in self.users)]
         assert all(gate.due() <= self.now for gate in (*gates, *(lane.gate for lane in self.fleet.lanes())))
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from sdrs_async.engine.engine import Engine
-from sdrs_async.engine.slices import one_by_one
+from sdrs_async.engine.engine import Engine, one_by_one
 from sdrs_async.limits import Limits, Rate, UsedUp
 from sdrs_async.models import Reply, Verdict
 from sdrs_async.report import Ledger

@@ -227,7 +227,7 @@ def test_one_of_the_followers_takes_over_when_the_first_has_ended() -> None:
     """Without it nobody would try for more, and a limit that triples would not be found."""
     gateways = [Gateway(10, 1, changes=[(50.0, 30)]) for _ in range(5)]
     gates = run(gateways, 150, Rate(40), peers=Peers(), work=[150] * 5)
-    leader = next(number for number, gate in enumerate(gates) if gate._learning is not None and gate._learning.leads)
+    leader = next(number for number, gate in enumerate(gates) if gate._learning is not None and gate._learning.estimate)
     gateways = [Gateway(10, 1, changes=[(50.0, 30)]) for _ in range(5)]
     run(gateways, 150, Rate(40), peers=Peers(), work=[20 if number == leader else 150 for number in range(5)])
     others = [gateway for number, gateway in enumerate(gateways) if number != leader]

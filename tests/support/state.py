@@ -12,17 +12,21 @@ from tests.support.structure import PACKAGE, module_of, room_of
 
 # They model servers, and are judged by their answers.
 EXEMPT = {"simulator", "laboratory"}
-# Plain data of its room, which the modules there may write.
-PLAIN = {("engine", "job")}
+# The modules of these rooms may write the plain data (dataclasses) of their own room.
+PLAIN = {"engine", "pace"}
 
 
 @dataclass(frozen=True)
 class Class:
-    """A class of the package. `attributes`: all that its methods assign to `self`, or its fields where it is data."""
+    """A class of the package. `attributes`: all that its methods assign to `self`, or its fields where it is data.
+
+    `is_record`: it is a dataclass.
+    """
 
     module: str
     name: str
     is_data: bool
+    is_record: bool
     attributes: frozenset[str]
 
 
@@ -48,9 +52,9 @@ def written_outside(package: Path = PACKAGE) -> list[str]:
         own = {one.name: one.attributes for one in every if one.module == module}
         for target, within in _assigned(tree):
             holder = ast.unparse(target.value)
-            if holder in ("self", "cls") or (room_of(module), holder) in PLAIN:
+            if holder in ("self", "cls") or target.attr in own.get(within, ()) or _is_plain(target.attr, module, every):
                 continue
-            if target.attr in owned and target.attr not in own.get(within, ()):
+            if target.attr in owned:
                 found.append(f"{module}:{target.lineno}: {ast.unparse(target)}")
     return found
 
@@ -65,6 +69,14 @@ def setters(package: Path = PACKAGE) -> list[str]:
         for method in node.body
         if isinstance(method, ast.FunctionDef) and _only_assigns(method)
     ]
+
+
+def _is_plain(attribute: str, module: str, every: list[Class]) -> bool:
+    """Whether it is a field of plain data that the module may write, and of nothing else there or in its room."""
+    room = room_of(module)
+    near = [one for one in every if one.module == module and attribute in one.attributes]
+    owners = near or [one for one in every if room_of(one.module) == room and attribute in one.attributes]
+    return room in PLAIN and any(one.is_record for one in owners) and all(one.is_data for one in owners)
 
 
 def _only_assigns(method: ast.FunctionDef) -> bool:
@@ -92,10 +104,11 @@ def _modules(package: Path) -> dict[str, ast.Module]:
 
 def _class(module: str, node: ast.ClassDef) -> Class:
     marks = [ast.unparse(one) for one in (*node.decorator_list, *node.bases)]
-    is_data = any("dataclass" in one or one in ("NamedTuple", "Protocol", "Enum", "StrEnum") for one in marks)
+    is_record = any("dataclass" in one for one in marks)
+    is_data = is_record or any(one in ("NamedTuple", "Protocol", "Enum", "StrEnum") for one in marks)
     fields = {ast.unparse(each.target) for each in node.body if isinstance(each, ast.AnnAssign)} if is_data else set()
     assigned = {target.attr for target, _ in _assigned(node) if ast.unparse(target.value) == "self"}
-    return Class(module, node.name, is_data, frozenset(fields | assigned))
+    return Class(module, node.name, is_data, is_record, frozenset(fields | assigned))
 
 
 def _assigned(tree: ast.AST, within: str = "") -> Iterator[tuple[ast.Attribute, str]]:

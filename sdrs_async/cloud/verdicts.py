@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from sdrs_async.models import Verdict
 
+# Any other of 500 and above is TRANSIENT, and of the rest REJECTED.
 _STATUS: dict[int, Verdict] = {
-    400: Verdict.REJECTED,
     401: Verdict.UNAUTHORIZED,
     403: Verdict.FORBIDDEN,
     404: Verdict.GONE,
-    405: Verdict.REJECTED,
-    406: Verdict.REJECTED,
-    407: Verdict.REJECTED,
     408: Verdict.TRANSIENT,
     409: Verdict.CONFLICT,
     429: Verdict.THROTTLED,
-    500: Verdict.TRANSIENT,
     501: Verdict.REJECTED,
-    502: Verdict.TRANSIENT,
-    503: Verdict.TRANSIENT,
-    504: Verdict.TRANSIENT,
 }
 # The service reports missing groups, permissions and sign-in as 400 or 500: its code decides, not the status.
 _SDRS: dict[str, Verdict] = {

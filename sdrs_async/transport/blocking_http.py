@@ -10,7 +10,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -70,9 +70,6 @@ def proxy_secrets() -> list[str]:
     return [secret for proxy in proxy_settings().values() for secret in user_info_of(with_scheme(proxy))]
 
 
-# ---- logs -----------------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def redacting(struck: Callable[[str], str]) -> Iterator[None]:
     """What this thread logs by the loggers of `redact_logs` has gone through `struck`, which takes secrets out."""
@@ -96,14 +93,10 @@ def _redact(record: logging.LogRecord) -> bool:
     return True
 
 
-# ---- sessions -------------------------------------------------------------------------------------------------------
-
-
 class _Guarded(HTTPAdapter):
     def __init__(self, trust: Trust, cert: str | tuple[str, str] | None) -> None:
         self._trust = trust
         self._cert = cert
-        self._context: ssl.SSLContext | None = None
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -120,16 +113,15 @@ class _Guarded(HTTPAdapter):
     def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:
         """Give a pool the one context: what requests and urllib3 would add here adds to whom it trusts."""
         if conn.scheme == "https":
-            conn.conn_kw["ssl_context"] = self._tls()
+            conn.conn_kw["ssl_context"] = self._tls
             conn.cert_reqs = "CERT_REQUIRED" if self._trust.checked else "CERT_NONE"
             conn.ca_certs = conn.ca_cert_dir = conn.cert_file = conn.key_file = None
 
+    @cached_property
     def _tls(self) -> ssl.SSLContext:
         # Made when it is needed, in the thread that needs it: reading a store takes a tenth of a second.
-        if self._context is None:
-            compares = version("urllib3").startswith("1.")  # and keeps an address to itself
-            self._context = _or_refused(lambda: self._trust.blocking_context(self._cert, names=not compares))
-        return self._context
+        compares = version("urllib3").startswith("1.")  # and keeps an address to itself
+        return _or_refused(lambda: self._trust.blocking_context(self._cert, names=not compares))
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         """What gives the proxy its password, here and at the service's half alike: any characters, a user or none."""
@@ -192,9 +184,6 @@ def _bounded(pieces: Iterable[bytes]) -> bytes:
         if len(whole) > _MOST:
             raise AnswerRefused(f"its answer is larger than {_MOST >> 20} MiB")
     return bytes(whole)
-
-
-# ---- connections ----------------------------------------------------------------------------------------------------
 
 
 class _ErrandConnection:

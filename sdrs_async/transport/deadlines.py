@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 
 class Deadlines:
@@ -63,17 +62,12 @@ class Deadline:
         self._expired = False
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
-        if task is None:
-            raise RuntimeError("a deadline is for a task")
-        self._task = task
-        self._cancelling = task.cancelling()
+        self._task = cast("asyncio.Task[object]", asyncio.current_task())
+        self._cancelling = self._task.cancelling()
         self._deadlines.watch(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._deadlines.open.discard(self)
         if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error

@@ -18,6 +18,8 @@ from sdrs_async.transport.threads import NoRoom, in_daemon_thread, room
 _ROOM = room()
 # Seconds between two looks for room: a fleet may have more names than there is room for.
 _NEXT_LOOK = 0.05
+_NOT_LOOKED_UP = "the name was not looked up"
+_TOO_MANY = "names cannot be looked up: too many look-ups have not come back"
 
 
 class Lookups(AbstractResolver):
@@ -33,21 +35,16 @@ class Lookups(AbstractResolver):
 
         A look-up for which there is no room waits, within the same time, until another one has come back.
         """
-        is_full = False
+        what = _NOT_LOOKED_UP
         try:
             async with asyncio.timeout(self._seconds):
                 while True:
                     with suppress(NoRoom):
                         return await in_daemon_thread(_ROOM, _look_up, host, port, family)
-                    is_full = True
+                    what = _TOO_MANY
                     await asyncio.sleep(_NEXT_LOOK)
-                    is_full = False
+                    what = _NOT_LOOKED_UP
         except TimeoutError:
-            what = (
-                "names cannot be looked up: too many look-ups have not come back"
-                if is_full
-                else "the name was not looked up"
-            )
             raise OSError(None, f"{what} within {self._seconds:g} s") from None
 
     async def close(self) -> None:
@@ -55,17 +52,16 @@ class Lookups(AbstractResolver):
 
 
 def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
-    found = socket.getaddrinfo(host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
-    return [_result(host, port, found_family, proto, address) for found_family, _, proto, _, address in found]
+    numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return [
+        ResolveResult(hostname=host, host=_shown(address), port=port, family=found_family, proto=proto, flags=numeric)
+        for found_family, _, proto, _, address in socket.getaddrinfo(
+            host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+        )
+    ]
 
 
-def _result(
-    host: str, port: int, family: socket.AddressFamily, proto: int, address: tuple[str | int | bytes, ...]
-) -> ResolveResult:
+def _shown(address: tuple[str | int | bytes, ...]) -> str:
+    """With its scope, which a link-local address is nothing without."""
     numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
-    # With its scope, which a link-local address is nothing without.
-    shown = socket.getnameinfo(address, numeric)[0]  # type: ignore[arg-type]  # a union, as getaddrinfo gives it
-    return ResolveResult(
-        hostname=host, host=shown, port=port, family=family, proto=proto,
-        flags=socket.AI_NUMERICHOST | socket.AI_NUMERICSERV,
-    )  # fmt: skip
+    return socket.getnameinfo(address, numeric)[0]  # type: ignore[arg-type]  # a union, as getaddrinfo gives it

@@ -1,5 +1,4 @@
-"""HTTP of the libraries that sign in by blocking a thread: bounded in size, at an end with whoever waits for it, and
-with the proxies and certificates of the other half of a run.
+"""HTTP of libraries that sign in by blocking a thread: bounded, ended with whoever waits, by the run's own settings.
 
 `requests` comes with the extras whose libraries use it, so this module is imported where they are.
 """
@@ -40,10 +39,7 @@ _Setting = TypeVar("_Setting")
 
 
 class AnswerRefused(requests.RequestException):
-    """An answer that is no sign-in's: too large, or packed in a way that was not asked for. Its text says so.
-
-    One that is a refusal is read as such, with this text for its own.
-    """
+    """An answer that is no sign-in's: too large, or packed in a way that was not asked for. Its text says so."""
 
 
 class SettingRefused(requests.RequestException):
@@ -145,14 +141,11 @@ class _Guarded(HTTPAdapter):
         try:
             # Set as requests itself sets it; there is no public way to give a response the body that was read of it.
             response._content = _body(response)
-        except AnswerRefused as error:
+        except BaseException as error:
             response.close()
-            if response.status_code < 300:
+            if not isinstance(error, AnswerRefused) or response.status_code < 300:
                 raise
             response._content = str(error).encode()  # a refusal is one by its status: only its text is lost
-        except BaseException:
-            response.close()
-            raise
         return response
 
 

@@ -1,14 +1,13 @@
-"""Time-outs for all requests on the wire with one timer between them.
+"""Time-outs for all requests on the wire with one timer between them, which waits for the earliest.
 
 A timer per request, as aiohttp sets one, costs about 10 microseconds, a tenth of a request (benchmarks/README.md).
-Hardly any request reaches its deadline, so here one timer waits for the earliest, and looks again when it fires.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from typing import Self, cast
+from typing import Self
 
 
 class Deadlines:
@@ -62,8 +61,10 @@ class Deadline:
         self._expired = False
 
     def __enter__(self) -> Self:
-        self._task = cast("asyncio.Task[object]", asyncio.current_task())
-        self._cancelling = self._task.cancelling()
+        task = asyncio.current_task()
+        if task is None:
+            raise RuntimeError("a deadline is for a task")
+        self._task, self._cancelling = task, task.cancelling()
         self._deadlines.watch(self)
         return self
 

@@ -101,8 +101,8 @@ class Session:
     def _user(self, account: Account, client: Client) -> User:
         limits = replace(account.limits, endpoint_rate=self._scopes.endpoint_rate(account.name))
         return self._fleet.user(
-            account.name, client.endpoint, client.send, limits,
-            sign_in=client.sign_in if client.signs_in else None,
+            account.name, client.site.endpoint, client.send, limits,
+            sign_in=None if client.traits.prepare is None else client.sign_in,
             one_key=client.traits.one_key, identity=client.traits.identity,
             weight=account.weight, counts=client.traits.counts,
         )  # fmt: skip
@@ -111,7 +111,7 @@ class Session:
         """What bounds the time of a run."""
         limits = {account.name: account.limits for account in self.accounts}
         pairs = zip(self.accounts, self._clients, strict=True)
-        return Scopes(limits, {account.name: client.endpoint for account, client in pairs}, concurrency)
+        return Scopes(limits, {account.name: client.site.endpoint for account, client in pairs}, concurrency)
 
     async def __aenter__(self) -> Self:
         check_loop()

@@ -37,7 +37,7 @@ from sdrs_async.transport.bodies import Piece, Unreadable, encoding_of, read_who
 from sdrs_async.transport.connections import Connections
 from sdrs_async.transport.deadlines import Deadlines
 from sdrs_async.transport.heads import LONGEST, MOST_FIELDS
-from sdrs_async.transport.lookups import Lookups
+from sdrs_async.transport.threads import Lookups
 from sdrs_async.transport.trust import trusted
 
 log = logging.getLogger("sdrs_async")
@@ -76,24 +76,14 @@ class Client:
         self._tls = self._certificates(ca_file, self.traits.verify)
 
     def _certificates(self, ca_file: str | None, verify: bool | str) -> ssl.SSLContext | bool:
-        sites = [site for site in (self.site, self.iam) if site is not None]
-        if not any(site.is_https or (site.proxy is not None and site.proxy.scheme == "https") for site in sites):
+        hops = [url for site in (self.site, self.iam) if site is not None for url in (site.base, site.proxy)]
+        if not any(url is not None and url.scheme == "https" for url in hops):
             return True
         trust = trusted(ca_file, verify)
         if not trust.checked:
             log.warning("certificates are NOT checked (verify: false): anybody on the way can read the credential")
             return False
         return trust.context()
-
-    @property
-    def endpoint(self) -> str:
-        """Where the service is, without its version."""
-        return self.site.endpoint
-
-    @property
-    def signs_in(self) -> bool:
-        """Whether the credential has to be signed in to each project."""
-        return self.traits.prepare is not None
 
     async def __aenter__(self) -> Self:
         self._deadlines = Deadlines()
@@ -146,9 +136,8 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             reply = unreachable(error, time.perf_counter() - started, sent=headers is not None)
         else:
-            reply = await (
-                self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
-            )
+            read = self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
+            reply = await read
         if reply.message or reply.error_code or reply.request_id:
             reply = self._without_secrets(reply, headers or {}, site)
         if reply.verdict is Verdict.UNAUTHORIZED and not self.traits.auth.invalidate(call.project_id, headers or {}):
@@ -166,9 +155,7 @@ class Client:
         return ConfigError(f"{type(self.traits.auth).__name__}.{method} returned {returned}")
 
     async def _answer(self, method: str, url: URL, site: Site, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """The answer to one request, with the proxy's credential for the proxy: in plain http beside the request's own,
-        else in its CONNECT.
-        """
+        """The answer to one request. The proxy's credential goes beside its own in plain http, else in the CONNECT."""
         sent = {**headers, **site.proxy_headers} if site.proxy_headers and not site.is_https else headers
         try:
             return await self._session.request(
@@ -204,10 +191,7 @@ class Client:
         return self.iam
 
     async def sign_in(self, project_id: str, seconds: float) -> float | Reply:
-        """Have the credential signed in to a project: for how many seconds that is good, or what went wrong.
-
-        Raises `ConfigError` for an `Auth` that says no number of seconds.
-        """
+        """Sign in to a project: for how many seconds that is good, or what went wrong. `ConfigError` for no number."""
         result = await self._prepared(project_id, seconds)
         if not self.traits.counts_itself:
             self.traits.counts.ask()
@@ -227,9 +211,8 @@ class Client:
             reply = self._without_secrets(sign_in_reply(error), {}, self.site)
             return replace(reply, elapsed=time.perf_counter() - started)
         except TimeoutError:
-            failed = SignInFailed(
-                f"the sign-in was not answered within {seconds:g} s", verdict=Verdict.UNREACHABLE, timed_out=True
-            )
+            text = f"the sign-in was not answered within {seconds:g} s"
+            failed = SignInFailed(text, verdict=Verdict.UNREACHABLE, timed_out=True)
             if self.traits.counts_itself:  # and did not see this one's end
                 events.sign_in_failed(project_id, self.traits.counts.account, failed.reply)
             return replace(failed.reply, elapsed=seconds)
@@ -242,8 +225,7 @@ class Client:
     async def greet(self, timeout: float, at_iam: bool = False) -> Reply:  # noqa: ASYNC109 - kept by `Deadlines`
         """One GET of the root of the endpoint, or of IAM, without the credential: who answers, and what time is it?
 
-        Whatever the answer is, its verdict is `READ`; no answer within `timeout` seconds is `UNREACHABLE`. Raises
-        `ConfigError` for IAM where no `iam_endpoint` was given.
+        `READ` for any answer, `UNREACHABLE` for none within `timeout` seconds. `ConfigError` without an `iam_endpoint`.
         """
         site = self._iam_site() if at_iam else self.site
         started = time.perf_counter()

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectSendStream
 
 from sdrs_async.accounts.account import Account, client_of
 from sdrs_async.auth import Traits
@@ -27,7 +27,7 @@ from sdrs_async.errors import ConfigError, placed, single_error
 from sdrs_async.limits import Rate, RetryPolicy
 from sdrs_async.models import Listing, Reply, Verdict
 from sdrs_async.pace.meter import Gate
-from sdrs_async.transport.lookups import Lookups
+from sdrs_async.transport.threads import Lookups
 from sdrs_async.transport.trust import trusted
 
 CHECKS = ("endpoint", "TLS", "clock", "IAM", "credential", "project listing", "group listing", "latency")
@@ -65,9 +65,8 @@ async def examine(
 ) -> AsyncGenerator[AsyncGenerator[Check]]:
     """All `CHECKS` of each account, as they end: `async with examine(...) as checks: async for check in checks`.
 
-    The accounts are examined at the same time, and told one after the other. `timeout`: seconds for each check;
-    `project_id`: the project whose groups are listed, by default the first that is usable. The accounts' limits hold.
-    Raises `ConfigError` for what cannot be used; nothing is sent then.
+    Accounts are examined together, within their limits, and told in turn. `timeout`: seconds for each check;
+    `project_id`: whose groups are listed, else of the first usable project. Raises `ConfigError` before any is sent.
     """
     if not timeout > 0:
         raise ConfigError(f"the time for a check must be above 0 seconds, not {timeout:g}")
@@ -85,15 +84,9 @@ async def examine(
                 tell, told = anyio.create_memory_object_stream[Check](len(CHECKS))
                 results.append(streams.enter_context(told))
                 tasks.start_soon(examination.run, room, streams.enter_context(tell))
-            async with aclosing(_in_turn(results)) as checks:
+            async with aclosing(check for told in results async for check in told) as checks:
                 yield checks
             tasks.cancel_scope.cancel()
-
-
-async def _in_turn(results: Sequence[MemoryObjectReceiveStream[Check]]) -> AsyncGenerator[Check]:
-    for told in results:
-        async for check in told:
-            yield check
 
 
 @dataclass(slots=True)
@@ -116,17 +109,16 @@ class _Credential:
 
 
 class PacedClient:
-    """The client of an account; one request at a time. `client` has to be entered, and is left, by its owner.
+    """One request of an account at a time, at its rates, tried once. `client` is entered and left by its owner.
 
-    `seconds`: for whatever is asked, by default; `endpoints`: the gates of the endpoints, which accounts share.
-    Nothing is tried again. Raises `ConfigError` for what cannot be used.
+    `seconds`: for each request; `endpoints`: the gates that accounts share. Raises `ConfigError`.
     """
 
     def __init__(self, account: Account, seconds: float, endpoints: dict[str, Gate]) -> None:
         limits = account.limits
         self.client = client_of(account, RetryPolicy(timeout=seconds), limits.concurrency)
         self.seconds = seconds
-        self._endpoint = endpoints.setdefault(self.client.endpoint, Gate(Rate.parse(limits.endpoint_rate)))
+        self._endpoint = endpoints.setdefault(self.client.site.endpoint, Gate(Rate.parse(limits.endpoint_rate)))
         self._user = Gate(Rate.parse(limits.user_rate))
         self._projects = {at_iam: Gate(Rate.parse(limits.project_rate)) for at_iam in (False, True)}
 

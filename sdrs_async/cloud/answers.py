@@ -63,7 +63,7 @@ def is_service_code(code: str | None) -> bool:
 
 
 def failure_in(data: object) -> ErrorBody | None:
-    """What the JSON of a 2xx says went wrong, by a code like `APIG.0301` or 401, or an `error`; `None` as a rule."""
+    """What the JSON of a 2xx says went wrong, by a code like `APIG.0301` or 401, or by `error`; `None` as a rule."""
     if not isinstance(data, dict):
         return None
     error = data.get("error")

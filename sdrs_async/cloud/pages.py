@@ -159,7 +159,7 @@ class SecondReading(Reading):
 
 
 class Seen:
-    """Which keys came already, as hashes, since many lists are read at once; two of 2^64 are hardly ever equal."""
+    """Which keys came already: of each its hash, in eight bytes, since many lists are read at the same time."""
 
     __slots__ = ("_latest", "_sorted", "count")
 

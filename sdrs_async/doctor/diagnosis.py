@@ -35,6 +35,7 @@ class Found(NamedTuple):
     remedy: str = ""
 
 
+# All is well; something is to be mended, with a remedy; not checked, and why.
 passed, failed, skipped = partial(Found, State.PASS), partial(Found, State.FAIL), partial(Found, State.SKIPPED)
 
 

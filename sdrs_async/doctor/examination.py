@@ -66,7 +66,7 @@ async def examine(
     """All `CHECKS` of each account, as they end: `async with examine(...) as checks: async for check in checks`.
 
     Accounts are examined together, within their limits, and told in turn. `timeout`: seconds for each check;
-    `project_id`: whose groups are listed, else of the first usable project. Raises `ConfigError` before any is sent.
+    `project_id`: whose groups are listed, else the first usable one's. Raises `ConfigError` before anything is sent.
     """
     if not timeout > 0:
         raise ConfigError(f"the time for a check must be above 0 seconds, not {timeout:g}")

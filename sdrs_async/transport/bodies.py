@@ -64,7 +64,7 @@ async def unpacked(body: bytes, encoding: str, most: int) -> bytes:
 
 
 def unpacking(body: bytes, encoding: str, most: int) -> Iterator[bytes]:
-    """What a body is that may be packed, in pieces, as far as it goes and until `most` bytes. Raises `Unreadable`."""
+    """A body unpacked, in pieces, none after `most` bytes; one cut off as far as it goes. Raises `Unreadable`."""
     encoding = encoding.strip().lower()
     if not body or encoding in ("", "identity"):
         yield body

@@ -71,7 +71,7 @@ class Incoming(ResponseHandler):
         self.awaited = True
 
     def _await_head(self, data: bytes) -> None:
-        """Feed the parser the head once all of it is there, then what follows, at which it may fail and lose a head."""
+        """Feed the parser the head once all of it is there, apart from what follows: failing there would lose it."""
         head, rest = split_head(data, len(self._head))
         self._head = b""
         if head:
@@ -115,7 +115,7 @@ def _readable(descriptor: int) -> Callable[[], object]:
 
 
 class Connections(aiohttp.TCPConnector):
-    """A pool (`limit` 0: of any size) of connections on which nothing waits. `connect` raises with `NOTHING_SENT`."""
+    """A pool, of any size with `limit` 0, that hands out no connection on which something waits to be read."""
 
     def __init__(self, *, limit: int, ssl: ssl.SSLContext | bool, resolver: AbstractResolver) -> None:
         super().__init__(limit=limit, ssl=ssl, resolver=resolver)
@@ -128,7 +128,7 @@ class Connections(aiohttp.TCPConnector):
         traces: Any,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as overridden
     ) -> Connection:
-        """A connection on which the next byte that arrives comes after this moment."""
+        """A connection whose next byte arrives after this moment. What is raised carries the note `NOTHING_SENT`."""
         try:
             while True:
                 connection = await super().connect(req, traces, timeout)

@@ -28,7 +28,7 @@ class Abandoned(BaseException):
 
 
 class Errand:
-    """What a thread was sent for, and its connections: none carries a byte once whoever sent the thread abandons it."""
+    """What a thread was sent for, with its connections, which carry no byte once its sender `abandon`s it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

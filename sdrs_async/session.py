@@ -139,9 +139,9 @@ class Session:
             await run._give_up(ConfigError("the session was left while a run of it was under way: let that end first"))
 
     @contextmanager
-    def _begun(self, run: Running[Any], targets: Selected | None) -> Iterator[list[Reader]]:
-        """The readers of a run, which is under way until the block is left; without targets it is kept going."""
-        readers: list[Reader] = [_Open()] if targets is None else self._readers(targets, run)
+    def _begun(self, run: Running[Any], targets: Selected | _Open) -> Iterator[list[Reader]]:
+        """The readers of a run, which is under way until the block is left; `_Open` keeps it going."""
+        readers: list[Reader] = [targets] if isinstance(targets, _Open) else self._readers(targets, run)
         self._runs.add(run)
         try:
             yield readers
@@ -213,7 +213,7 @@ class Session:
         self._check_entered()
         report = self._report()
         run = Run(Engine(self._fleet, report.add, self._retry), report)
-        with self._begun(run, None) as readers:
+        with self._begun(run, _Open()) as readers:
             async with driving(run, readers):
                 yield Lists(run, self._user_of)
 

@@ -98,7 +98,7 @@ def shown_key(access_key: str) -> str:
 
 
 def hidden_of_key(access_key: str) -> str:
-    """What of a key is struck out of texts: all but what is shown; of a short one all, since its rest is in any word."""
+    """What of a key is struck out of texts: all but what is shown; of a short one all: its rest is in any word."""
     return access_key[_SHOWN:] if len(access_key) >= _SHOWN + _RUN else access_key
 
 

@@ -49,7 +49,6 @@ class JournalError(SdrsError):
     """The journal is in use, damaged or of another run."""
 
 
-_SHOWN = 80
 _NAMES: Mapping[type, str] = {str: "text", os.PathLike: "a path", bool: "True or False", NoneType: "None"}
 
 
@@ -59,7 +58,8 @@ def check(holds: bool, name: str, wanted: str, given: object, *, secret: bool = 
     `secret`: what was given may hold one, so nothing of it is shown but its type.
     """
     if not holds:
-        raise ConfigError(f"{name} must be {wanted}, not {_type(given) if secret else _start(given)}")
+        text = _type(given) if secret else repr(given)
+        raise ConfigError(f"{name} must be {wanted}, not {text if len(text) <= 80 else f'{text[:77]}...'}")
 
 
 def check_types(given: object, **wanted: tuple[type, ...]) -> None:
@@ -88,11 +88,6 @@ def _type(given: object) -> str:
     if given is None:
         return "None"
     return f"the class {given.__name__} itself" if isinstance(given, type) else f"of type {type(given).__name__}"
-
-
-def _start(given: object) -> str:
-    text = repr(given)
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 @contextmanager

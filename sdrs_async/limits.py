@@ -30,8 +30,7 @@ _UNITS = (("h", 3600.0), ("min", 60.0), ("s", 1.0))
 class Rate:
     """At most `count` requests in any window of `per` seconds: 1 to 999,999,999,999 in 1e-6 to 1e11 seconds.
 
-    `burst`, where it is given: besides, at most so many in any one second. Without it a long window may be used up at
-    once: 200 per 5 minutes lets 150 requests go together.
+    `burst`: besides, at most so many in any one second; without it a long window may be used up at once.
     """
 
     count: int
@@ -89,11 +88,9 @@ class Limits:
         for name in ("project_rate", "user_rate", "endpoint_rate"):
             object.__setattr__(self, name, Rate.parse(getattr(self, name)))
         for name in ("project_concurrency", "concurrency"):
-            value = getattr(self, name)
-            check(value is None or is_whole(value), name, f"{_COUNT}, or None for no cap", value)
-            check(
-                value is None or value <= _MOST_AT_ONCE, name, f"at most {_MOST_AT_ONCE:,}, or None for no cap", value
-            )
+            if (value := getattr(self, name)) is not None:
+                check(is_whole(value), name, f"{_COUNT}, or None for no cap", value)
+                check(value <= _MOST_AT_ONCE, name, f"at most {_MOST_AT_ONCE:,}, or None for no cap", value)
 
 
 @dataclass(frozen=True, slots=True)

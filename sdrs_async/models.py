@@ -39,10 +39,9 @@ class Target:
 
 @dataclass(frozen=True, slots=True, order=True)
 class ProjectLevel:
-    """The failed tasks *of* a project's protection groups: creating or deleting a group failed.
+    """The failed tasks *of* a project's protection groups, whose creation or deletion failed; those inside are not it.
 
-    Their deletion is one call per project (sdrs_05_0903), which leaves alone the failed tasks inside the groups. A type
-    of its own, so that no target with an id missing can turn into it.
+    One call deletes them (sdrs_05_0903). A type of its own: no target with an id missing can turn into it.
     """
 
     project_id: str
@@ -55,10 +54,7 @@ class ProjectLevel:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One page of a list to read, with a GET. `path` and `query` are percent-encoded; `at_iam`: a call to IAM.
-
-    An empty `project_id` is the account itself.
-    """
+    """One page to GET, `path` and `query` percent-encoded. `at_iam`: of IAM; no `project_id`: the account itself."""
 
     path: str
     query: str = ""
@@ -74,8 +70,7 @@ Call = Target | ProjectLevel | Listing
 class Request:
     """One request as it goes on the wire. Headers stay out of the repr: secrets.
 
-    `url` is percent-encoded already; so are its parts: `host` with the port that is sent, `path`, and `query` without
-    its question mark.
+    All is percent-encoded: `url` and its parts, `host` with the port that is sent, and `query` without question mark.
     """
 
     method: str

@@ -87,7 +87,7 @@ class Session:
         pairs = [(account, client_of(account, self._retry, concurrency)) for account in accounts]
         self._clients = [client for _, client in pairs]
         limits = {account.name: account.limits for account in accounts}
-        self._scopes = Scopes(limits, {account.name: client.endpoint for account, client in pairs}, concurrency)
+        self._scopes = Scopes(limits, {account.name: client.site.endpoint for account, client in pairs}, concurrency)
         self._users = {account.name: self._user(account, client) for account, client in pairs}
         self._stack = AsyncExitStack()
         self._runs: set[Running[Any]] = set()
@@ -101,8 +101,8 @@ class Session:
     def _user(self, account: Account, client: Client) -> User:
         limits = replace(account.limits, endpoint_rate=self._scopes.endpoint_rate(account.name))
         return self._fleet.user(
-            account.name, client.endpoint, client.send, limits,
-            sign_in=client.sign_in if client.signs_in else None,
+            account.name, client.site.endpoint, client.send, limits,
+            sign_in=None if client.traits.prepare is None else client.sign_in,
             one_key=client.traits.one_key, identity=client.traits.identity,
             weight=account.weight, counts=client.traits.counts,
         )  # fmt: skip

@@ -15,8 +15,6 @@ from urllib.parse import urlsplit
 from sdrs_async.limits import Rate
 
 Scope = Literal["project", "user", "endpoint"]
-_MAX_MESSAGE = 500
-_MAX_TITLE = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +44,7 @@ _HTTP_ERROR = re.compile(r"[45]\d\d", re.ASCII)
 
 
 def parse_error(body: bytes) -> ErrorBody:
-    """The code and message of an error body in any of the five shapes in use; HTML, text, cut-off and empty ones too.
-
-    Never raises. A message is one printable line of at most 500 characters.
-    """
+    """Code and message, a printable line, of an error body in any shape; HTML, cut-off and empty too. Never raises."""
     text, data = _text(body), json_in(body)
     return _parse_broken(text) if data is None else _parse_levels(data, text)
 
@@ -68,10 +63,7 @@ def is_service_code(code: str | None) -> bool:
 
 
 def failure_in(data: object) -> ErrorBody | None:
-    """What the JSON of a 2xx says went wrong: some gateways answer so. `None` as a rule.
-
-    Only what cannot be meant otherwise: a code like `APIG.0301`, or like 401, or an `error` of its own.
-    """
+    """What the JSON of a 2xx says went wrong, by a code like `APIG.0301` or 401, or by `error`; `None` as a rule."""
     if not isinstance(data, dict):
         return None
     error = data.get("error")
@@ -86,13 +78,11 @@ def web_page(content_type: str, body: bytes, *, is_whole: bool = True) -> str | 
     (`is_whole` false) the type decides. JSON is no page, whatever it calls itself.
     """
     text = _text(body.lstrip(_BLANK.encode())[: 4 * _HEAD])
-    if not text.startswith("<") and (
-        text.startswith(("{", "[")) or not _PAGE_TYPE.match(content_type) or (is_whole and not text)
-    ):
+    is_typed = _PAGE_TYPE.match(content_type) and not text.startswith(("{", "[")) and (text or not is_whole)
+    if not text.startswith("<") and not is_typed:
         return None
-    title = _title(text)
-    shown = title if len(title) <= _MAX_TITLE else f"{title[: _MAX_TITLE - 3]}..."
-    named = f" ('{shown}')" if shown else ""
+    title = one_line(_title(text), most=400)
+    named = f" ('{title}')" if title else ""
     return f"{WEB_PAGE}{named}: is this the endpoint?"
 
 
@@ -158,10 +148,10 @@ def _clean_code(code: str | None) -> str | None:
     return code if code and re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", code) else None
 
 
-def one_line(text: str) -> str:
-    """At most 500 printable characters of it, whitespace folded: a message ends up on terminals and in lines."""
+def one_line(text: str, most: int = 500) -> str:
+    """At most so many printable characters of it, whitespace folded: a message ends up on terminals and in lines."""
     line = "".join(char for char in " ".join(text.split()) if char.isprintable())
-    return line if len(line) <= _MAX_MESSAGE else f"{line[: _MAX_MESSAGE - 3]}..."
+    return line if len(line) <= most else f"{line[: most - 3]}..."
 
 
 def visible(text: str) -> str:

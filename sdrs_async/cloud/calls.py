@@ -1,12 +1,8 @@
-"""The calls of the service: their paths, and the ids that these may carry. No I/O.
-
-Sources: vendor pages sdrs_05_0901..0904 and 0402.
-"""
+"""The calls of the service (vendor pages sdrs_05_0901..0904, 0402): their paths, and the ids in these. No I/O."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import TypeGuard
 from unicodedata import normalize
 from urllib.parse import quote
@@ -30,17 +26,13 @@ _MAX_ID = 256
 def check_id(name: str, value: object) -> str:
     """The id unchanged, or `ConfigError` when the path would turn into another call with it.
 
-    The group-level delete has the project-wide one as its neighbour: an empty group id, `batch` or a path separator
-    leads from the first to the second (the service's route collision). That holds too for what only turns into one of
-    them in a server that folds case and compatible letters (Unicode's NFKC), or drops letters that are not seen.
+    An empty group id, `batch` or a path separator leads from the group's delete to the whole project's; so does what
+    a server turns into one of them that folds case and compatible letters (Unicode's NFKC), or drops unseen ones.
     """
-    if _is_plain(value):
-        return value
-    wrong = _what_is_wrong(value)
-    if isinstance(value, str) and wrong is None:
+    if _is_plain(value) or (isinstance(value, str) and _what_is_wrong(value) is None):
         return value
     shown = ascii(value) if len(ascii(value)) <= 80 else f"{ascii(value)[:77]}..."
-    raise ConfigError(f"{name} {shown} is refused: {wrong}")
+    raise ConfigError(f"{name} {shown} is refused: {_what_is_wrong(value)}")
 
 
 def _what_is_wrong(value: object) -> str | None:
@@ -50,14 +42,9 @@ def _what_is_wrong(value: object) -> str | None:
         return f"it is longer than {_MAX_ID} characters ({len(value):,})"
     if not value.isprintable() or UNSEEN.search(value):
         return "it holds a control or other invisible character"
-    misleading = (wrong for reading in _readings(value) if (wrong := _leads_away(reading)))
-    return next(misleading, None)
-
-
-def _readings(value: str) -> Iterator[str]:
-    """The value as servers may read it that fold case and compatible letters, in either order."""
-    for text in (value, value.casefold(), value.upper()):
-        yield normalize("NFKC", text).casefold()
+    # As servers may read it that fold case and compatible letters, in either order.
+    readings = (normalize("NFKC", text).casefold() for text in (value, value.casefold(), value.upper()))
+    return next((wrong for reading in readings if (wrong := _leads_away(reading))), None)
 
 
 def _leads_away(reading: str) -> str | None:
@@ -82,11 +69,7 @@ def check_target(target: Target | ProjectLevel) -> Target | ProjectLevel:
 
 
 def path_of(call: Call) -> str:
-    """The percent-encoded path of a call. Raises `ConfigError` on a refused id.
-
-    DeleteServerGroupFailureJobs (sdrs_05_0904) for a target, DeleteAllServerGroupFailureJobs (sdrs_05_0903) for a
-    project's own level.
-    """
+    """The percent-encoded path of a call, sdrs_05_0904 or 0903 for a deletion. Raises `ConfigError` on a refused id."""
     if isinstance(call, Listing):
         return call.path
     project = _segment("project_id", call.project_id)

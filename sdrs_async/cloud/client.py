@@ -10,7 +10,6 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
@@ -38,7 +37,7 @@ from sdrs_async.transport.bodies import Piece, Unreadable, encoding_of, read_who
 from sdrs_async.transport.connections import Connections
 from sdrs_async.transport.deadlines import Deadlines
 from sdrs_async.transport.heads import LONGEST, MOST_FIELDS
-from sdrs_async.transport.lookups import Lookups
+from sdrs_async.transport.threads import Lookups
 from sdrs_async.transport.trust import trusted
 
 log = logging.getLogger("sdrs_async")
@@ -54,7 +53,7 @@ class Client:
     The connection pool is as large as `limits.concurrency`, so that no request waits for a connection inside its own
     time. Certificates are checked with `ca_file`, or else with what the credential's own configuration says
     (`Auth.verify`), the environment, or the system. Proxies come from the environment, netrc never. `iam_endpoint`:
-    where projects are listed. `traits`: of the credential.
+    where projects are listed. `site` and `iam`: the two, taken apart; `traits`: of the credential.
     """
 
     def __init__(
@@ -68,8 +67,8 @@ class Client:
         ca_file: str | None = None,
         allow_http: bool = False,
     ) -> None:
-        self._site = Site(endpoint, allow_http=allow_http)
-        self._iam = Site(iam_endpoint, allow_http=allow_http) if iam_endpoint else None
+        self.site = Site(endpoint, allow_http=allow_http)
+        self.iam = Site(iam_endpoint, allow_http=allow_http) if iam_endpoint else None
         self.traits = Traits.of(auth)
         self._pool = limits.concurrency or 0
         # The total time, reading included, is kept by `Deadlines`: aiohttp's own costs a timer per request.
@@ -77,24 +76,14 @@ class Client:
         self._tls = self._certificates(ca_file, self.traits.verify)
 
     def _certificates(self, ca_file: str | None, verify: bool | str) -> ssl.SSLContext | bool:
-        sites = [site for site in (self._site, self._iam) if site is not None]
-        if not any(site.is_https or (site.proxy is not None and site.proxy.scheme == "https") for site in sites):
+        hops = [url for site in (self.site, self.iam) if site is not None for url in (site.base, site.proxy)]
+        if not any(url is not None and url.scheme == "https" for url in hops):
             return True
         trust = trusted(ca_file, verify)
         if not trust.checked:
             log.warning("certificates are NOT checked (verify: false): anybody on the way can read the credential")
             return False
         return trust.context()
-
-    @property
-    def endpoint(self) -> str:
-        """Where the service is, without its version."""
-        return self._site.endpoint
-
-    @property
-    def signs_in(self) -> bool:
-        """Whether the credential has to be signed in to each project."""
-        return self.traits.prepare is not None
 
     async def __aenter__(self) -> Self:
         self._deadlines = Deadlines()
@@ -119,9 +108,7 @@ class Client:
         self._session._retry_connection = False
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._deadlines.close()
         await self._session.close()
 
@@ -149,9 +136,8 @@ class Client:
         except (aiohttp.ClientError, OSError) as error:
             reply = unreachable(error, time.perf_counter() - started, sent=headers is not None)
         else:
-            reply = await (
-                self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
-            )
+            read = self._reply(response, elapsed, timeout) if page is None else read_page(response, page, elapsed)
+            reply = await read
         if reply.message or reply.error_code or reply.request_id:
             reply = self._without_secrets(reply, headers or {}, site)
         if reply.verdict is Verdict.UNAUTHORIZED and not self.traits.auth.invalidate(call.project_id, headers or {}):
@@ -169,9 +155,7 @@ class Client:
         return ConfigError(f"{type(self.traits.auth).__name__}.{method} returned {returned}")
 
     async def _answer(self, method: str, url: URL, site: Site, headers: Mapping[str, str]) -> aiohttp.ClientResponse:
-        """The answer to one request, with the proxy's credential for the proxy: in plain http beside the request's own,
-        else in its CONNECT.
-        """
+        """The answer to one request. The proxy's credential goes beside its own in plain http, else in the CONNECT."""
         sent = {**headers, **site.proxy_headers} if site.proxy_headers and not site.is_https else headers
         try:
             return await self._session.request(
@@ -193,24 +177,21 @@ class Client:
         """What to sign, the same URL as aiohttp takes it (not parsed again: that costs 2 microseconds), and where."""
         path = path_of(call)
         if not isinstance(call, Listing):
-            site = self._site
+            site = self.site
             request = Request("DELETE", site.endpoint + path, {}, site.host, site.root + path)
             return request, site.base.with_path(request.path, encoded=True), site
-        site = self._iam_site() if call.at_iam else self._site
+        site = self._iam_site() if call.at_iam else self.site
         url = f"{site.endpoint}{path}{'?' if call.query else ''}{call.query}"
         request = Request("GET", url, host=site.host, path=site.root + path, query=call.query)
         return request, URL(url, encoded=True), site
 
     def _iam_site(self) -> Site:
-        if self._iam is None:
+        if self.iam is None:
             raise ConfigError("the projects are listed by IAM: give its endpoint (iam_endpoint, --iam-endpoint)")
-        return self._iam
+        return self.iam
 
     async def sign_in(self, project_id: str, seconds: float) -> float | Reply:
-        """Have the credential signed in to a project: for how many seconds that is good, or what went wrong.
-
-        Raises `ConfigError` for an `Auth` that says no number of seconds.
-        """
+        """Sign in to a project: for how many seconds that is good, or what went wrong. `ConfigError` for no number."""
         result = await self._prepared(project_id, seconds)
         if not self.traits.counts_itself:
             self.traits.counts.ask()
@@ -227,17 +208,16 @@ class Client:
             with anyio.fail_after(seconds):
                 good = math.inf if self.traits.prepare is None else await self.traits.prepare(project_id)
         except AuthenticationError as error:
-            reply = self._without_secrets(sign_in_reply(error), {}, self._site)
+            reply = self._without_secrets(sign_in_reply(error), {}, self.site)
             return replace(reply, elapsed=time.perf_counter() - started)
         except TimeoutError:
-            failed = SignInFailed(
-                f"the sign-in was not answered within {seconds:g} s", verdict=Verdict.UNREACHABLE, timed_out=True
-            )
+            text = f"the sign-in was not answered within {seconds:g} s"
+            failed = SignInFailed(text, verdict=Verdict.UNREACHABLE, timed_out=True)
             if self.traits.counts_itself:  # and did not see this one's end
                 events.sign_in_failed(project_id, self.traits.counts.account, failed.reply)
             return replace(failed.reply, elapsed=seconds)
         except (aiohttp.ClientError, OSError) as error:
-            return self._without_secrets(unreachable(error, time.perf_counter() - started, sent=False), {}, self._site)
+            return self._without_secrets(unreachable(error, time.perf_counter() - started, sent=False), {}, self.site)
         if isinstance(good, int | float) and good == good:  # noqa: PLR0124 - only NaN is not itself
             return good
         raise self._misused("prepare", f"{type(good).__name__}, not a number of seconds")
@@ -245,10 +225,9 @@ class Client:
     async def greet(self, timeout: float, at_iam: bool = False) -> Reply:  # noqa: ASYNC109 - kept by `Deadlines`
         """One GET of the root of the endpoint, or of IAM, without the credential: who answers, and what time is it?
 
-        Whatever the answer is, its verdict is `READ`; no answer within `timeout` seconds is `UNREACHABLE`. Raises
-        `ConfigError` for IAM where no `iam_endpoint` was given.
+        `READ` for any answer, `UNREACHABLE` for none within `timeout` seconds. `ConfigError` without an `iam_endpoint`.
         """
-        site = self._iam_site() if at_iam else self._site
+        site = self._iam_site() if at_iam else self.site
         started = time.perf_counter()
         try:
             with self._deadlines.after(timeout):

@@ -55,9 +55,8 @@ def unlisted(project_id: str | None, account: str, reply: Reply) -> None:
 
 def signed_in(project_id: str, account: str, seconds: float) -> None:
     """A sign-in to a project went well, and is good for so many seconds."""
-    good = f"{seconds:,.0f} s" if seconds < math.inf else "as long as it is used"
+    good, lasts = (f"{seconds:,.0f} s", round(seconds, 3)) if seconds < math.inf else ("as long as it is used", None)
     line = f"signed in: {_project(project_id, account)}, good for {good}"
-    lasts = round(seconds, 3) if seconds < math.inf else None
     _info(line, event="signed_in", account=account, project_id=project_id, seconds=lasts)
 
 
@@ -68,10 +67,7 @@ def sign_in_failed(project_id: str, account: str, reply: Reply) -> None:
 
 
 def throttled(name: str, seconds: float, reply: Reply, limit: tuple[Rate, bool] | None = None) -> None:
-    """A 429 keeps a scope, which has this name in messages, for so many seconds.
-
-    `limit`: what is known of it now, and whether the server told it.
-    """
+    """A 429 keeps a scope of this name for so many seconds; `limit`: as it is known now, and whether it was told."""
     rate, told = (None, None) if limit is None else (str(limit[0]), limit[1])
     known = "" if limit is None else f"; limit {rate}, {'told by the server' if told else 'found by trying'}"
     wait = f"{seconds:.1f} s" if seconds > 0 else "for answers"

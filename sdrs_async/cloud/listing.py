@@ -11,7 +11,7 @@ import logging
 import re
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, TypeVar
@@ -73,14 +73,10 @@ class Project:
 
     def why_left_out(self, region: str | None) -> str | None:
         """Why the service of this region (`None`: of an unknown one) has nothing of it, or `None` when it may have."""
-        if self.doubt is not None:
-            return self.doubt
-        if self.is_domain:
-            return "a domain, no project"
-        if not self.enabled:
-            return "disabled"
-        if self.name == _PSEUDO_PROJECT:
-            return "object storage only"
+        if self.doubt is not None or self.is_domain:
+            return self.doubt or "a domain, no project"
+        if not self.enabled or self.name == _PSEUDO_PROJECT:
+            return "object storage only" if self.enabled else "disabled"
         if region is None or self.region == region:
             return None
         return f"of region {visible(self.region)}" if self.region else "of no region by its name"
@@ -115,10 +111,7 @@ class FailedTask:
 
 
 def projects(ask: Ask) -> AsyncGenerator[Project, None]:
-    """All projects that the account may use, those that cannot be relied on with their doubt. Raises `ListingError`.
-
-    The list is read to its end before the first one is handed out: what comes later may contradict it.
-    """
+    """All projects that the account may use, once all are read: the last may contradict. Raises `ListingError`."""
     return _at_its_end(_projects(ask))
 
 
@@ -175,10 +168,7 @@ def _doubt(reply: Reply, query: str | None, known: int, count: int, pages: int) 
 
 
 def _following(reply: Reply) -> str | None:
-    """The query of the next page; `None` where there is none, and empty where it cannot be asked for.
-
-    The host is the server's word, and gets no credential.
-    """
+    """The query of the next page, whose host gets no credential; `None` for no page, empty for one of no use."""
     links = reply.data.get("links")
     following = links.get("next") if isinstance(links, Mapping) else None
     if following is None or following == "":  # some write nothing, others an empty text
@@ -195,12 +185,8 @@ def _project(item: Mapping[str, Any]) -> Project:
 
 def _unclear(**flags: object) -> str | None:
     """What is neither true, false nor missing: whether the project is to be left out cannot be told then."""
-    unclear = (
-        f"{name} is neither true nor false: {ascii(flag)[:80]}"
-        for name, flag in flags.items()
-        if not isinstance(flag, bool | None)
-    )
-    return next(unclear, None)
+    unclear = [(name, flag) for name, flag in flags.items() if not isinstance(flag, bool | None)]
+    return f"{unclear[0][0]} is neither true nor false: {ascii(unclear[0][1])[:80]}" if unclear else None
 
 
 def groups(ask: Ask, project_id: str, *, by_count: bool = False) -> AsyncGenerator[Group, None]:
@@ -220,14 +206,10 @@ def group_ids(ask: Ask, project_id: str, limit: int = PAGE) -> AsyncGenerator[st
 def failed_tasks(ask: Ask, project_id: str, server_group_id: str | None) -> AsyncGenerator[FailedTask, None]:
     """All failed tasks inside a group, or without one those of the project's level. Raises `ListingError`.
 
-    The list is read to its end before the first one is handed out: the service pages by offset, so that a deletion in
-    between would hide others (sdrs_05_0901).
+    They come once the list is read: it has pages by offset, so that a deletion in between would hide others.
     """
     page_at = partial(failures_page, project_id, server_group_id)
     return _at_its_end(_rows(ask, page_at, _List("failure_jobs", FailedTask.__slots__), FailedTask))
-
-
-# ---- pages
 
 
 class _List(NamedTuple):
@@ -244,8 +226,7 @@ async def _rows(
 ) -> AsyncGenerator[T, None]:
     """What is made of the items of all pages, each once.
 
-    Where the list may not be whole (`pages`), it is read once more: what it has then that was not seen before comes
-    too, and what is still in doubt is an error.
+    Where the list may not be whole (`pages`), it is read once more for what was not seen; what stays in doubt raises.
     """
     refused, reading = _Refused(), Reading(wanted.limit, by_count=wanted.by_count)
     following: Reading | None = reading
@@ -261,7 +242,7 @@ async def _rows(
             project_id, why = page_at(0, 1).project_id, reading.doubt
             log.info("project %s: the list of %s %s: it is read once more", project_id, wanted.key, why)
     if reading.doubt is not None or refused.count:
-        raise _error_of(reply, wanted.key, reading.known.count, reading.doubt, refused)
+        raise _error_of(reply, wanted.key, reading, refused)
 
 
 async def _pages(
@@ -271,44 +252,45 @@ async def _pages(
 
     def next_page() -> asyncio.Future[Reply]:
         coming = ask(page_at(reading.offset, reading.limit))
-        coming.add_done_callback(partial(_arrived, wanted))
+        coming.add_done_callback(partial(_cut_down, wanted))
         return coming
 
     coming: asyncio.Future[Reply] | None = next_page()
     while coming is not None:
         reply = await coming
-        _cut_down(reply, wanted)  # one that was there at once
+        _cut_down(wanted, coming)  # one that was there at once
         if not isinstance(reply.data, Page):
-            raise _no_list(reply, wanted.key, refused)
+            raise _no_list(reply, wanted.key, refused.told(wanted.key))
         fresh, reply = reading.take(reply.data), replace(reply, data=None)
         refused.add(fresh.refused)
         coming = None if reading.is_over else next_page()
         yield reply, fresh
 
 
-def _arrived(wanted: _List, coming: asyncio.Future[Reply]) -> None:
-    """Who asked for it may not come for it in a while."""
-    if not coming.cancelled():
-        _cut_down(coming.result(), wanted)
-
-
+@dataclass(slots=True)
 class _Refused:
     """How many items of a list have no id that can be used, and why the first of them have not."""
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.first: list[str] = []
+    count: int = 0
+    first: list[str] = field(default_factory=list)
 
     def add(self, reasons: Sequence[str]) -> None:
         """Count some more."""
         self.count += len(reasons)
         self.first += reasons[: _REASONS - len(self.first)]
 
+    def told(self, key: str) -> str:
+        """What an error says of them; empty where there are none."""
+        items = "an item" if self.count == 1 else f"{self.count:,} items"
+        reasons = "; ".join([*self.first, *["..."] * (self.count > len(self.first))])
+        text = f"the list of {key} has {items} for which nothing was sent, the others are good: {reasons}"
+        return text if self.count else ""
 
-def _cut_down(reply: Reply, wanted: _List) -> None:
-    """Keep what is wanted of a page, as soon as it is there: that is little of it, and many wait at the same time."""
-    if _items(reply, wanted.key) is not None:
-        reply.condense(partial(_page, wanted))
+
+def _cut_down(wanted: _List, coming: asyncio.Future[Reply]) -> None:
+    """Keep what is wanted of a page as soon as it is there: that is little of it, and many pages wait for long."""
+    if not coming.cancelled() and _items(coming.result(), wanted.key) is not None:
+        coming.result().condense(partial(_page, wanted))
 
 
 def _page(wanted: _List, data: Mapping[str, Any]) -> Page:
@@ -336,9 +318,7 @@ def _number(count: object) -> int:
 def _items(reply: Reply, key: str) -> list[dict[str, Any]] | None:
     """The items of an answer; `None` where it is no such list."""
     items = reply.data.get(key) if reply.verdict is Verdict.READ and isinstance(reply.data, dict) else None
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        return None
-    return items
+    return items if isinstance(items, list) and all(isinstance(item, dict) for item in items) else None
 
 
 def _refusal(id_key: str, item: Mapping[str, Any]) -> str | None:
@@ -357,37 +337,27 @@ def _text(item: Mapping[str, Any], name: str) -> str:
     return value if name in _AS_IT_CAME else one_line(value)
 
 
-def _no_list(reply: Reply, key: str, refused: _Refused | None = None) -> ListingError:
-    is_list = reply.verdict is Verdict.READ
-    message = f"the answer is no list of {key}" if is_list else reply.message or str(reply.verdict)
-    if refused is not None and refused.count:
-        message = f"{message}; and {_unusable(key, refused)}"
-    return _error(reply, Verdict.REJECTED if is_list else reply.verdict, message)
+def _no_list(reply: Reply, key: str, refused: str = "") -> ListingError:
+    if reply.verdict is Verdict.READ:
+        return _error(reply, Verdict.REJECTED, f"the answer is no list of {key}", refused)
+    return _error(reply, reply.verdict, reply.message or str(reply.verdict), refused)
 
 
-def _error_of(reply: Reply, key: str, count: int, doubt: str | None, refused: _Refused) -> ListingError:
+def _error_of(reply: Reply, key: str, reading: Reading, refused: _Refused) -> ListingError:
     """Why a list that was read to its end, as far as there was one, is not all good."""
-    reasons = []
-    if doubt is not None:
-        reasons.append(f"the list of {key} {doubt}, also when it is read once more; {count:,} were seen")
-    if refused.count:
-        reasons.append(_unusable(key, refused))
-    return _error(reply, Verdict.REJECTED if doubt is None else Verdict.INCOMPLETE, "; and ".join(reasons))
-
-
-def _unusable(key: str, refused: _Refused) -> str:
-    items = "an item" if refused.count == 1 else f"{refused.count:,} items"
-    more = "; ..." if refused.count > len(refused.first) else ""
-    reasons = "; ".join(refused.first)
-    return f"the list of {key} has {items} for which nothing was sent, the others are good: {reasons}{more}"
+    if reading.doubt is None:
+        return _error(reply, Verdict.REJECTED, refused.told(key))
+    seen = f"{reading.known.count:,} were seen"
+    doubt = f"the list of {key} {reading.doubt}, also when it is read once more; {seen}"
+    return _error(reply, Verdict.INCOMPLETE, doubt, refused.told(key))
 
 
 def _contradicted(first: Project, again: Project) -> str:
-    names = (
-        f"as {ascii(first.name)[:80]} and as {ascii(again.name)[:80]}" if first.name != again.name else "differently"
-    )
+    one, other = ascii(first.name)[:80], ascii(again.name)[:80]
+    names = f"as {one} and as {other}" if first.name != again.name else "differently"
     return f"the list of projects has {ascii(first.id)[:80]} twice, {names}: which ones are meant cannot be told"
 
 
-def _error(reply: Reply, verdict: Verdict, message: str) -> ListingError:
+def _error(reply: Reply, verdict: Verdict, *reasons: str) -> ListingError:
+    message = "; and ".join(filter(None, reasons))
     return ListingError(message, replace(reply, verdict=verdict, message=message, data=None))

@@ -121,10 +121,7 @@ class Reading:
 
 
 class SecondReading(Reading):
-    """A reading of a list that was in doubt; `known`: what came in the first one, and from now on in both.
-
-    What is left in doubt at its end stays so. It brings only what was not known.
-    """
+    """A reading of a list that was in doubt, for what is not `known`. What is left in doubt at its end stays so."""
 
     def __init__(self, limit: int, known: Seen) -> None:
         super().__init__(limit)
@@ -150,8 +147,7 @@ class SecondReading(Reading):
     def _is_cleared_up(self) -> bool:
         """Whether no doubt is left of a list that repeats items: the second reading brings nothing new.
 
-        Unless they came one by one, its count is to be that of what is known, and the list's, not a page's: a page had
-        fewer items than that, or more than it was asked for, as where a server always gives all.
+        Unless they came one by one, its count is to be that of what is known, and the list's, not that of a page.
         """
         if self._brought_news:
             return False
@@ -163,10 +159,7 @@ class SecondReading(Reading):
 
 
 class Seen:
-    """Which keys came already; eight bytes for each, since many lists are read at the same time.
-
-    It keeps hashes: that two ids of one project share one of 2^64 is less likely than a damaged disk.
-    """
+    """Which keys came already: of each its hash, in eight bytes, since many lists are read at the same time."""
 
     __slots__ = ("_latest", "_sorted", "count")
 
@@ -193,5 +186,4 @@ class Seen:
 
 
 def _holds(hashes: array[int], hashed: int) -> bool:
-    place = bisect_left(hashes, hashed)
-    return place < len(hashes) and hashes[place] == hashed
+    return hashed in hashes[(place := bisect_left(hashes, hashed)) : place + 1]

@@ -1,12 +1,10 @@
 """Which hosts a region has, and which region a host serves. No I/O: the environment is read by the caller.
 
-Hosts are built by their pattern, never from a list of regions: lists age, and the vendor's own (SDK, sdrs_region.py)
-has a wrong host for ap-southeast-2. https://developer.huaweicloud.com/intl/en-us/endpoint,
-https://docs.otc.t-systems.com/regions-and-endpoints/
+Hosts are built by their pattern, since lists of regions age: the vendor's own (SDK, sdrs_region.py) has a wrong host.
+https://developer.huaweicloud.com/intl/en-us/endpoint, https://docs.otc.t-systems.com/regions-and-endpoints/
 
-What a list is good for is to say what is somebody else's: a credential of that cloud must not go to Huawei's hosts. So
-a region has a host by the pattern only where its name has the vendor's form, in an area where the vendor has regions,
-and is not known to be another's.
+A credential of another cloud must not go to Huawei's hosts: a region has one only where its name has the vendor's form,
+in an area where the vendor has regions, and is not known to be another's.
 """
 
 from __future__ import annotations
@@ -42,9 +40,8 @@ _ELSEWHERE = {
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _REGION = re.compile(_LABEL)
 _DOMAIN = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}")
-_SDRS_HOST = re.compile(
-    rf"sdrs\.({_LABEL})\.(?:{'|'.join(map(re.escape, (_HUAWEI, _HUAWEI_EUROPE, _OTC, _OTC_SWISS)))})"
-)
+_DOMAINS = "|".join(map(re.escape, (_HUAWEI, _HUAWEI_EUROPE, _OTC, _OTC_SWISS)))
+_SDRS_HOST = re.compile(rf"sdrs\.({_LABEL})\.(?:{_DOMAINS})")
 
 
 def check_region(region: str) -> str:
@@ -76,20 +73,16 @@ def _vendors(region: str) -> str:
     """The vendor's usual domain. Raises `ConfigError` for a region that is another's, or that nobody knows."""
     if _FORM.fullmatch(region) and region not in _PARTNERS and region not in _ELSEWHERE:
         return _HUAWEI
-    whose = (
-        f"is one of {_PARTNERS[region]}" if region in _PARTNERS else "is of neither Huawei Cloud nor Open Telekom Cloud"
-    )
+    whose = f"one of {_PARTNERS[region]}" if region in _PARTNERS else "of neither Huawei Cloud nor Open Telekom Cloud"
     raise ConfigError(
-        f"region {region} {whose}, so no host follows from it and no credential is sent: give the service's endpoint "
-        "with --endpoint (in a fleet file: endpoint), or, if the region is right, the cloud's domain in HW_CLOUD"
+        f"region {region} is {whose}, so no host follows from it and no credential is sent: give the service's "
+        "endpoint with --endpoint (in a fleet file: endpoint), or, if the region is right, the cloud's domain in "
+        "HW_CLOUD"
     )
 
 
 def named_cloud(region: str, iam: str | None) -> str | None:
-    """The vendor's usual domain, where the IAM that is given is this region's there; else `None`.
-
-    Who names that host has said whose region it is, so that the pattern need not guess.
-    """
+    """The vendor's usual domain where `iam` is this region's there, which says whose region it is; else `None`."""
     return _HUAWEI if iam and _host(iam) == f"iam.{region}.{_HUAWEI}" else None
 
 
@@ -130,9 +123,6 @@ def _host(url: str) -> str:
 
 
 def region_override(environ: Mapping[str, str], region: str) -> str | None:
-    """The URL that `HUAWEICLOUD_SDK_REGION_SDRS_...` sets for a region, `None` where it sets none.
-
-    The variable may hold several, parted by commas, of which the SDK turns to the first (SDK, region/provider.py).
-    """
+    """The URL that `HUAWEICLOUD_SDK_REGION_SDRS_...` sets for a region, the first as in the SDK; `None`: none."""
     value = environ.get(f"HUAWEICLOUD_SDK_REGION_SDRS_{region.replace('-', '_').upper()}", "")
     return value.partition(",")[0].strip() or None

@@ -40,10 +40,7 @@ def sign_in_reply(error: AuthenticationError) -> Reply:
 
 
 async def read_page(response: aiohttp.ClientResponse, body: bytes | Unreadable, elapsed: float) -> Reply:
-    """One page of a list, or what is none: as a fault of the service, which another try may mend as a rule.
-
-    Not so a page for a browser, what is too large, or what cannot be unpacked.
-    """
+    """One page of a list, or what is none: a fault that another try may mend, unless `Unreadable` or for browsers."""
     verdict, message, data = Verdict.TRANSIENT, "the answer is no JSON object", None
     try:
         if isinstance(body, Unreadable):
@@ -56,19 +53,16 @@ async def read_page(response: aiohttp.ClientResponse, body: bytes | Unreadable, 
     except ValueError as error:
         message = str(error)
     else:
-        if len(body) <= _MOST_FAILURE and _is_no_list(value) and (failure := failure_in(value)):
-            return _refused(response, 400, failure, failure.message, elapsed)
         if isinstance(value, dict):
+            # What fails is no list, and the items of one have error codes of their own.
+            is_short = len(body) <= _MOST_FAILURE and not any(isinstance(part, list) for part in value.values())
+            if is_short and (failure := failure_in(value)):
+                return _refused(response, 400, failure, failure.message, elapsed)
             verdict, message, data = Verdict.READ, "", value
     return Reply(
         verdict, response.status, message=message, request_id=request_id(response), elapsed=elapsed, data=data,
         date=parse_date(response.headers.get("Date")),
     )  # fmt: skip
-
-
-def _is_no_list(value: object) -> bool:
-    """What fails is none, and the items of one have error codes of their own."""
-    return isinstance(value, dict) and not any(isinstance(part, list) for part in value.values())
 
 
 def read_deleted(response: aiohttp.ClientResponse, body: Piece, elapsed: float) -> Reply:
@@ -93,9 +87,8 @@ def _of_another(response: aiohttp.ClientResponse, body: Piece) -> str | None:
     """What to say where it seems that something else than the service has refused. Gateways fail with pages too."""
     if 300 <= response.status < 400:
         return redirect(response.headers.get("Location", ""))
-    if response.status in (407, 429) or response.status >= 500:
-        return None
-    return web_page(_type_of(response), body.data, is_whole=body.is_whole)
+    is_its_own = response.status in (407, 429) or response.status >= 500
+    return None if is_its_own else web_page(_type_of(response), body.data, is_whole=body.is_whole)
 
 
 def _type_of(response: aiohttp.ClientResponse) -> str:
@@ -128,11 +121,9 @@ def request_id(response: aiohttp.ClientResponse) -> str | None:
 
 
 def without_secrets(reply: Reply, headers: Mapping[str, str], held: Callable[[], Iterable[str]]) -> Reply:
-    """A gateway may echo what it was sent; the credential must not travel on in what is shown of it.
-
-    `headers`: those that the request was signed with; `held`: gives what else the credential holds.
-    """
-    if not (reply.message or reply.error_code or _may_echo(reply.request_id, headers)):
+    """The reply without what it echoes of the `headers` that signed the request, and of what else `held` gives."""
+    is_plain = reply.request_id is None or is_plain_id(reply.request_id, headers.values())
+    if is_plain and not (reply.message or reply.error_code):
         return reply  # nearly always
     secrets = Secrets((*secrets_sent(headers), *held()))
     shown = [reply.message, reply.error_code or "", reply.request_id or ""]
@@ -142,14 +133,13 @@ def without_secrets(reply: Reply, headers: Mapping[str, str], held: Callable[[],
     return replace(reply, message=struck[0], error_code=struck[1] or None, request_id=struck[2] or None)
 
 
-def _may_echo(request_id: str | None, headers: Mapping[str, str]) -> bool:
-    return request_id is not None and not is_plain_id(request_id, headers.values())
-
-
 def unreachable(error: Exception, elapsed: float, *, sent: bool = True) -> Reply:
     """No answer came; `sent`: the request had gone out, or tried to."""
     if isinstance(error, aiohttp.ClientHttpProxyError):
-        return _refused_by_proxy(error, elapsed)
+        # Only its 407 is an answer: its 404 says nothing of a protection group.
+        text = _shown(f"the proxy answered {error.status} {error.message}")
+        verdict, status = (Verdict.REJECTED, 407) if error.status == 407 else (Verdict.UNREACHABLE, None)
+        return Reply(verdict, status, message=text, elapsed=elapsed)
     timed_out = isinstance(error, TimeoutError)
     text = f"no answer within {elapsed:.1f} s" if timed_out else _shown(str(error)) or type(error).__name__
     return Reply(
@@ -164,14 +154,6 @@ def _never_sent(error: BaseException) -> bool:
         return True
     # A time-out is raised from the cancellation that ended the request.
     return any(NOTHING_SENT in getattr(each, "__notes__", ()) for each in (error, error.__cause__))
-
-
-def _refused_by_proxy(error: aiohttp.ClientHttpProxyError, elapsed: float) -> Reply:
-    """The proxy opened no tunnel. Only its 407 is an answer: its 404 says nothing of a protection group."""
-    text = _shown(f"the proxy answered {error.status} {error.message}")
-    if error.status == 407:
-        return Reply(Verdict.REJECTED, 407, message=text, elapsed=elapsed)
-    return Reply(Verdict.UNREACHABLE, message=text, elapsed=elapsed)
 
 
 def _shown(text: str) -> str:

@@ -54,8 +54,7 @@ def check_endpoint(endpoint: str, *, allow_http: bool = False) -> str:
 
 def without_project(url: str, project_id: str | None) -> str:
     """A URL of the service without the id of this project at its end, whatever form the id has."""
-    bare = url.rstrip("/")
-    return bare.removesuffix(f"/{project_id}") if project_id else url
+    return url.rstrip("/").removesuffix(f"/{project_id}") if project_id else url
 
 
 def _spelled(host: str) -> str:
@@ -77,13 +76,9 @@ def _without_version(path: str) -> str:
 class Site:
     """One endpoint, checked and taken apart once. `host` goes out as it is here, with the port if it needs one.
 
-    `proxy` is without user and password, since aiohttp shows URLs in its errors: `proxy_headers` hold them, and are for
-    the proxy alone. `proxy_variable`: what names it.
-
-    Raises `ConfigError` like `check_endpoint`, and for a proxy in the environment that is none.
+    User and password of the `proxy` are in `proxy_headers` alone, since aiohttp shows URLs; `proxy_variable` names it.
+    Raises `ConfigError` like `check_endpoint`, and for a proxy that is none.
     """
-
-    __slots__ = ("base", "endpoint", "host", "is_https", "proxy", "proxy_headers", "proxy_variable", "root")
 
     def __init__(self, endpoint: str, *, allow_http: bool = False) -> None:
         self.endpoint = check_endpoint(endpoint, allow_http=allow_http)

@@ -4,22 +4,15 @@ from __future__ import annotations
 
 from sdrs_async.models import Verdict
 
+# Any other of 500 and above is TRANSIENT, and of the rest REJECTED.
 _STATUS: dict[int, Verdict] = {
-    400: Verdict.REJECTED,
     401: Verdict.UNAUTHORIZED,
     403: Verdict.FORBIDDEN,
     404: Verdict.GONE,
-    405: Verdict.REJECTED,
-    406: Verdict.REJECTED,
-    407: Verdict.REJECTED,
     408: Verdict.TRANSIENT,
     409: Verdict.CONFLICT,
     429: Verdict.THROTTLED,
-    500: Verdict.TRANSIENT,
     501: Verdict.REJECTED,
-    502: Verdict.TRANSIENT,
-    503: Verdict.TRANSIENT,
-    504: Verdict.TRANSIENT,
 }
 # The service reports missing groups, permissions and sign-in as 400 or 500: its code decides, not the status.
 _SDRS: dict[str, Verdict] = {
@@ -31,7 +24,7 @@ _SDRS: dict[str, Verdict] = {
     **dict.fromkeys(("SDRS.0007", "SDRS.0008", "SDRS.0010", "SDRS.0011", "SDRS.0012", "SDRS.0013"), Verdict.TRANSIENT),
     "IAM.0012": Verdict.THROTTLED,
 }
-_BAD_REQUEST: dict[str, Verdict] = {"SDRS.1013": Verdict.GONE, "SDRS.1002": Verdict.CONFLICT}
+_BAD_REQUEST = {"SDRS.1013": Verdict.GONE, "SDRS.1002": Verdict.CONFLICT}
 NO_SUCH_API = ("0101", "0103")
 """Numbers of the gateway for a wrong host or path. They come as 404; read as "gone" they would report a clean fleet
 that nobody has cleaned."""
@@ -47,9 +40,7 @@ def classify(status: int, code: str | None) -> Verdict:
     if 200 <= status < 300:
         return Verdict.DELETED
     code = (code or "").upper()
-    by_code = (
-        _GATEWAY.get(gateway_number(code)) or _SDRS.get(code) or (_BAD_REQUEST.get(code) if status == 400 else None)
-    )
+    by_code = _GATEWAY.get(gateway_number(code)) or _SDRS.get(code) or (status == 400 and _BAD_REQUEST.get(code))
     return by_code or _STATUS.get(status) or (Verdict.TRANSIENT if status >= 500 else Verdict.REJECTED)
 
 

@@ -7,15 +7,16 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import partial
 from statistics import median
 from typing import NamedTuple
 
 from sdrs_async.cloud.listing import Project
-from sdrs_async.cloud.sites import Site, check_endpoint
-from sdrs_async.errors import ConfigError
+from sdrs_async.cloud.sites import Site
 from sdrs_async.models import Reply, Verdict
 from sdrs_async.report.discovery import in_words
 from sdrs_async.report.remedies import is_certificate, listing_remedy, remedy
+from sdrs_async.transport.proxies import is_loopback
 
 
 class State(StrEnum):
@@ -34,19 +35,8 @@ class Found(NamedTuple):
     remedy: str = ""
 
 
-def passed(detail: str) -> Found:
-    """All is well."""
-    return Found(State.PASS, detail)
-
-
-def failed(detail: str, remedy: str) -> Found:
-    """Something is to be mended."""
-    return Found(State.FAIL, detail, remedy)
-
-
-def skipped(detail: str, remedy: str = "") -> Found:
-    """Not checked, and why."""
-    return Found(State.SKIPPED, detail, remedy)
+# All is well; something is to be mended, with a remedy; not checked, and why.
+passed, failed, skipped = partial(Found, State.PASS), partial(Found, State.FAIL), partial(Found, State.SKIPPED)
 
 
 def _said(reply: Reply) -> str:
@@ -59,15 +49,12 @@ def _said(reply: Reply) -> str:
 
 
 # aiohttp puts the reason in brackets, behind host and TLS settings.
-_NO_CONNECTION = re.compile(r"Cannot connect to host .*? ssl:(?:<[^>]*>|\w+) \[(.*)\]")
+_NO_CONNECTION = re.compile(r"\ACannot connect to host .*? ssl:(?:<[^>]*>|\w+) \[(.*)\]\Z")
 
 
 def _plain(message: str) -> str:
-    reason = _NO_CONNECTION.fullmatch(message)
-    return reason[1] if reason else message
+    return _NO_CONNECTION.sub(r"\1", message)
 
-
-# ---- the way there
 
 _TIMED_OUT = (
     "Nothing answers in time: check {flag}, the firewall, and whether the way there needs a proxy ({variable}); or "
@@ -81,12 +68,9 @@ _PROXY_SIGN_IN = "The proxy wants a user and password: {variable}=http://USER:PA
 
 def reach(reply: Reply, site: Site, *, at_iam: bool = False, name_is_known: bool = True) -> Found:
     """Whether anybody answers at the site. `name_is_known`: its host, or that of the proxy, has an address."""
-    place = f"{site.endpoint}{f' through the proxy {_shown_proxy(site)}' if site.proxy else ''}"
-    names = {
-        "flag": "--iam-endpoint or --region" if at_iam else "--endpoint or --region",
-        "variable": site.proxy_variable,
-        "proxy": _shown_proxy(site),
-    }
+    place = f"{site.endpoint}{f' through the proxy {site.proxy}' if site.proxy else ''}"
+    flag = "--iam-endpoint or --region" if at_iam else "--endpoint or --region"
+    names = {"flag": flag, "variable": site.proxy_variable, "proxy": site.proxy}
     if reply.status_code == 407:
         return failed(f"{place}: {reply.message or '407'}", _PROXY_SIGN_IN.format(**names))
     if reply.status_code is not None:
@@ -101,29 +85,14 @@ def reach(reply: Reply, site: Site, *, at_iam: bool = False, name_is_known: bool
     return failed(f"{place}: {_plain(reply.message)}", advice.format(**names))
 
 
-def _shown_proxy(site: Site) -> str:
-    """Without the user and password that may be in it."""
-    return str(site.proxy.origin()) if site.proxy else ""
-
-
 _CERTIFICATE = re.compile(r"certificate verify failed: (.*?)(?: \(_ssl|$)")
+_DATE, _CA_FILE = "if others get in, check the date of this machine.", "--ca-file (cacert in clouds.yaml)"
+_NAMED = "Write the host as the certificate names it (--endpoint, --iam-endpoint), or check who answers there."
 _BAD_CERTIFICATES = (
-    (
-        "expired",
-        "has EXPIRED",
-        "Whoever runs the server has to renew its certificate; if others get in, check the date of this machine.",
-    ),
+    ("expired", "has EXPIRED", f"Whoever runs the server has to renew its certificate; {_DATE}"),
     ("not yet valid", "is NOT YET VALID", "Check the date of this machine; or wait until the certificate is valid."),
-    (
-        "mismatch",
-        "is for ANOTHER HOST",
-        "Write the host as the certificate names it (--endpoint, --iam-endpoint), or check who answers there.",
-    ),
-    (
-        "",
-        "is NOT TRUSTED",
-        "Give the certificate of its authority with --ca-file (cacert in clouds.yaml); do not switch the check off.",
-    ),
+    ("mismatch", "is for ANOTHER HOST", _NAMED),
+    ("", "is NOT TRUSTED", f"Give the certificate of its authority with {_CA_FILE}; do not switch the check off."),
 )
 _NO_TLS = "Check the port, and that what answers there speaks https."
 _UNCHECKED = "Set verify to true (clouds.yaml), with cacert or --ca-file for an authority of your own."
@@ -137,7 +106,7 @@ def _is_tls(reply: Reply) -> bool:
 def tls(reply: Reply, site: Site, *, verified: bool, trusted: str | None) -> Found:
     """Whether the way is safe. `verified`: certificates are checked, against the file `trusted` or the system's."""
     if not site.is_https:
-        if _stays_here(site):
+        if is_loopback(site.base.host or ""):
             return skipped("plain http, which does not leave this machine")
         return skipped("NO TLS (--allow-http): the credential can be read on the way", "Use an https endpoint.")
     if _is_tls(reply):
@@ -149,14 +118,6 @@ def tls(reply: Reply, site: Site, *, verified: bool, trusted: str | None) -> Fou
     return passed(f"the certificate is trusted, by {trusted or 'an authority of the system'}")
 
 
-def _stays_here(site: Site) -> bool:
-    try:
-        check_endpoint(site.endpoint)  # unencrypted it may go to this machine only
-    except ConfigError:
-        return False
-    return True
-
-
 def _broken_tls(reply: Reply) -> Found:
     reason = _CERTIFICATE.search(reply.message)
     if reason is None:
@@ -164,8 +125,6 @@ def _broken_tls(reply: Reply) -> Found:
     _, is_so, advice = next(kind for kind in _BAD_CERTIFICATES if kind[0] in reason[1])
     return failed(f"the certificate {is_so}: {reason[1].rstrip('.')}", advice)
 
-
-# ---- the clock
 
 _SKEW = timedelta(minutes=15)  # vendor's guide on signing requests
 _CLOCK = "Set this machine's clock (NTP): signatures are refused when it differs by more than 15 minutes."
@@ -184,8 +143,6 @@ def clock(reply: Reply, now: datetime) -> Found:
     text = f"{apart} {side} the server's" if seconds > 1 else "the same as the server's, to the second"
     return failed(text, _CLOCK) if abs(difference) > _SKEW else passed(text)
 
-
-# ---- the credential and its permissions
 
 _BAD_KEY = (
     "Check access key and secret key. Do not just try again: more than 5 refusals in a row lock the key for 5 minutes."

@@ -6,16 +6,16 @@ Deletes nothing, and cannot lock a key: one signed request is sent with it, and 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from contextlib import ExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import anyio
-from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
+from anyio.streams.memory import MemoryObjectSendStream
 
-from sdrs_async.accounts.account import Account
-from sdrs_async.accounts.paced import PacedClient
+from sdrs_async.accounts.account import Account, client_of
 from sdrs_async.auth import Traits
 from sdrs_async.cloud import listing
 from sdrs_async.cloud.calls import check_id, groups_page, projects_page
@@ -24,9 +24,10 @@ from sdrs_async.cloud.sites import Site
 from sdrs_async.doctor import diagnosis
 from sdrs_async.doctor.diagnosis import Found, State, failed, passed, skipped
 from sdrs_async.errors import ConfigError, placed, single_error
+from sdrs_async.limits import Rate, RetryPolicy
 from sdrs_async.models import Listing, Reply, Verdict
 from sdrs_async.pace.meter import Gate
-from sdrs_async.transport.lookups import Lookups
+from sdrs_async.transport.threads import Lookups
 from sdrs_async.transport.trust import trusted
 
 CHECKS = ("endpoint", "TLS", "clock", "IAM", "credential", "project listing", "group listing", "latency")
@@ -37,6 +38,8 @@ _ACCOUNTS_AT_ONCE = 16
 # More than five in a row lock a key (vendor's FAQ on signing), whichever region they come from. One says little: the
 # secret of another account may be right.
 _REFUSALS = 2
+# Seconds between two looks whether another account's request has left room at the endpoint that they share.
+_LOOK = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,8 @@ async def examine(
 ) -> AsyncGenerator[AsyncGenerator[Check]]:
     """All `CHECKS` of each account, as they end: `async with examine(...) as checks: async for check in checks`.
 
-    The accounts are examined at the same time, and told one after the other. `timeout`: seconds for each check;
-    `project_id`: the project whose groups are listed, by default the first that is usable. The accounts' limits hold.
-    Raises `ConfigError` for what cannot be used; nothing is sent then.
+    Accounts are examined together, within their limits, and told in turn. `timeout`: seconds for each check;
+    `project_id`: whose groups are listed, else the first usable one's. Raises `ConfigError` before anything is sent.
     """
     if not timeout > 0:
         raise ConfigError(f"the time for a check must be above 0 seconds, not {timeout:g}")
@@ -82,15 +84,9 @@ async def examine(
                 tell, told = anyio.create_memory_object_stream[Check](len(CHECKS))
                 results.append(streams.enter_context(told))
                 tasks.start_soon(examination.run, room, streams.enter_context(tell))
-            async with aclosing(_in_turn(results)) as checks:
+            async with aclosing(check for told in results async for check in told) as checks:
                 yield checks
             tasks.cancel_scope.cancel()
-
-
-async def _in_turn(results: Sequence[MemoryObjectReceiveStream[Check]]) -> AsyncGenerator[Check]:
-    for told in results:
-        async for check in told:
-            yield check
 
 
 @dataclass(slots=True)
@@ -99,6 +95,70 @@ class _Credential:
 
     turn: anyio.Lock = field(default_factory=anyio.Lock)
     refused_for: list[str] = field(default_factory=list)
+
+    def note(self, reply: Reply, account: str) -> None:
+        """What an account was answered that tried it."""
+        if reply.verdict is Verdict.UNAUTHORIZED and not diagnosis.is_proof(reply):
+            self.refused_for.append(account)
+
+    def given_up(self) -> Found | None:
+        """Why it is not tried again, where it was refused so often."""
+        others = " and ".join(self.refused_for)
+        text = f"not tried again, and so not locked: the same one was refused for accounts {others}"
+        return skipped(text) if len(self.refused_for) >= _REFUSALS else None
+
+
+class PacedClient:
+    """One request of an account at a time, at its rates, tried once. `client` is entered and left by its owner.
+
+    `seconds`: for each request; `endpoints`: the gates that accounts share. Raises `ConfigError`.
+    """
+
+    def __init__(self, account: Account, seconds: float, endpoints: dict[str, Gate]) -> None:
+        limits = account.limits
+        self.client = client_of(account, RetryPolicy(timeout=seconds), limits.concurrency)
+        self.seconds = seconds
+        self._endpoint = endpoints.setdefault(self.client.site.endpoint, Gate(Rate.parse(limits.endpoint_rate)))
+        self._user = Gate(Rate.parse(limits.user_rate))
+        self._projects = {at_iam: Gate(Rate.parse(limits.project_rate)) for at_iam in (False, True)}
+
+    def until(self) -> float:
+        """The loop's time at which the time for what is asked from now on is over."""
+        return anyio.current_time() + self.seconds
+
+    async def greet(self, *, at_iam: bool) -> Reply:
+        """As `Client.greet`."""
+        return await self._paced(lambda left: self.client.greet(left, at_iam), self.until(), (self._endpoint,))
+
+    async def sign_in(self) -> Reply:
+        """Sign the account in; `READ` without a status where that went well."""
+        result = await self.client.sign_in("", self.seconds)
+        return result if isinstance(result, Reply) else Reply(Verdict.READ)
+
+    async def ask(self, page: Listing, until: float) -> Reply:
+        """The reply to a page by the loop's time `until`; its verdict is `SKIPPED` where that left no time to ask."""
+        gates = (self._endpoint, self._user, self._projects[page.at_iam])
+        return await self._paced(lambda left: self.client.send(page, left), until, gates)
+
+    async def _paced(self, send: Callable[[float], Awaitable[Reply]], until: float, gates: Sequence[Gate]) -> Reply:
+        """What `send`, told the seconds that are left, answers; it has its turn when all gates are due."""
+        while (due := max(gate.due() for gate in gates)) > (now := anyio.current_time()) or now >= until:
+            if now >= until or until <= due < math.inf:
+                text = f"not done within {self.seconds:g} s, at the rates of this account"
+                return Reply(Verdict.SKIPPED, message=text, sent=False)
+            # Until infinity: only an answer to another account at this endpoint can tell.
+            await anyio.sleep_until(due if due < math.inf else now + _LOOK)
+        for gate in gates:
+            gate.enter(now)
+        late = self.seconds
+        try:
+            reply = await send(until - now)
+            late = self.seconds if reply.timed_out else 0.0
+            return reply
+        finally:
+            now = anyio.current_time()
+            for gate in gates:
+                gate.leave(now, late)
 
 
 class _Examination:
@@ -112,54 +172,45 @@ class _Examination:
         gates: dict[str, Gate],
         shared: dict[object, _Credential],
     ) -> None:
+        with placed(f"account {account.name}"):
+            self._paced = PacedClient(account, seconds, gates)
         self._account = account
-        self._seconds = seconds
         self._project_id = project_id
         self._shared = shared
         self._credential = _Credential()
-        with placed(f"account {account.name}"):
-            self._site = Site(account.endpoint, allow_http=account.allow_http)
-            self._iam = Site(account.iam_endpoint, allow_http=account.allow_http) if account.iam_endpoint else None
-            self._paced = PacedClient(account, seconds, gates)
+        self._site, self._iam = self._paced.client.site, self._paced.client.iam
         self._traits = self._paced.client.traits
         self._one_key, self._signs_in = self._traits.one_key, self._traits.prepare is not None
-        self._uses_iam = self._iam is not None and (project_id is None or self._signs_in)
-        self._greeting = Reply(Verdict.UNREACHABLE)
         self._known: dict[Listing, Reply] = {}
         self._states: dict[str, State] = {}
 
     async def run(self, room: anyio.CapacityLimiter, tell: MemoryObjectSendStream[Check]) -> None:
         """Do all checks in their order, and tell each as it ends."""
-        steps: tuple[Callable[[], Awaitable[Found]], ...] = (
-            self._check_endpoint, self._check_tls, self._check_clock, self._check_iam, self._check_credential,
-            self._check_projects, self._check_groups, self._check_latency,
-        )  # fmt: skip
         with tell:
-            async with room, self._paced.client:
-                for name, step in zip(CHECKS, steps, strict=True):
-                    found = await step()
+            async with room, self._paced.client, aclosing(self._checks()) as checks:
+                for name in CHECKS:
+                    found = await anext(checks)
                     self._states[name] = found.state
                     await tell.send(Check(self._account.name, name, *found))
+
+    async def _checks(self) -> AsyncGenerator[Found]:
+        greeting = await self._paced.greet(at_iam=False)
+        yield await self._reach(greeting, self._site)
+        yield self._tls(greeting, self._site)
+        yield diagnosis.clock(greeting, datetime.now(UTC))
+        yield await self._check_iam()
+        yield await self._check_credential()
+        yield await self._check_projects()
+        yield await self._check_groups()
+        yield await self._check_latency()
 
     def _is_well(self, *names: str) -> bool:
         return all(self._states[name] is not State.FAIL for name in names)
 
-    # ---- the way there
-
-    async def _check_endpoint(self) -> Found:
-        self._greeting = await self._paced.greet(at_iam=False)
-        return await self._reach(self._greeting, self._site)
-
-    async def _check_tls(self) -> Found:
-        return self._tls(self._greeting, self._site)
-
-    async def _check_clock(self) -> Found:
-        return diagnosis.clock(self._greeting, datetime.now(UTC))
-
     async def _check_iam(self) -> Found:
         if self._iam is None:
             return skipped("not used: its endpoint is not given")
-        if not self._uses_iam:
+        if self._project_id is not None and not self._signs_in:
             return skipped("not used: the project is given")
         reply = await self._paced.greet(at_iam=True)
         tls = self._tls(reply, self._iam)
@@ -172,15 +223,13 @@ class _Examination:
     async def _has_address(self, site: Site) -> bool:
         url = site.proxy or site.base
         try:
-            return bool(await Lookups(self._seconds).resolve(url.host or "", url.port or 0))
+            return bool(await Lookups(self._paced.seconds).resolve(url.host or "", url.port or 0))
         except OSError:
             return False
 
     def _tls(self, reply: Reply, site: Site) -> Found:
         trust = trusted(self._account.ca_file, self._traits.verify)
         return diagnosis.tls(reply, site, verified=trust.checked, trusted=trust.path)
-
-    # ---- the credential
 
     async def _check_credential(self) -> Found:
         page = self._proof()
@@ -191,24 +240,14 @@ class _Examination:
         lock = Traits.of(self._account.auth).lock(self._account.name, self._account.iam_endpoint)
         self._credential = self._shared.setdefault(lock, _Credential())
         async with self._credential.turn:
-            if len(self._credential.refused_for) >= _REFUSALS:
-                return self._skipped_as_refused()
-            reads = page is not None and (self._one_key or not self._signs_in)
-            reply = await (self._read_first(page) if page is not None and reads else self._paced.sign_in())
-            self._note_refusal(reply)
+            if (given_up := self._credential.given_up()) is not None:
+                return given_up
+            if page is not None and (self._one_key or not self._signs_in):
+                reply = self._known[page] = await self._paced.ask(page, self._paced.until())
+            else:
+                reply = await self._paced.sign_in()
+            self._credential.note(reply, self._account.name)
         return diagnosis.credential(reply, one_key=self._one_key)
-
-    def _note_refusal(self, reply: Reply) -> None:
-        if reply.verdict is Verdict.UNAUTHORIZED and not diagnosis.is_proof(reply):
-            self._credential.refused_for.append(self._account.name)
-
-    def _skipped_as_refused(self) -> Found:
-        others = " and ".join(self._credential.refused_for)
-        return skipped(f"not tried again, and so not locked: the same one was refused for accounts {others}")
-
-    async def _read_first(self, page: Listing) -> Reply:
-        reply = self._known[page] = await self._paced.ask(page, self._paced.until())
-        return reply
 
     def _proof(self) -> Listing | None:
         """The read that proves the credential; its answer is the first page of one of the lists."""
@@ -229,8 +268,6 @@ class _Examination:
             return "no signature is good while the clock is wrong, and refusals lock the key"
         return None
 
-    # ---- what it may list
-
     async def _check_projects(self) -> Found:
         if self._project_id is not None:
             return skipped("not needed: the project is given")
@@ -240,8 +277,7 @@ class _Examination:
         if self._states["credential"] is not State.PASS:
             return skipped("nobody is signed in")
         try:
-            async with self._asking() as ask:
-                every = [project async for project in listing.projects(ask)]
+            every = [project async for project in listing.projects(self._asking())]
         except ListingError as error:
             return diagnosis.listing(error.reply, of_account=True)
         usable = [project for project in every if project.why_left_out(self._account.region) is None]
@@ -256,18 +292,17 @@ class _Examination:
         if not self._is_well("endpoint", "TLS"):
             return skipped("the endpoint was not reached")
         async with self._credential.turn:  # what one account's IAM lets in, another's endpoint may refuse
-            if len(self._credential.refused_for) >= _REFUSALS:
-                return self._skipped_as_refused()
+            if (given_up := self._credential.given_up()) is not None:
+                return given_up
             found = await self._count_groups(self._project_id)
         return found._replace(detail=f"project {self._project_id}: {found.detail}")
 
     async def _count_groups(self, project_id: str) -> Found:
         try:
-            async with self._asking() as ask:
-                count = len([group async for group in listing.groups(ask, project_id, by_count=True)])
+            count = len([group async for group in listing.groups(self._asking(), project_id, by_count=True)])
         except ListingError as error:
             if self._one_key:
-                self._note_refusal(error.reply)
+                self._credential.note(error.reply, self._account.name)
             return diagnosis.listing(error.reply, of_account=False)
         return passed(f"{count:,} {'group' if count == 1 else 'groups'}")
 
@@ -283,20 +318,12 @@ class _Examination:
                 seconds.append(reply.elapsed)
         return diagnosis.latency(seconds, reply, _READS)
 
-    @asynccontextmanager
-    async def _asking(self) -> AsyncGenerator[listing.Ask]:
-        """Asks for the pages of one list, which all have the time of one check."""
+    def _asking(self) -> listing.Ask:
+        """Asks for the pages of one list, which all have the time of one check; each is waited for at once."""
         until = self._paced.until()
 
-        async def answer(page: Listing, reply: asyncio.Future[Reply]) -> None:
+        async def answer(page: Listing) -> Reply:
             known = self._known.pop(page, None)
-            reply.set_result(await self._paced.ask(page, until) if known is None else known)
+            return await self._paced.ask(page, until) if known is None else known
 
-        def ask(page: Listing) -> asyncio.Future[Reply]:
-            reply: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-            tasks.start_soon(answer, page, reply)
-            return reply
-
-        with single_error():
-            async with anyio.create_task_group() as tasks:
-                yield ask
+        return lambda page: asyncio.ensure_future(answer(page))

@@ -1,5 +1,4 @@
-"""HTTP of the libraries that sign in by blocking a thread: bounded in size, at an end with whoever waits for it, and
-with the proxies and certificates of the other half of a run.
+"""HTTP of libraries that sign in by blocking a thread: bounded, ended with whoever waits, by the run's own settings.
 
 `requests` comes with the extras whose libraries use it, so this module is imported where they are.
 """
@@ -10,7 +9,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, cached_property
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -40,10 +39,7 @@ _Setting = TypeVar("_Setting")
 
 
 class AnswerRefused(requests.RequestException):
-    """An answer that is no sign-in's: too large, or packed in a way that was not asked for. Its text says so.
-
-    One that is a refusal is read as such, with this text for its own.
-    """
+    """An answer that is no sign-in's: too large, or packed in a way that was not asked for. Its text says so."""
 
 
 class SettingRefused(requests.RequestException):
@@ -70,9 +66,6 @@ def proxy_secrets() -> list[str]:
     return [secret for proxy in proxy_settings().values() for secret in user_info_of(with_scheme(proxy))]
 
 
-# ---- logs -----------------------------------------------------------------------------------------------------------
-
-
 @contextmanager
 def redacting(struck: Callable[[str], str]) -> Iterator[None]:
     """What this thread logs by the loggers of `redact_logs` has gone through `struck`, which takes secrets out."""
@@ -96,14 +89,10 @@ def _redact(record: logging.LogRecord) -> bool:
     return True
 
 
-# ---- sessions -------------------------------------------------------------------------------------------------------
-
-
 class _Guarded(HTTPAdapter):
     def __init__(self, trust: Trust, cert: str | tuple[str, str] | None) -> None:
         self._trust = trust
         self._cert = cert
-        self._context: ssl.SSLContext | None = None
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -120,16 +109,15 @@ class _Guarded(HTTPAdapter):
     def cert_verify(self, conn: Any, url: str, verify: object, cert: object) -> None:
         """Give a pool the one context: what requests and urllib3 would add here adds to whom it trusts."""
         if conn.scheme == "https":
-            conn.conn_kw["ssl_context"] = self._tls()
+            conn.conn_kw["ssl_context"] = self._tls
             conn.cert_reqs = "CERT_REQUIRED" if self._trust.checked else "CERT_NONE"
             conn.ca_certs = conn.ca_cert_dir = conn.cert_file = conn.key_file = None
 
+    @cached_property
     def _tls(self) -> ssl.SSLContext:
         # Made when it is needed, in the thread that needs it: reading a store takes a tenth of a second.
-        if self._context is None:
-            compares = version("urllib3").startswith("1.")  # and keeps an address to itself
-            self._context = _or_refused(lambda: self._trust.blocking_context(self._cert, names=not compares))
-        return self._context
+        compares = version("urllib3").startswith("1.")  # and keeps an address to itself
+        return _or_refused(lambda: self._trust.blocking_context(self._cert, names=not compares))
 
     def proxy_headers(self, proxy: str) -> dict[str, str]:
         """What gives the proxy its password, here and at the service's half alike: any characters, a user or none."""
@@ -153,14 +141,11 @@ class _Guarded(HTTPAdapter):
         try:
             # Set as requests itself sets it; there is no public way to give a response the body that was read of it.
             response._content = _body(response)
-        except AnswerRefused as error:
+        except BaseException as error:
             response.close()
-            if response.status_code < 300:
+            if not isinstance(error, AnswerRefused) or response.status_code < 300:
                 raise
             response._content = str(error).encode()  # a refusal is one by its status: only its text is lost
-        except BaseException:
-            response.close()
-            raise
         return response
 
 
@@ -192,9 +177,6 @@ def _bounded(pieces: Iterable[bytes]) -> bytes:
         if len(whole) > _MOST:
             raise AnswerRefused(f"its answer is larger than {_MOST >> 20} MiB")
     return bytes(whole)
-
-
-# ---- connections ----------------------------------------------------------------------------------------------------
 
 
 class _ErrandConnection:

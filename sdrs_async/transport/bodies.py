@@ -40,17 +40,12 @@ class Piece(NamedTuple):
 async def read_whole(response: aiohttp.ClientResponse, most: int) -> bytes:
     """A body to its end, unpacked. Raises `Unreadable` if it is longer than `most` bytes, or cannot be unpacked."""
     body = bytearray()
-    while chunk := await response.content.readany():
+    while len(body) <= most and (chunk := await response.content.readany()):
         body += chunk
-        _check(body, most)
-    whole = await unpacked(bytes(body), encoding_of(response), most)
-    _check(whole, most)
-    return whole
-
-
-def _check(body: bytes | bytearray, most: int) -> None:
-    if len(body) > most:
+    whole = await unpacked(bytes(body), encoding_of(response), most) if len(body) <= most else b""
+    if max(len(body), len(whole)) > most:
         raise Unreadable(f"the answer is longer than {most >> 20} MiB, larger than any list, and was not read")
+    return whole
 
 
 def encoding_of(response: aiohttp.ClientResponse) -> str:
@@ -69,10 +64,7 @@ async def unpacked(body: bytes, encoding: str, most: int) -> bytes:
 
 
 def unpacking(body: bytes, encoding: str, most: int) -> Iterator[bytes]:
-    """What a body is that may have been packed, though nobody asked for that, in pieces; no more after `most` bytes.
-
-    Raises `Unreadable` for what cannot be unpacked; what was cut off is unpacked as far as it goes.
-    """
+    """A body unpacked, in pieces, none after `most` bytes; one cut off as far as it goes. Raises `Unreadable`."""
     encoding = encoding.strip().lower()
     if not body or encoding in ("", "identity"):
         yield body
@@ -104,7 +96,7 @@ async def parse_page(body: bytes) -> object:
     """
     await _check_values(body)
     try:
-        return json.loads(body, parse_int=_whole_number, parse_float=_fraction)
+        return json.loads(body, parse_int=_whole_number, parse_float=lambda _: math.nan)
     except (ValueError, RecursionError):
         raise ValueError("the answer is no JSON object") from None
 
@@ -141,7 +133,3 @@ def _whole_number(digits: str) -> int:
     if len(digits) > _LONGEST_NUMBER:
         raise ValueError("a number without end")
     return int(digits)
-
-
-def _fraction(_: str) -> float:
-    return math.nan

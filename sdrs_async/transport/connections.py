@@ -71,10 +71,7 @@ class Incoming(ResponseHandler):
         self.awaited = True
 
     def _await_head(self, data: bytes) -> None:
-        """Feed the parser the head of the answer as soon as all of it is there, and then what stands behind it.
-
-        Not in one piece: a parser that fails at what follows would lose the answer that it has read.
-        """
+        """Feed the parser the head once all of it is there, apart from what follows: failing there would lose it."""
         head, rest = split_head(data, len(self._head))
         self._head = b""
         if head:
@@ -97,17 +94,12 @@ class Incoming(ResponseHandler):
         return not self.awaited and (self._payload is None or self._payload.is_eof())
 
     def spoke_first(self) -> bool:
-        """Whether a connection that was never used has got, or lost, something already.
-
-        What the kernel holds of TLS may be its own: tickets, which are none of the answer's bytes and come at any time.
-        """
+        """Whether a connection that was never used has got, or lost, something already."""
+        # What the kernel holds of TLS may be its own: tickets, which come at any time.
         return bool(self.should_close or not self.is_connected() or (not self._is_tls and self.has_unread()))
 
     def close(self) -> None:
-        """Cut the connection off: nothing that is buffered goes out any more, neither does TLS take its leave.
-
-        Where the answer is not complete the kernel drops what is on its way, too.
-        """
+        """Cut the connection off: nothing buffered goes out, in an incomplete answer not even what the kernel holds."""
         if self.is_connected() and not self._is_answered():
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.abort()
@@ -123,10 +115,7 @@ def _readable(descriptor: int) -> Callable[[], object]:
 
 
 class Connections(aiohttp.TCPConnector):
-    """A pool that hands out a connection only while nothing waits on it to be read.
-
-    `limit`: how many at a time, 0 for any number. Exceptions of `connect` carry the note `NOTHING_SENT`.
-    """
+    """A pool, of any size with `limit` 0, that hands out no connection on which something waits to be read."""
 
     def __init__(self, *, limit: int, ssl: ssl.SSLContext | bool, resolver: AbstractResolver) -> None:
         super().__init__(limit=limit, ssl=ssl, resolver=resolver)
@@ -139,7 +128,7 @@ class Connections(aiohttp.TCPConnector):
         traces: Any,
         timeout: aiohttp.ClientTimeout,  # noqa: ASYNC109 - as overridden
     ) -> Connection:
-        """A connection on which the next byte that arrives comes after this moment."""
+        """A connection whose next byte arrives after this moment. What is raised carries the note `NOTHING_SENT`."""
         try:
             while True:
                 connection = await super().connect(req, traces, timeout)

@@ -1,14 +1,12 @@
-"""Time-outs for all requests on the wire with one timer between them.
+"""Time-outs for all requests on the wire with one timer between them, which waits for the earliest.
 
 A timer per request, as aiohttp sets one, costs about 10 microseconds, a tenth of a request (benchmarks/README.md).
-Hardly any request reaches its deadline, so here one timer waits for the earliest, and looks again when it fires.
 """
 
 from __future__ import annotations
 
 import asyncio
 import math
-from types import TracebackType
 from typing import Self
 
 
@@ -66,14 +64,11 @@ class Deadline:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a deadline is for a task")
-        self._task = task
-        self._cancelling = task.cancelling()
+        self._task, self._cancelling = task, task.cancelling()
         self._deadlines.watch(self)
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         self._deadlines.open.discard(self)
         if self._expired and self._task.uncancel() <= self._cancelling and kind is asyncio.CancelledError:
             raise TimeoutError from error

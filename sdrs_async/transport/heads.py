@@ -44,8 +44,7 @@ _IS_STRICT = sys.flags.dev_mode or (not sys.flags.ignore_environment and bool(os
 def split_head(data: bytes, known: int) -> tuple[bytes, bytes]:
     """The first whole head of a final answer, and what stands behind it; an empty head where it has not ended.
 
-    Blank lines and interim answers before it, of which there may be any number, are left out. The first `known` bytes
-    are known to hold no end of a head.
+    Blank lines and interim answers before it are left out. In the first `known` bytes no head ends.
     """
     start = max(known - _LONGEST_END + 1, 0)
     while found := _END.search(data, start):
@@ -67,8 +66,7 @@ def may_be_head(data: bytes) -> bool:
 def plain_head(head: bytes) -> tuple[bytes, bool]:
     """A whole head, and whether its connection is good for no other answer, though a parser may not see why.
 
-    Only a 204 or 304 is changed, which has no body whatever its head says: it comes without the fields that announce
-    one, and without those that are not well formed. Its connection is done with where anything of that was there.
+    A 204 or 304 has no body whatever its head says: it comes without the fields that announce one, or are malformed.
     """
     in_order = _IN_ORDER.fullmatch(head) is not None
     if (in_order and not _IS_STRICT) or (line := _STATUS_LINE.match(head)) is None:

@@ -1,8 +1,4 @@
-"""Which proxy stands on the way: one decision for every library that sends requests.
-
-docs/settings.md has the rules. Left to themselves the libraries differ: over ALL_PROXY, over networks in NO_PROXY, over
-a proxy without a scheme.
-"""
+"""Which proxy stands on the way: one decision for all libraries, which differ, by the rules of docs/settings.md."""
 
 from __future__ import annotations
 
@@ -52,10 +48,9 @@ def is_loopback(host: str) -> bool:
 
 
 def proxy_of(url: str) -> Proxy | None:
-    """The proxy that the environment names for a URL; never one for this machine itself.
+    """The proxy that the environment names for a URL. Raises `ConfigError` for what is none that can be used.
 
-    Plain http is allowed on loopback because it stays here: through a proxy it would not. Raises `ConfigError` for what
-    is no proxy that can be used.
+    None for this machine itself: plain http is allowed on loopback because it stays here.
     """
     if not getproxies_environment() and proxy_bypass(urlsplit(url).netloc):  # settings of macOS and Windows
         return None
@@ -88,12 +83,12 @@ def chosen(url: str, settings: Mapping[str, str]) -> str | None:
 
 
 def _is_excepted(host: str, port: int, listed: str) -> bool:
-    entries = re.split(r"[\s,]+", listed.lower())
+    entries = filter(None, re.split(r"[\s,]+", listed.lower()))
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return any(_has_name(entry, host, port) for entry in entries if entry)
-    return any(_has_address(entry, address, port) for entry in entries if entry)
+        return any(_has_name(entry, host, port) for entry in entries)
+    return any(_has_address(entry, address, port) for entry in entries)
 
 
 def _has_name(entry: str, host: str, port: int) -> bool:

@@ -18,14 +18,15 @@ This is against servers that echo. One that means harm knows the secret anyway, 
 
 from __future__ import annotations
 
+import html
 import re
 from base64 import b64decode
-from collections.abc import Iterable, Iterator, Mapping
-from functools import lru_cache
+from binascii import a2b_base64
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import NamedTuple
 from urllib.parse import unquote
-
-from sdrs_async.transport.spellings import Reading, decoded_words, readings
 
 _STRUCK = "***"
 _SHORTEST = 4
@@ -97,10 +98,7 @@ def shown_key(access_key: str) -> str:
 
 
 def hidden_of_key(access_key: str) -> str:
-    """What is struck out of texts that may hold an access key: all but the letters that are shown.
-
-    Of a short one it is all: the rest alone could be a part of any word.
-    """
+    """What of a key is struck out of texts: all but what is shown; of a short one all: its rest is in any word."""
     return access_key[_SHOWN:] if len(access_key) >= _SHOWN + _RUN else access_key
 
 
@@ -111,9 +109,7 @@ def secrets_sent(headers: Mapping[str, str]) -> tuple[str, ...]:
 
 
 def _credentials(value: str) -> tuple[str, ...]:
-    """Of an Authorization header: `Basic ...` with the password inside, a signature and its key, any other without its
-    scheme.
-    """
+    """Of an Authorization header: the password in `Basic ...`, a signature and its key, others without their scheme."""
     signature = re.search(r"Signature=(.+)", value)
     if signature:
         key = _KEY.search(value)
@@ -129,10 +125,9 @@ def _credentials(value: str) -> tuple[str, ...]:
 
 
 def is_plain_id(text: str, values: Iterable[str]) -> bool:
-    """A quick look at the id that nearly every reply has: whether a secret that was sent in a header cannot be in it.
+    """A quick look at the id that nearly every reply has: whether no secret that was sent in a header can be in it.
 
-    In the digits of an id nothing is spelled, so that only a secret of such digits alone could be in them; of one that
-    is more than the id, or less, all is found, and not what overlaps it.
+    In its digits nothing is spelled: only a secret of such digits could be in them. One that overlaps it is not found.
     """
     if not _USUAL_ID.fullmatch(text):
         return False
@@ -140,9 +135,7 @@ def is_plain_id(text: str, values: Iterable[str]) -> bool:
 
 
 def user_info_of(url: str) -> tuple[str, ...]:
-    """What is secret of `user:password@` in a URL, or in what is nearly one: all of it, and the password, or what there
-    is in its place; percent-encoded and decoded.
-    """
+    """What is secret of `user:password@` in what may be a URL: all, and the password, percent-encoded and decoded."""
     place = _user_info(url)
     if place is None:
         return ()
@@ -153,10 +146,7 @@ def user_info_of(url: str) -> tuple[str, ...]:
 
 
 def without_user_info(text: str) -> str:
-    """A text with blanks folded, and `***@` in each word of it for the user and password that a URL may hold.
-
-    Sooner too much than too little: a password may hold any mark. An address of mail has no colon.
-    """
+    """A text, blanks folded, with `***@` for users and passwords in its URLs, sooner too often than too seldom."""
     return " ".join(map(_word_without_user_info, text.split()))
 
 
@@ -173,9 +163,6 @@ def _user_info(word: str) -> tuple[int, int] | None:
     if opening is None and ":" not in marks[: max(end, 0)]:
         return None
     return (opening.end() if opening else 0), end
-
-
-# ---- finding --------------------------------------------------------------------------------------------------------
 
 
 class _Ready(NamedTuple):
@@ -205,17 +192,13 @@ def _word(secret: str) -> re.Pattern[str]:
     return re.compile(before + r"\s*".join(map(re.escape, parts)) + after)
 
 
-def _cases(text: str) -> Iterator[str]:
+def _cases(text: str) -> tuple[str, ...]:
     """As it is and, of one in capitals alone, as access keys are, in small letters too: it is the same key."""
-    yield text
-    if text.isupper():
-        yield text.lower()
+    return (text, text.lower()) if text.isupper() else (text,)
 
 
-def _encodings(text: str) -> Iterator[str]:
-    yield text.encode("utf-8", "surrogatepass").decode("latin-1")
-    if not text.isascii():
-        yield text.encode("latin-1", "replace").decode("latin-1")
+def _encodings(text: str) -> tuple[str, ...]:
+    return tuple(text.encode(*how).decode("latin-1") for how in (("utf-8", "surrogatepass"), ("latin-1", "replace")))
 
 
 def _pieces(text: str) -> list[str]:
@@ -237,3 +220,154 @@ def _without(text: str, spans: list[tuple[int, int]]) -> str:
             kept += [text[max(at, 0) : begin], _STRUCK]
         at = max(at, end)
     return "".join([*kept, text[at:]])
+
+
+# ---- how servers and libraries spell what they were sent
+
+# Spellings inside spellings included. Hardly any text has more than two; more would hold the event loop for long.
+_READINGS = 24
+_DEPTH = 3
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{6,}")
+# Of a secret of four characters, packed twice.
+_LONG_BASE64 = re.compile(r"[A-Za-z0-9+/_-]{8,}")
+_STANDARD = str.maketrans("-_", "+/")
+# Ids are everywhere, and no text decodes to these sixteen characters only.
+_PLAIN_ID = re.compile(r"[0-9a-f-]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A text as it is understood by whoever decodes it: from `source` by what a pattern's matches mean in it."""
+
+    chars: str
+    source: Reading | None = None
+    pattern: re.Pattern[str] = re.compile("")
+    meaning: Callable[[re.Match[str]], str] = str
+
+    def decoded(self, pattern: re.Pattern[str], meaning: Callable[[re.Match[str]], str]) -> Reading:
+        """With what each match means in its place."""
+        chars = pattern.sub(meaning, self.chars)
+        return self if chars == self.chars else Reading(chars, self, pattern, meaning)
+
+    def places(self) -> tuple[Sequence[int], Sequence[int]]:
+        """Where in the text that was read first each character begins, and where it ends."""
+        if self.source is None:
+            return range(len(self.chars)), range(1, len(self.chars) + 1)
+        source_starts, source_ends = self.source.places()
+        starts: list[int] = []
+        ends: list[int] = []
+        at = 0
+        for match in self.pattern.finditer(self.source.chars):
+            begin, end = match.span()
+            meant = self.meaning(match)
+            if meant != match[0]:
+                starts += [*source_starts[at:begin], *[source_starts[begin]] * len(meant)]
+                ends += [*source_ends[at:begin], *[source_ends[end - 1]] * len(meant)]
+                at = end
+        return [*starts, *source_starts[at:]], [*ends, *source_ends[at:]]
+
+
+def readings(text: str) -> Iterable[Reading]:
+    """The text as it is, and as each decoder reads it, and what these make of each other's readings."""
+    last = [Reading(text)]
+    found = {text: last[0]}
+    for _ in range(_DEPTH):
+        decoded = (one.decoded(*decoder).decoded(_PAIR, _joined) for one in last for decoder in _DECODERS)
+        last = []
+        for one in decoded:
+            if one.chars not in found:
+                found[one.chars] = one
+                last.append(one)
+            if len(found) == _READINGS:
+                return found.values()
+    return found.values()
+
+
+def decoded_words(text: str) -> Iterator[tuple[int, str]]:
+    """What words of base64 are, wherever their first group of four may have begun: where that is, and a character for
+    each byte. Of any other word that is rubbish.
+    """
+    for word in _BASE64.finditer(text):
+        if not _PLAIN_ID.fullmatch(word[0]):
+            for shift in range(4):
+                yield word.start() + shift, _unpacked(word[0], shift)
+
+
+def _unpacked(word: str, shift: int) -> str:
+    size = len(word) - shift
+    return a2b_base64(word[shift:].translate(_STANDARD) + "A" * (-size % 4))[: size * 3 // 4].decode("latin-1")
+
+
+def _bytewise(mark: str) -> str:
+    """A pattern for one character as UTF-8, byte by byte in hexadecimal, or else for a single byte."""
+    byte, more = f"{mark}[0-9a-fA-F]{{2}}", f"{mark}[89abAB][0-9a-fA-F]"
+    leads = enumerate(("[cdCD]", "[eE]", "[fF]"), 1)
+    return "|".join([*(f"{mark}{lead}[0-9a-fA-F](?:{more}){{{count}}}" for count, lead in leads), byte])
+
+
+def _from_bytes(digits: str) -> str:
+    data = bytes.fromhex(digits)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
+
+
+def _joined(pair: re.Match[str]) -> str:
+    return pair[0].encode("utf-16", "surrogatepass").decode("utf-16")
+
+
+def _character(number: int) -> str:
+    return chr(number) if number < 0x110000 else ""
+
+
+_PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
+_ESCAPE = (
+    r"\\u\{(?P<braced>[0-9a-fA-F]{1,6})\}|\\u(?P<short>[0-9a-fA-F]{4})|\\U(?P<long>[0-9a-fA-F]{8})|"
+    r"\\(?P<octal>[0-7]{1,3})|\\(?P<blank>[nrtbfvae])|\\(?P<same>.)"
+)
+_SLASHED = r"\\x"
+# `\xc3\xa9` is one character in bytes, and two in a string.
+_ESCAPE_OF_BYTES = re.compile(f"(?P<bytes>{_bytewise(_SLASHED)})|{_ESCAPE}", re.DOTALL)
+_ESCAPE_OF_TEXT = re.compile(rf"(?P<bytes>\\x[0-9a-fA-F]{{2}})|{_ESCAPE}", re.DOTALL)
+_ENTITY = re.compile(r"&#(?P<decimal>\d{1,7});?|&#[xX](?P<hex>[0-9a-fA-F]{1,6});?|&[A-Za-z][A-Za-z0-9]{1,31};?")
+_PERCENTS = re.compile(_bytewise("%"))
+_PLUS = re.compile(r"\+")
+# What shells and SQL make of a quote inside quotes.
+_DOUBLED = re.compile(r"""'"'"'|'\\''|''|\"\"""")
+
+
+def _escaped(match: re.Match[str]) -> str:
+    if match["bytes"]:
+        return _from_bytes(match["bytes"].replace(r"\x", ""))
+    if code := match["braced"] or match["short"] or match["long"]:
+        return _character(int(code, 16))
+    if match["octal"]:
+        return chr(int(match["octal"], 8))
+    return " " if match["blank"] else match["same"]
+
+
+def _entity(match: re.Match[str]) -> str:
+    if match["decimal"] or match["hex"]:
+        return _character(int(match["decimal"] or match["hex"], 10 if match["decimal"] else 16))
+    return html.unescape(match[0])
+
+
+def _plain_words(shift: int, match: re.Match[str]) -> str:
+    """What a word of base64 says, if that is plain text, which may be spelled in turn."""
+    if _PLAIN_ID.fullmatch(match[0]):
+        return match[0]
+    text = _unpacked(match[0], shift)
+    return text if text.isascii() and "".join(text.split()).isprintable() else match[0]
+
+
+_DECODERS: tuple[tuple[re.Pattern[str], Callable[[re.Match[str]], str]], ...] = (
+    (_ESCAPE_OF_BYTES, _escaped),
+    (_ESCAPE_OF_TEXT, _escaped),
+    (_ENTITY, _entity),
+    (_PERCENTS, lambda match: _from_bytes(match[0].replace("%", ""))),
+    (_PLUS, lambda match: " "),
+    (_DOUBLED, lambda match: match[0][-1]),
+    *((_LONG_BASE64, partial(_plain_words, shift)) for shift in range(4)),
+)

@@ -1,7 +1,7 @@
-"""Blocking work of other people's libraries, in threads that nothing waits for.
+"""Blocking work of other people's libraries, and of looking names up, in threads that nothing waits for.
 
-`asyncio.to_thread` and anyio's workers are joined when the interpreter ends, so that one request without a time-out
-would hold Ctrl-C for minutes. Such work cannot be cancelled either: an `Errand` at least takes its connections away.
+asyncio's, anyio's and aiohttp's own are joined when the interpreter ends, so that one request without a time-out would
+hold Ctrl-C for minutes. Such work cannot be cancelled either: an `Errand` at least takes its connections away.
 """
 
 from __future__ import annotations
@@ -10,8 +10,11 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future as Outcome
 from contextlib import suppress
 from typing import TypeVar, TypeVarTuple
+
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -25,10 +28,7 @@ class Abandoned(BaseException):
 
 
 class Errand:
-    """What a thread was sent for, and the connections that it uses. Once it is abandoned, none of them carries a byte.
-
-    `go_on` and `finish` belong to the thread, `abandon` to whoever sent it.
-    """
+    """What a thread was sent for, with its connections, which carry no byte once its sender `abandon`s it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -83,39 +83,79 @@ async def in_daemon_thread(room: threading.Semaphore, function: Callable[[*Ts], 
     if not room.acquire(blocking=False):
         raise NoRoom
     loop = asyncio.get_running_loop()
-    ended: asyncio.Future[Callable[[], T]] = loop.create_future()
+    ended: asyncio.Future[None] = loop.create_future()
+    outcome: Outcome[T] = Outcome()
     errand = Errand()
 
-    def settle(outcome: Callable[[], T]) -> None:
+    def wake() -> None:
         if not ended.done():
-            ended.set_result(outcome)
+            ended.set_result(None)
 
     def run() -> None:
         _here.errand = errand
-        outcome = _outcome(function, *args)
+        try:
+            outcome.set_result(function(*args))
+        except BaseException as error:  # whatever it is belongs to the task that waits
+            outcome.set_exception(error)
         errand.finish()
         room.release()
         with suppress(RuntimeError):  # the loop is closed: whoever waited is gone
-            loop.call_soon_threadsafe(settle, outcome)
+            loop.call_soon_threadsafe(wake)
 
     threading.Thread(target=run, name="sdrs-async worker", daemon=True).start()
     try:
-        outcome = await ended
+        await ended
     except BaseException:
         errand.abandon()
         raise
-    return outcome()
+    return outcome.result()
 
 
-def _outcome(function: Callable[[*Ts], T], *args: *Ts) -> Callable[[], T]:
-    """What returns or raises again what the function did."""
-    try:
-        result = function(*args)
-    except BaseException as error:  # whatever it is belongs to the task that waits
-        caught = error
+# One for the process: a look-up that was given up goes on in its thread, whichever client began it.
+_ROOM = room()
+# Seconds between two looks for room: a fleet may have more names than there is room for.
+_NEXT_LOOK = 0.05
+_NOT_LOOKED_UP = "the name was not looked up"
+_TOO_MANY = "names cannot be looked up: too many look-ups have not come back"
 
-        def fail() -> T:
-            raise caught
 
-        return fail
-    return lambda: result
+class Lookups(AbstractResolver):
+    """A resolver for aiohttp. A look-up takes at most `seconds`; aiohttp lets equal ones share it, and caches it."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of a host; waits for room within the time. Raises `OSError` if there are none by then."""
+        what = _NOT_LOOKED_UP
+        try:
+            async with asyncio.timeout(self._seconds):
+                while True:
+                    with suppress(NoRoom):
+                        return await in_daemon_thread(_ROOM, _look_up, host, port, family)
+                    what = _TOO_MANY
+                    await asyncio.sleep(_NEXT_LOOK)
+                    what = _NOT_LOOKED_UP
+        except TimeoutError:
+            raise OSError(None, f"{what} within {self._seconds:g} s") from None
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+def _look_up(host: str, port: int, family: socket.AddressFamily) -> list[ResolveResult]:
+    numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+    return [
+        ResolveResult(hostname=host, host=_shown(address), port=port, family=found_family, proto=proto, flags=numeric)
+        for found_family, _, proto, _, address in socket.getaddrinfo(
+            host, port, family, socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG
+        )
+    ]
+
+
+def _shown(address: tuple[str | int | bytes, ...]) -> str:
+    """With its scope, which a link-local address is nothing without."""
+    numeric = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+    return socket.getnameinfo(address, numeric)[0]  # type: ignore[arg-type]  # a union, as getaddrinfo gives it

@@ -20,9 +20,7 @@ _VARIABLES = ("OS_CACERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _STORE_FILE, _STORE_FOLDER = "SSL_CERT_FILE", "SSL_CERT_DIR"
 _HASHED = re.compile(r"[0-9a-f]{8}\.\d+")
 # Of OpenSSL, of urllib3 1, which compares names itself, and of a server that wants the client's.
-_BAD_CERTIFICATE = re.compile(
-    "certificate[ _]verify[ _]failed|CertificateError|alert [a-z ]*certificate", re.IGNORECASE
-)
+_BAD_CERTIFICATE = re.compile("(?i)certificate[ _]verify[ _]failed|CertificateError|alert [a-z ]*certificate")
 _KEPT = 16  # stores; one of 150 authorities takes 0.1 s to read, and accounts usually share theirs
 
 
@@ -53,13 +51,13 @@ class Trust:
         return _shared(self, _stamp(self.file))
 
     def blocking_context(self, cert: str | tuple[str, str] | None = None, *, names: bool = True) -> ssl.SSLContext:
-        """The same for urllib3, whose threads share it; `cert`: a client certificate, with the file of its key or with
-        the key inside; not `names`: that a certificate is for the host, is checked elsewhere.
+        """The same for urllib3's threads. `cert`: of the client, its key inside or in a second file; `names`: false
+        where it is checked elsewhere that a certificate is for the host.
         """
         if cert is None and names:
             return _shared(self, _stamp(self.file), by_threads=True)
         context = _made(self, by_threads=True)
-        context.check_hostname = context.check_hostname and names
+        context.check_hostname &= names
         if cert is not None:
             _load_client_certificate(context, cert)
         return context
@@ -98,16 +96,13 @@ def trusted(
 
 
 def is_bad_certificate(text: str) -> bool:
-    """Whether this error of a library tells of a certificate that the other side refuses, which no other try mends."""
+    """Whether this error of a library tells of a certificate that one side refuses, which no other try mends."""
     return _BAD_CERTIFICATE.search(text) is not None
 
 
 def check_client_certificate(cert: str | tuple[str, str]) -> None:
     """Raise `ConfigError` unless there are a certificate in this file, and its key there or in the second one."""
     _load_client_certificate(_unchecked(), cert)
-
-
-# ---- reading --------------------------------------------------------------------------------------------------------
 
 
 def _stamp(path: str | None) -> object:
@@ -213,9 +208,8 @@ def _load_client_certificate(context: ssl.SSLContext, cert: str | tuple[str, str
     try:
         context.load_cert_chain(file, key, password)
     except ssl.SSLError:
-        reason = (
-            f"it is no certificate in PEM form, or {key!r} is not its key" if key else "no certificate with its key"
-        )
+        no_pair = f"it is no certificate in PEM form, or {key!r} is not its key"
+        reason = no_pair if key else "no certificate with its key"
     except (OSError, ValueError) as error:
         missing = next((one for one in (file, key) if one and not os.path.exists(one)), file)
         reason = f"{missing!r}: {getattr(error, 'strerror', None) or error}"

@@ -17,13 +17,12 @@ import pytest
 import trustme
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.accounts.paced import PacedClient
 from sdrs_async.auth import Auth, SignInFailed
 from sdrs_async.cloud.calls import projects_page
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.doctor.diagnosis import State
-from sdrs_async.doctor.examination import CHECKS, Check, examine
+from sdrs_async.doctor.examination import CHECKS, Check, PacedClient, examine
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits
 from sdrs_async.models import Request, Verdict

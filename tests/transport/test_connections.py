@@ -24,7 +24,7 @@ from sdrs_async.cloud.client import Client
 from sdrs_async.models import Reply, Verdict
 from sdrs_async.transport import connections, heads
 from sdrs_async.transport.connections import Connections, Incoming
-from sdrs_async.transport.lookups import Lookups
+from sdrs_async.transport.threads import Lookups
 from tests.support.raw_server import Connection, RawServer, answer, serving
 from tests.support.waiting import until
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from sdrs_async.cloud.answers import one_line, parse_error
 from sdrs_async.transport import redaction
 from sdrs_async.transport.redaction import Secrets, hidden_of_key, is_plain_id, secrets_sent, shown_key, user_info_of
-from sdrs_async.transport.spellings import readings as product_readings
+from sdrs_async.transport.redaction import readings as product_readings
 from tests.support.soak import EXAMPLES
 
 RUN = 8

@@ -545,7 +545,7 @@ def test_a_proxys_name_is_checked_where_urllib3_compares_that_of_the_server_itse
     """urllib3 1 does so for servers alone: else the proxy's password goes to whoever has a certificate of any host."""
     monkeypatch.setattr(blocking_http, "version", lambda name: "1.26.20")
     adapter = blocking_http._Guarded(trust.trusted(setting.folder / "ours.pem"), None)
-    assert not adapter._tls().check_hostname
+    assert not adapter._tls.check_hostname
     assert adapter.proxy_manager_for("https://proxy.test").proxy_config.ssl_context.check_hostname
 
 

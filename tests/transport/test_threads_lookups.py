@@ -18,9 +18,8 @@ from sdrs_async.cloud.client import Client
 from sdrs_async.credentials.keys import StaticToken
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Listing, Reply, Target, Verdict
-from sdrs_async.transport import lookups
-from sdrs_async.transport.lookups import Lookups
-from sdrs_async.transport.threads import room
+from sdrs_async.transport import threads
+from sdrs_async.transport.threads import Lookups, room
 from tests.support.raw_server import Connection, answer, serving
 from tests.support.waiting import until
 
@@ -40,7 +39,7 @@ def silent(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         assert over.wait(20)
         raise socket.gaierror(socket.EAI_AGAIN, "over")
 
-    monkeypatch.setattr(lookups, "_ROOM", room())
+    monkeypatch.setattr(threads, "_ROOM", room())
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     yield asked
     over.set()
@@ -143,7 +142,7 @@ async def test_a_fleet_of_many_names_is_looked_up(monkeypatch: pytest.MonkeyPatc
         url = f"http://sdrs-{number}.test:{server.port}"
         return (await _replies(_client(url, allow_http=True), 1))[0]
 
-    monkeypatch.setattr(lookups, "_ROOM", room())
+    monkeypatch.setattr(threads, "_ROOM", room())
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     async with serving(handler) as server, asyncio.TaskGroup() as tasks:
         asked = [tasks.create_task(one(number)) for number in range(40)]

@@ -6,7 +6,7 @@ import anyio
 
 from sdrs_async.accounts.connecting import Connection
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command import flags
+from sdrs_async.command.flags import select
 from sdrs_async.command.options import Talk, Wanted, Working, with_flags
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.results import STDOUT
@@ -48,8 +48,8 @@ are written in both cases.
 def clean(
     *,
     wanted: Wanted,
-    dry_run: flags.DryRun = False,
-    yes: flags.Yes = False,
+    dry_run: bool = select("Check everything, show what would be done, delete nothing.", default=False),
+    yes: bool = select("Do not ask; needed where there is no terminal to ask on.", default=False, short="-y"),
     account: Working,
     outputs: Outputs,
     talk: Talk,

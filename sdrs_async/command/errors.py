@@ -11,7 +11,6 @@ from contextlib import ExitStack, contextmanager
 
 import typer
 
-from sdrs_async.command.flags import Level, LogLines
 from sdrs_async.command.streams import logging_to_stderr, say
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
 
@@ -19,9 +18,9 @@ log = logging.getLogger("sdrs_async")
 
 
 @contextmanager
-def reported(level: Level = Level.WARNING, lines: LogLines = LogLines.TEXT) -> Iterator[None]:
+def reported(level: str = "warning", *, as_json: bool = False) -> Iterator[None]:
     """Log to stderr; turn what stops a command into its words there and its exit code."""
-    with logging_to_stderr(level, as_json=lines is LogLines.JSON):
+    with logging_to_stderr(level, as_json=as_json):
         try:
             _need_descriptors()
             yield

@@ -14,11 +14,11 @@ from functools import partial
 from inspect import Parameter
 from io import StringIO
 from signal import Signals
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO
 
 from sdrs_async.command.documents import Document, kept_elsewhere, unwritable
 from sdrs_async.command.errors import as_error
-from sdrs_async.command.flags import Group, output
+from sdrs_async.command.flags import Group, output, parameter
 from sdrs_async.command.results import STDOUT, FailureFile, ResultsFile
 from sdrs_async.command.streams import to_stdout
 from sdrs_async.errors import ConfigError, SdrsError
@@ -51,7 +51,7 @@ class Outputs(Group):
         """The flags."""
         first, *others = (each.name for each in FORMATS.values() if each.help)
         names = [first, *["results"] * cls.lines, *others]
-        return [Parameter(name, Parameter.KEYWORD_ONLY, annotation=_flag(name), default=None) for name in names]
+        return [parameter(name, str | None, _flag(name)) for name in names]
 
     @property
     def results(self) -> str | None:
@@ -100,7 +100,7 @@ class Outputs(Group):
 
 def _flag(name: str) -> Any:
     what, metavar = _LINES if name == "results" else (FORMATS[name].help, "FILE|-")
-    return Annotated[str | None, output(f"--{name}", what, metavar)]
+    return output(what, metavar)
 
 
 # ---- what is written

@@ -11,20 +11,18 @@ from functools import partial
 import anyio
 
 from sdrs_async.accounts.account import Account
-from sdrs_async.accounts.connecting import Connected, Connection, count_sign_ins, note_lost
+from sdrs_async.accounts.connecting import Connected, Connection, count_sign_ins
 from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.plan import Plan
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.endings import Ending
-from sdrs_async.command.errors import as_error
-from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping, warn_of_nothing
-from sdrs_async.command.outlook import Outlook, Watch
+from sdrs_async.command.finding import GENTLY, Display, confirmed, connected, find, stopping, warn_of_nothing
+from sdrs_async.command.inputs import Wanted
+from sdrs_async.command.outlook import Outlook, Watch, spent, waiting
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.progress import Snapshot
-from sdrs_async.command.questions import about, confirmed
-from sdrs_async.command.results import STDOUT
 from sdrs_async.command.signals import interrupts
-from sdrs_async.command.streams import say
+from sdrs_async.command.streams import STDOUT, say
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.formats.plan_text import extent, floor_words
 from sdrs_async.formats.wording import without_owner
@@ -32,8 +30,6 @@ from sdrs_async.models import Outcome, ProjectLevel, Target, Verdict
 from sdrs_async.report import Ledger, Report
 from sdrs_async.run import Finding, Run
 from sdrs_async.session import Selected, Session, connect
-
-Wanted = Spool | Mapping[str, Selection]
 
 
 class Cleanup:
@@ -73,23 +69,19 @@ class Cleanup:
         async with interrupts() as self._interrupts:
             with ExitStack() as files:
                 try:
-                    self._records = files.enter_context(self._outputs.opened(fleet_file=self._connection.fleet_file))
+                    self._records = files.enter_context(self._outputs.opened())
                     await self._connect()
                 except Exception as error:
-                    self._ending.error = as_error(error)
+                    stopped = self._ending.stopped(error)
                     if self._ending.report is None:
-                        self._close(self._ending.error.report)
-            if self._ending.report is None:
-                self._ending.signal = self._interrupts.first
-            self._ending.present(self._outputs, self._interrupts.numbers)
+                        self._close(stopped.report, {})
+            self._ending.present(self._outputs, self._interrupts)
         return self._ending
 
     # ---- before anything is deleted
 
     async def _connect(self) -> None:
-        wanted = self._wanted
-        selections, listed = ({}, wanted.first_projects()) if isinstance(wanted, Spool) else (wanted, {})
-        ready = await connected(self._connection, selections, self._interrupts, self._display, listed)
+        ready = await connected(self._connection, self._wanted, self._interrupts, self._display)
         if ready is None:
             return
         session = connect(ready.accounts, concurrency=self._connection.concurrency, retry=self._connection.retry)
@@ -105,7 +97,6 @@ class Cleanup:
                 self._warn_of_nothing(self._run)
 
     async def _delete_list(self, session: Session, spooled: Spool, ready: Connected) -> None:
-        spooled.unite({account.name: account.endpoint for account in ready.accounts})
         plan = Plan(ready.accounts, spooled, session.concurrency)
         if self._asking and not await self._is_confirmed(plan, "nothing was sent"):
             return
@@ -121,8 +112,7 @@ class Cleanup:
                     session, chosen, spooled, self._interrupts, self._display, fleet_file=self._connection.fleet_file
                 )
             except SdrsError as error:
-                self._ending.error = error
-                self._close(error.report, ready.lost)
+                self._close(self._ending.stopped(error).report, ready.lost)
                 return
             if self._interrupts.first is None and plan.projects:
                 self._warn_of_nothing(plan.finding, found=True)
@@ -135,16 +125,15 @@ class Cleanup:
 
     async def _is_confirmed(self, plan: Plan, kept: str) -> bool:
         """Whether the answer was yes; `False` after a signal. Raises `ConfigError` at a no."""
-        answer = await self._interrupts.unless(confirmed(about(plan)))
+        answer = await self._interrupts.unless(confirmed(plan))
         if answer is False:
             raise ConfigError(f"not confirmed: {kept}")
         return bool(answer)
 
-    def _close(self, report: Report | None, lost: Mapping[str, AuthenticationError] | None = None) -> None:
+    def _close(self, report: Report | None, lost: Mapping[str, AuthenticationError]) -> None:
         """Nothing is deleted; what was found, and what was not, is in the files all the same."""
         if isinstance(report, Ledger):
-            self._ending.report = report
-            note_lost(report, lost or {})
+            self._ending.began(report, lost)
             report.finish()
             if self._ending.error is not None:
                 self._note(self._ending.error)
@@ -169,9 +158,9 @@ class Cleanup:
             async with anyio.create_task_group() as tasks:
                 try:
                     async with session.stream(targets, report=report) as run:
-                        self._run, self._ending.report = run, run.report
-                        note_lost(run.report, ready.lost)
-                        watch = Watch(run, fleet_file=self._connection.fleet_file)
+                        self._run = run
+                        self._ending.began(run.report, ready.lost)
+                        watch = Watch(run.survey)
                         self._display.progress(tasks, partial(self._snapshot, run, watch, plan), watch)
                         with stopping(run, self._interrupts, self._records.wait_no_more):
                             async for outcome in run:
@@ -179,12 +168,10 @@ class Cleanup:
                             if plan is not None and self._interrupts.first is None:
                                 await self._leave_out(plan, ready.lost, run)
                 except SdrsError as error:
-                    self._ending.error = error
-                    self._note(error)
+                    self._note(self._ending.stopped(error))
                 tasks.cancel_scope.cancel()
         except Exception as error:  # a defect, of the display too
-            self._ending.error = as_error(error)
-            self._note(self._ending.error)
+            self._note(self._ending.stopped(error))
             await self._take_rest()
         self._write(plan)
 
@@ -195,7 +182,7 @@ class Cleanup:
 
     def _snapshot(self, run: Run, watch: Watch, plan: Plan | None) -> Snapshot:
         targets, now, levels = run.report.targets, anyio.current_time(), self._levels
-        held = watch.waiting(now)
+        held, used_up = waiting(watch.seen, now), spent(watch.seen, now, fleet_file=self._connection.fleet_file)
         clean = targets["done"] + targets["gone"]
         # What a second account at an endpoint finds there again settles only once.
         found = run.report.discovery.groups + levels - run.duplicates
@@ -205,7 +192,7 @@ class Cleanup:
         least = 0.0 if outlook is None else outlook.seconds(now, latency, watch.learned, held)
         failed, skipped = targets["failed"], targets["skipped"]
         growing = plan is None and run.is_reading()
-        return Snapshot(total, clean, failed, skipped, held, noun, growing, least, watch.spent(now))
+        return Snapshot(total, clean, failed, skipped, held, noun, growing, least, used_up)
 
     async def _take(self, outcome: Outcome, run: Run) -> None:
         of_project = isinstance(outcome.target, ProjectLevel)
@@ -256,7 +243,7 @@ class Cleanup:
         if plan is not None:
             with self._ending.noting():
                 self._count_unread(plan, report)
-        self._records.write(report, self._ending, self._interrupts.numbers, quiet=self._display.quiet)
+        self._records.write(report, self._ending, self._interrupts.numbers)
 
     def _count_unread(self, plan: Plan, report: Ledger) -> None:
         """Targets that were never read are planned all the same."""

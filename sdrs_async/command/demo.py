@@ -54,10 +54,10 @@ async def _run(outputs: Outputs, quiet: bool) -> int:
     0 when they agree and every group is clean, 1 when not; after a signal or a failed output that of the cleanup.
     """
     from sdrs_async.command.cleanup import Cleanup
-    from sdrs_async.command.screen import show
+    from sdrs_async.command.screen import Screen
 
     if not quiet:
-        show(" ".join(_INTRODUCTION.split()) + "\n", stderr=True)
+        Screen(stderr=True).print(" ".join(_INTRODUCTION.split()) + "\n", markup=False, highlight=False)
     # Its ids follow from the seed, so one that is never started tells whom the faults can be for.
     async with _simulator(_faults(_simulator().targets)) as simulator:
         auth, limits = StaticToken(simulator.token), Limits(project_rate=f"{_RATE}/s")
@@ -105,7 +105,7 @@ def compare(report: Report, simulator: Simulator, outputs: Outputs, *, quiet: bo
 
     `quiet`: whether they do, and no numbers.
     """
-    from sdrs_async.command.screen import show
+    from sdrs_async.command.screen import Screen
 
     arrived, sent = len(simulator.log), report.to_dict()["requests"]["sent"]
     most = simulator.most_in_window(1.0, _ROUTE)
@@ -122,5 +122,5 @@ def compare(report: Report, simulator: Simulator, outputs: Outputs, *, quiet: bo
         f"  {verdict}",
     )
     with to_stdout():
-        show(verdict if quiet else "\n".join(lines), stderr=outputs.on_stdout)
+        Screen(stderr=outputs.on_stdout).print(verdict if quiet else "\n".join(lines), markup=False, highlight=False)
     return 0 if agree else 1

@@ -7,8 +7,8 @@ import os
 import anyio
 
 from sdrs_async.accounts.connecting import Connection
-from sdrs_async.command.accounts import of_flags, of_fleet
 from sdrs_async.command.flags import select
+from sdrs_async.command.inputs import of_flags, of_fleet
 from sdrs_async.command.options import FLEET, Connecting, Talk, with_flags
 from sdrs_async.command.signals import interrupts
 
@@ -46,8 +46,7 @@ async def _examine(connection: Connection, project: str | None, quiet: bool) -> 
     from sdrs_async.command.finding import Display, connected
 
     async with interrupts() as told:
-        listed = {one.name: [project] for one in connection.pending} if project else {}
-        ready = await connected(connection, {}, told, Display(quiet), listed)
+        ready = await connected(connection, {}, told, Display(quiet), project)
         code = await told.unless(run_checks(ready.accounts, project_id=project)) if ready is not None else None
         if ready is None or code is None:
             return 128 + (told.first or 0)

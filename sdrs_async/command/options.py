@@ -112,7 +112,7 @@ class Talk(Group):
 
 
 @dataclass(frozen=True)
-class Wanted(Group):
+class Selecting(Group):
     """What is to be cleaned: a list of targets, projects to look into, or what a fleet file names, all of it or a list.
 
     With both `targets` and `fleet`, the targets of the list are those of the fleet's accounts, and what the fleet file

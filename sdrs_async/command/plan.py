@@ -5,9 +5,9 @@ from __future__ import annotations
 import anyio
 
 from sdrs_async.command.flags import output, simulation
-from sdrs_async.command.options import Talk, Wanted, Working, with_flags
+from sdrs_async.command.inputs import listed, selected
+from sdrs_async.command.options import Selecting, Talk, Working, with_flags
 from sdrs_async.command.outputs import Outputs
-from sdrs_async.command.selected import listed, selected
 from sdrs_async.errors import ConfigError
 
 NOTES = """
@@ -25,7 +25,7 @@ Exit codes:
 @with_flags
 def plan(
     *,
-    wanted: Wanted,
+    wanted: Selecting,
     account: Working,
     simulate: bool = simulation(
         "Also run the plan in virtual time against a gateway that has the configured limits, or those of "

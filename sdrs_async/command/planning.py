@@ -7,19 +7,22 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from functools import partial
 from typing import TextIO
+from urllib.parse import urlsplit
 
+from sdrs_async.accounts.account import Pending
 from sdrs_async.accounts.connecting import Connected, Connection, note_lost
-from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.plan import LATENCY, Plan
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.documents import Document
 from sdrs_async.command.finding import Display, connected, find, warn_of_nothing
-from sdrs_async.command.results import STDOUT
+from sdrs_async.command.inputs import Wanted
 from sdrs_async.command.screen import Screen
 from sdrs_async.command.signals import Interrupts, interrupts
 from sdrs_async.command.simulating import Simulation, simulate, simulation_json, simulation_parts
-from sdrs_async.command.streams import to_stdout
-from sdrs_async.formats.plan_text import plan_parts
+from sdrs_async.command.streams import STDOUT, to_stdout
+from sdrs_async.formats.plan_text import extent, floor_words, groups_of, plan_parts
+from sdrs_async.formats.wording import printable
+from sdrs_async.pace.floor import Floor, Scopes
 from sdrs_async.session import connect
 
 
@@ -32,7 +35,7 @@ class Planning:
     def __init__(
         self,
         connection: Connection,
-        wanted: Spool | Mapping[str, Selection],
+        wanted: Wanted,
         *,
         title: str,
         json_file: str | None = None,
@@ -51,31 +54,24 @@ class Planning:
 
         Raises `AuthenticationError` when no account could sign in, and `ConfigError`.
         """
-        wanted, file = self._wanted, None
-        selections, listed = ({}, wanted.first_projects()) if isinstance(wanted, Spool) else (wanted, {})
         async with interrupts() as told, AsyncExitStack() as stack:
-            if self._json not in (None, STDOUT):
-                file = stack.enter_context(Document("--json", self._json))
-            ready = await connected(self._connection, selections, told, self._display, listed)
+            file = None if self._json is None else stack.enter_context(Document("--json", self._json))
+            ready = await connected(self._connection, self._wanted, told, self._display)
             if ready is None:
                 return 128 + (told.first or 0)
             plan = await self._plan(ready, told, stack)
             note_lost(plan.report, ready.lost)
             simulation = await self._simulate(plan, told)
-            write = partial(self._write, plan, simulation)
             if file is not None:
-                file.save(write, told.numbers)
-                self._display.note(f"wrote {self._json}")
-            elif self._json == STDOUT:
-                with to_stdout() as stdout:
-                    write(stdout)
+                file.save(partial(self._write, plan, simulation), () if self._json == STDOUT else told.numbers)
+                if self._json != STDOUT:
+                    self._display.note(f"wrote {self._json}")
             self._show(plan, simulation)
             return plan.report.exit_code if told.first is None else 128 + told.first
 
     async def _plan(self, ready: Connected, told: Interrupts, stack: AsyncExitStack) -> Plan:
         session = connect(ready.accounts, concurrency=self._connection.concurrency, retry=self._connection.retry)
         if isinstance(self._wanted, Spool):
-            self._wanted.unite({account.name: account.endpoint for account in ready.accounts})
             return Plan(ready.accounts, self._wanted, self._connection.concurrency)
         chosen = {account: self._wanted[account.name] for account in ready.accounts}
         spooled = stack.enter_context(Spool(account.name for account in ready.accounts))
@@ -106,3 +102,43 @@ class Planning:
 
     def _credentials(self, plan: Plan) -> dict[str, str]:
         return {account.name: self._connection.kind(account) for account in plan.accounts}
+
+
+# ---- what is known before anything is sent
+
+
+def show_list(spooled: Spool, connection: Connection) -> None:
+    """Print what a cleanup of a list would do: how much there is, its least time, the projects of each account."""
+    accounts, endpoints = connection.pending, connection.endpoints()
+    spooled.unite(endpoints)
+    several = len(accounts) > 1
+    where = f"with {len(accounts):,} accounts" if several else f"at {_place(accounts[0], endpoints)}"
+    lines = [f"Dry run: would delete the failed tasks of {extent(spooled)} {where}; nothing was sent."]
+    if words := floor_words(_floor(spooled, connection, endpoints)):
+        lines.append(f"Takes {words}.")
+    if spooled.duplicates:
+        lines.append(f"Left out: {spooled.duplicates:,} duplicates.")
+    with to_stdout() as file:
+        file.writelines(f"{line}\n" for line in lines)
+        for account in accounts:
+            file.write(f"\n{printable(account.name)} at {_place(account, endpoints)}" if several else "")
+            _show_projects(spooled, account.name, file)
+
+
+def _show_projects(spooled: Spool, account: str, file: TextIO) -> None:
+    for number, one in enumerate(spooled.extents(account)):
+        heading = "" if number else f"\n{'groups':>8}  project\n"
+        level = "  project level" if one.project_level else ""
+        file.write(f"{heading}{groups_of(one):>8}  {printable(one.project_id)}{level}\n")
+
+
+def _place(account: Pending, endpoints: Mapping[str, str]) -> str:
+    """The host that it is sent to, as far as it is known before anything is asked."""
+    endpoint = endpoints.get(account.name)
+    return printable(urlsplit(endpoint).netloc if endpoint else f"the endpoint that {account.iam_endpoint} names")
+
+
+def _floor(spooled: Spool, connection: Connection, endpoints: Mapping[str, str]) -> Floor:
+    scopes = Scopes({one.name: one.limits for one in connection.pending}, endpoints, connection.concurrency)
+    loads = {one.name: [x.groups + x.project_level for x in spooled.extents(one.name)] for one in connection.pending}
+    return scopes.floor(loads, LATENCY)

@@ -19,7 +19,7 @@ from sdrs_async.credentials.keys import StaticToken
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Target
 from sdrs_async.simulator import Simulator
-from tests.command.test_accounts import Clouds
+from tests.command.test_inputs_accounts import Clouds
 from tests.support.command import finished, process
 
 

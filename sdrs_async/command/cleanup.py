@@ -132,9 +132,9 @@ class Cleanup:
 
     def _close(self, report: Report | None, lost: Mapping[str, AuthenticationError]) -> None:
         """Nothing is deleted; what was found, and what was not, is in the files all the same."""
-        if isinstance(report, Ledger):
-            self._ending.began(report, lost)
-            report.finish()
+        self._ending.began(report, lost)
+        if self._ending.report is not None:
+            self._ending.report.finish()
             if self._ending.error is not None:
                 self._note(self._ending.error)
             with self._ending.noting():

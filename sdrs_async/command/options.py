@@ -14,7 +14,7 @@ import typer
 
 from sdrs_async.accounts.selection import Selection
 from sdrs_async.accounts.sources import Asked, CredentialKind, Signature
-from sdrs_async.command.errors import reported
+from sdrs_async.command.endings import reported
 from sdrs_async.command.flags import Group, connect, limit, output, parameter, select, tries
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits, Rate, RetryPolicy
@@ -76,20 +76,8 @@ FLEET = select(
 )
 
 
-class Level(StrEnum):
-    """How much is logged to stderr."""
-
-    DEBUG = "debug"
-    INFO = "info"
-    WARNING = "warning"
-    ERROR = "error"
-
-
-class LogLines(StrEnum):
-    """How a log record is written."""
-
-    TEXT = "text"
-    JSON = "json"
+Level = StrEnum("Level", ["DEBUG", "INFO", "WARNING", "ERROR"])
+LogLines = StrEnum("LogLines", ["TEXT", "JSON"])
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,10 @@ from functools import partial
 from inspect import Parameter
 from io import StringIO
 from signal import Signals
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import Any, TextIO
 
 from sdrs_async.command.documents import Document, kept_elsewhere, unwritable
-from sdrs_async.command.errors import as_error
+from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.flags import Group, output, parameter
 from sdrs_async.command.results import FailureFile, ResultsFile
 from sdrs_async.command.streams import STDOUT
@@ -25,9 +25,6 @@ from sdrs_async.errors import ConfigError, SdrsError
 from sdrs_async.formats.table import FORMATS, Format
 from sdrs_async.models import Outcome
 from sdrs_async.report import Report
-
-if TYPE_CHECKING:
-    from sdrs_async.command.endings import Ending
 
 _LINES = "Write one JSON line per group as it settles; - is stdout.", "FILE.jsonl|-"
 Named = tuple[str, str]

@@ -34,12 +34,7 @@ _seconds = partial(simulated, metavar="SECONDS", min=0)
 _rate = partial(simulated, metavar="LIMIT")
 
 
-class WindowKind(StrEnum):
-    """How the simulated gateway counts."""
-
-    SLIDING = "sliding"
-    FIXED = "fixed"
-    BUCKET = "bucket"
+WindowKind = StrEnum("WindowKind", ["SLIDING", "FIXED", "BUCKET"])
 
 
 @dataclass(frozen=True)

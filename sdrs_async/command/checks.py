@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -14,6 +13,7 @@ from sdrs_async.command.screen import Screen
 from sdrs_async.command.streams import to_stdout
 from sdrs_async.doctor.diagnosis import State
 from sdrs_async.doctor.examination import CHECKS, Check, examine
+from sdrs_async.formats.text import indented
 from sdrs_async.formats.wording import many, printable
 
 _COLOR = {State.PASS: "green", State.FAIL: "bold red", State.SKIPPED: "yellow"}
@@ -63,7 +63,7 @@ def _line(check: Check) -> RenderableType:
     remedy = f"\n-> {printable(check.remedy)}" if check.remedy else ""
     detail = Text.assemble(_shortened(printable(check.detail)), (remedy, "bold"), overflow="fold")
     grid.add_row(Text(_SHOWN.get(check.state, check.state), style=_COLOR[check.state]), check.name, detail)
-    return Padding(grid, (0, 0, 0, 2), expand=False)
+    return indented(grid)
 
 
 def _shortened(detail: str) -> str:

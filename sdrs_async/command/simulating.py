@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -16,6 +15,7 @@ from sdrs_async.cleanup.plan import LATENCY, Plan
 from sdrs_async.command.streams import unlogged
 from sdrs_async.errors import ConfigError
 from sdrs_async.formats import limits
+from sdrs_async.formats.text import facts, indented, learned_parts, table
 from sdrs_async.formats.wording import duration, many, printable
 from sdrs_async.limits import Rate, RetryPolicy
 from sdrs_async.report.learned import learned_list
@@ -101,48 +101,34 @@ def simulation_parts(simulation: Simulation, *, fleet_file: bool) -> Iterator[Re
     yield Text()
     yield Text("Simulated against a gateway with the limits", style="bold")
     for text in simulation.gateways or ("none",):
-        yield _indented(Text(printable(text), overflow="fold"))
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
-    for name, value in _facts(found, listing=simulation.listing).items():
-        grid.add_row(name, Text(value))
-    yield Padding(grid, (1, 0, 0, 2), expand=False)
+        yield indented(Text(printable(text), overflow="fold"))
+    yield indented(facts(_facts(found, listing=simulation.listing)), above=1)
     if len(found.accounts) > 1:
-        yield Padding(_accounts(simulation), (1, 0, 0, 2), expand=False)
+        yield indented(_accounts(simulation), above=1)
     if (learned := limits.shown(found.learned, fleet_file=fleet_file)) is not None:
         yield Text()
-        yield _indented(Text("What the run would learn of these limits"))
-        for line in (*learned.sentences, learned.purpose):
-            yield _indented(_indented(Text(printable(line), overflow="fold")))
-        for line in learned.lines:
-            yield _indented(_indented(_indented(Text(printable(line), style="bold", overflow="fold"))))
+        yield indented(Text("What the run would learn of these limits"))
+        for part in learned_parts(learned):
+            yield indented(part, by=4)
 
 
-def _facts(found: Forecast, *, listing: bool) -> dict[str, str]:
+def _facts(found: Forecast, *, listing: bool) -> dict[str, Text]:
     guess = "; calculated from its beginning, since it is too large to be simulated to its end"
-    facts = {
+    texts = {
         "Takes": f"{duration(found.seconds)}{guess * found.extrapolated}",
         "Requests": f"{found.requests:,}{', with the lists' * listing}, of which {found.refused:,} are throttled (429)",
     }
     if found.failed:
-        facts["Fails"] = f"{many(found.failed, 'group')}, whose time (--retry-time) runs out"
-    return facts
+        texts["Fails"] = f"{many(found.failed, 'group')}, whose time (--retry-time) runs out"
+    return {name: Text(text) for name, text in texts.items()}
 
 
 def _accounts(simulation: Simulation) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    for name in ("takes", "groups", "requests", "throttled"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("account", overflow="fold")
+    shown = table(("takes", "groups", "requests", "throttled", "account"), {"account"})
     for one in simulation.forecast.accounts:
         numbers = (f"{number:,}" for number in (simulation.targets.get(one.name, 0), one.requests, one.refused))
-        table.add_row(duration(one.seconds), *numbers, Text(printable(one.name)))
-    return table
-
-
-def _indented(part: RenderableType) -> Padding:
-    return Padding(part, (0, 0, 0, 2), expand=False)
+        shown.add_row(duration(one.seconds), *numbers, Text(printable(one.name)))
+    return shown
 
 
 # ---- as JSON

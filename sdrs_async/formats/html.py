@@ -45,10 +45,7 @@ def _view(report: Report, fleet_file: bool) -> dict[str, Any]:
         "projects": wording.worst_first(document),
         "several_accounts": wording.has_several_accounts(document),
         "project_level_name": wording.PROJECT_LEVEL,
-        "gaps": {
-            "Refused accounts": wording.refused_accounts(document),
-            "Not (wholly) listed": wording.unlisted(document),
-        },
+        "gaps": wording.gaps(document),
         "limits_heading": limits.HEADING,
         "meanings": {key: wording.status_meaning(key, document) for key in document["status_codes"]},
         "learned": limits.shown(report.learned, fleet_file=fleet_file),

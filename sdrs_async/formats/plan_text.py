@@ -6,15 +6,13 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from rich.console import RenderableType
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
 from sdrs_async.formats import wording
-from sdrs_async.formats.text import learned_section
+from sdrs_async.formats.text import facts, gap_sections, indented, learned_section, table
 from sdrs_async.formats.wording import duration, many, printable
 from sdrs_async.limits import Limits
-from sdrs_async.report import Report
 from sdrs_async.report.discovery import in_words
 
 if TYPE_CHECKING:
@@ -71,20 +69,17 @@ def plan_parts(
     for account in plan.accounts:
         yield Text()
         yield Text(printable(account.name), style="bold")
-        yield Padding(_facts(account, plan, credentials[account.name]), (0, 0, 0, 2), expand=False)
+        yield indented(_facts(account, plan, credentials[account.name]))
         if (projects := _projects(account, plan)).row_count:
-            yield Padding(projects, (1, 0, 0, 2), expand=False)
-    yield from _gaps(plan.report)
+            yield indented(projects, above=1)
+    yield from gap_sections(plan.report.to_dict())
     yield from learned_section(plan.learned, fleet_file=fleet_file)
 
 
 def _facts(account: Account, plan: Plan, credential: str) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
     floor = plan.floor(account.name, lists=plan.listed)
     takes = f"at least {duration(floor.seconds)} ({floor.bottleneck})" if floor.bottleneck is not None else ""
-    facts = {
+    texts = {
         "Endpoint": account.endpoint,
         "Region": account.region or "not known",
         "Credential": credential,
@@ -92,10 +87,7 @@ def _facts(account: Account, plan: Plan, credential: str) -> Table:
         "Takes": takes if len(plan.accounts) > 1 else "",
         "Left out": in_words(plan.left_out(account.name)),
     }
-    for name, value in facts.items():
-        if value:
-            grid.add_row(name, Text(printable(value)))
-    return grid
+    return facts({name: Text(printable(text)) for name, text in texts.items() if text})
 
 
 def _limits(limits: Limits, concurrency: int | None) -> str:
@@ -110,31 +102,9 @@ def _limits(limits: Limits, concurrency: int | None) -> str:
 
 
 def _projects(account: Account, plan: Plan) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
-    table.add_column("groups", justify="right", no_wrap=True)
-    if plan.levels:
-        table.add_column("project level", no_wrap=True)
-    table.add_column("project", overflow="fold")
-    table.add_column("name", overflow="fold")
+    shown = table(["groups", *["project level"] * bool(plan.levels), "project", "name"], {"project", "name"})
     for one in plan.by_project(account.name):
         level = ["yes" if one.project_level else ""] if plan.levels else []
         name = Text(printable(plan.names.get((one.account, one.project_id), "")))
-        table.add_row(groups_of(one), *level, Text(printable(one.project_id)), name)
-    return table
-
-
-def _gaps(report: Report) -> Iterator[RenderableType]:
-    document = report.to_dict()
-    for heading, (gaps, more) in (
-        ("Refused accounts", wording.refused_accounts(document)),
-        ("Not (wholly) listed", wording.unlisted(document)),
-    ):
-        if gaps:
-            yield Text()
-            yield Text(heading, style="bold")
-        for gap in gaps:
-            yield Padding(Text(printable(gap.happened), style="red", overflow="fold"), (0, 0, 0, 2), expand=False)
-            for line in (gap.remedy, *gap.names):
-                yield Padding(Text(printable(line), overflow="fold"), (0, 0, 0, 4), expand=False)
-        if more:
-            yield Padding(Text(printable(more), style="italic"), (0, 0, 0, 2), expand=False)
+        shown.add_row(groups_of(one), *level, Text(printable(one.project_id)), name)
+    return shown

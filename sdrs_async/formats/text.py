@@ -6,7 +6,7 @@ What a server sent is never markup: it reaches rich as `Text`, with control char
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any, TextIO
 
@@ -63,7 +63,7 @@ def print_result(report: Report, console: Console, *, exit_code: int) -> None:
 def learned_section(learned: Iterable[Learned], *, fleet_file: bool) -> Iterator[RenderableType]:
     """The limits that the server showed, with what keeps to them; nothing where it showed none."""
     if (shown := limits.shown(learned, fleet_file=fleet_file)) is not None:
-        yield from _section(limits.HEADING, _learned(shown))
+        yield from _section(limits.HEADING, learned_parts(shown))
 
 
 def _parts(document: Mapping[str, Any], width: int) -> Iterator[RenderableType]:
@@ -75,10 +75,12 @@ def _parts(document: Mapping[str, Any], width: int) -> Iterator[RenderableType]:
         yield from _section(heading, [_project_table(document, width)])
     if document["causes"]:
         yield from _section("What is not clean, and what to do about it", _causes(document))
-    for heading, (gaps, more) in (
-        ("Refused accounts", wording.refused_accounts(document)),
-        ("Not (wholly) listed", wording.unlisted(document)),
-    ):
+    yield from gap_sections(document)
+
+
+def gap_sections(document: Mapping[str, Any]) -> Iterator[RenderableType]:
+    """What could not be used or seen, with what to do about it; nothing where all could."""
+    for heading, (gaps, more) in wording.gaps(document).items():
         if gaps:
             yield from _section(heading, _gaps(gaps, more))
 
@@ -87,51 +89,64 @@ def _section(title: str, parts: Iterable[RenderableType]) -> Iterator[Renderable
     yield Text()
     yield Text(title, style="bold")
     for part in parts:
-        yield _indented(part)
+        yield indented(part)
 
 
-def _indented(part: RenderableType) -> Padding:
-    return Padding(part, (0, 0, 0, 2), expand=False)
+def indented(part: RenderableType, *, above: int = 0, by: int = 2) -> Padding:
+    """It, `by` columns to the right, with so many empty lines `above`."""
+    return Padding(part, (above, 0, 0, by), expand=False)
 
 
-def _table() -> Table:
-    # Without lines: they break in logs and in terminals that know only ASCII.
-    return Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+def table(columns: Iterable[str], texts: Collection[str]) -> Table:
+    """A table with these columns; `texts`: those of them that are folded where they do not fit, the others hold numbers.
+
+    Without lines: they break in logs and in terminals that know only ASCII.
+    """
+    made = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
+    for name in columns:
+        made.add_column(name, overflow="fold") if name in texts else made.add_column(
+            name, justify="right", no_wrap=True
+        )
+    return made
+
+
+def facts(shown: Mapping[str, Text]) -> Table:
+    """Names and what stands beside each."""
+    grid = Table.grid(padding=(0, 2, 0, 0))
+    grid.add_column(no_wrap=True, style="dim")
+    grid.add_column(overflow="fold")
+    for name, value in shown.items():
+        grid.add_row(name, value)
+    return grid
 
 
 def _status_table(document: Mapping[str, Any]) -> Table:
-    table = _table()
-    for name in ("code", "targets" if document["project_level"]["planned"] else "groups"):
-        table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("meaning", overflow="fold")
+    columns = "code", "targets" if document["project_level"]["planned"] else "groups", "meaning"
+    shown = table(columns, {"meaning"})
     for key, count in document["status_codes"].items():
-        table.add_row(Text(key), f"{count:,}", Text(wording.status_meaning(key, document)))
-    return table
+        shown.add_row(Text(key), f"{count:,}", Text(wording.status_meaning(key, document)))
+    return shown
 
 
 def _project_table(document: Mapping[str, Any], width: int) -> Table:
     """The projects with their groups; the project level of all of them is a row of its own."""
     level, wide, several = document["project_level"], width >= _WIDE, wording.has_several_accounts(document)
     groups = ["planned", *(group for group in _COLOR if group in _ALWAYS or document["targets"][group])]
-    table = _table()
-    table.add_column("account and project" if several else "project", overflow="fold")
-    for group in groups:
-        table.add_column("groups" if group == "planned" else group, justify="right", no_wrap=True)
-    if wide:
-        table.add_column("time", justify="right", no_wrap=True)
+    owner = "account and project" if several else "project"
+    shown = table([owner, "groups", *groups[1:], *["time"] * wide], {owner})
     order = wording.worst_first(document)
     for project in order[:_MAX_PROJECTS]:
         times = [wording.duration(project["duration_s"])] if wide else []
         # A line for each: beside a long name, an id would be cut into pieces.
         names = [project["account"]] * several + [project["project_id"]]
         name = Text("\n".join(printable(name) for name in names if name))
-        table.add_row(name, *_counts(project["targets"], groups), *times)
+        shown.add_row(name, *_counts(project["targets"], groups), *times)
     if rest := order[_MAX_PROJECTS:]:
         sums = {group: sum(project["targets"][group] for project in rest) for group in groups}
-        table.add_row(Text(f"and {len(rest):,} more", style="italic"), *_counts(sums, groups))
+        shown.add_row(Text(f"and {len(rest):,} more", style="italic"), *_counts(sums, groups))
     if level["planned"]:
-        table.add_row(Text(wording.PROJECT_LEVEL, style="italic"), *_counts(level, groups))
-    return table
+        shown.add_row(Text(wording.PROJECT_LEVEL, style="italic"), *_counts(level, groups))
+    return shown
 
 
 def _counts(targets: Mapping[str, int], groups: Iterable[str]) -> list[Text]:
@@ -141,12 +156,12 @@ def _counts(targets: Mapping[str, int], groups: Iterable[str]) -> list[Text]:
 def _causes(document: Mapping[str, Any]) -> Iterator[RenderableType]:
     for number, cause in enumerate(document["causes"][:_MAX_CAUSES]):
         head, *rest = _cause(cause, document)
-        yield Padding(head, (1 if number else 0, 0, 0, 0), expand=False)
+        yield indented(head, above=min(number, 1), by=0)
         yield from rest
     if others := document["causes"][_MAX_CAUSES:]:
         groups = sum(cause["count"] for cause in others)
         more = Text(f"and {groups:,} more, of {len(others)} other causes", style="italic")
-        yield Padding(more, (1, 0, 0, 0), expand=False)
+        yield indented(more, above=1, by=0)
 
 
 def _cause(cause: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[RenderableType]:
@@ -154,13 +169,13 @@ def _cause(cause: Mapping[str, Any], document: Mapping[str, Any]) -> Iterator[Re
     name = " ".join(printable(part) for part in (cause["verdict"], cause["error_code"]) if part)
     message = f": {_shortened(printable(cause['message']))}" if cause["message"] else ""
     yield Text.assemble((f"{cause['count']:,} x {name}", color), message, overflow="fold")
-    yield _indented(Text(printable(cause["remedy"]), style="bold", overflow="fold"))
+    yield indented(Text(printable(cause["remedy"]), style="bold", overflow="fold"))
     same = (one for one in document["failures"] if _is_of(one, cause))
     examples, several = list(islice(same, _MAX_EXAMPLES)), wording.has_several_accounts(document)
     for failure in examples:
-        yield _indented(Text(_example(failure, with_account=several), overflow="fold"))
+        yield indented(Text(_example(failure, with_account=several), overflow="fold"))
     if examples and (more := cause["count"] - len(examples)):
-        yield _indented(Text(f"and {more:,} more", style="italic"))
+        yield indented(Text(f"and {more:,} more", style="italic"))
 
 
 def _is_of(failure: Mapping[str, Any], cause: Mapping[str, Any]) -> bool:
@@ -173,20 +188,21 @@ def _is_of(failure: Mapping[str, Any], cause: Mapping[str, Any]) -> bool:
 def _gaps(gaps: list[wording.Gap], more: str) -> Iterator[RenderableType]:
     for number, gap in enumerate(gaps):
         head = Text(_shortened(printable(gap.happened)), style="red", overflow="fold")
-        yield Padding(head, (1 if number else 0, 0, 0, 0), expand=False)
-        yield _indented(Text(gap.remedy, style="bold"))
+        yield indented(head, above=min(number, 1), by=0)
+        yield indented(Text(gap.remedy, style="bold"))
         for name in gap.names:
-            yield _indented(Text(printable(name), overflow="fold"))
+            yield indented(Text(printable(name), overflow="fold"))
     if more:
-        yield Padding(Text(printable(more), style="italic"), (1, 0, 0, 0), expand=False)
+        yield indented(Text(printable(more), style="italic"), above=1, by=0)
 
 
-def _learned(learned: limits.Shown) -> Iterator[RenderableType]:
+def learned_parts(learned: limits.Shown) -> Iterator[RenderableType]:
+    """The sentences, and the lines that keep to them."""
     for sentence in learned.sentences:
         yield Text(printable(sentence), overflow="fold")
     yield Text(learned.purpose)
     for line in learned.lines:
-        yield _indented(Text(printable(line), style="bold", overflow="fold"))
+        yield indented(Text(printable(line), style="bold", overflow="fold"))
 
 
 def _shortened(message: str) -> str:
@@ -202,21 +218,13 @@ def _example(failure: Mapping[str, Any], *, with_account: bool) -> str:
 
 
 def _facts(document: Mapping[str, Any], exit_code: int) -> Table:
-    grid = Table.grid(padding=(0, 2, 0, 0))
-    grid.add_column(no_wrap=True, style="dim")
-    grid.add_column(overflow="fold")
     merged = f" ({len(document['runs'])} runs merged)" if len(document["runs"]) > 1 else ""
     started = wording.moment(document["started_at"])
-    facts = {
-        **wording.facts(document),
-        "Run": f"{printable(document['run_id'])}{merged}, started {started}",
-        **({} if document["error"] is None else {"Error": printable(document["error"])}),
-        "Result": _result(document, exit_code),
-    }
-    for name, value in facts.items():
-        style = ("bold green" if exit_code == 0 else "bold red") if name == "Result" else ""
-        grid.add_row(name, Text(value, style=style))
-    return grid
+    texts = {**wording.facts(document), "Run": f"{printable(document['run_id'])}{merged}, started {started}"}
+    if document["error"] is not None:
+        texts["Error"] = printable(document["error"])
+    result = Text(_result(document, exit_code), style="bold green" if exit_code == 0 else "bold red")
+    return facts({name: Text(value) for name, value in texts.items()} | {"Result": result})
 
 
 def _result(document: Mapping[str, Any], exit_code: int) -> str:

@@ -294,13 +294,17 @@ class Gap(NamedTuple):
     names: list[str]
 
 
-def refused_accounts(document: Mapping[str, Any]) -> tuple[list[Gap], str]:
-    """The accounts whose credential was refused: the first 15, and a word about the others."""
+def gaps(document: Mapping[str, Any]) -> dict[str, tuple[list[Gap], str]]:
+    """What could not be used or seen, by what it is called: the first 15 of each, and a word about the others."""
+    return {"Refused accounts": _refused_accounts(document), "Not (wholly) listed": unlisted(document)}
+
+
+def _refused_accounts(document: Mapping[str, Any]) -> tuple[list[Gap], str]:
     failed = document["accounts"]["failed"]
     remedy = f"{ACCOUNT_REMEDY} Its projects were skipped."
-    gaps = [Gap(_refused(one), remedy, []) for one in failed[:_MAX_GAPS]]
-    rest = len(failed) - len(gaps)
-    return gaps, f"and {rest:,} more" if rest else ""
+    found = [Gap(_refused(one), remedy, []) for one in failed[:_MAX_GAPS]]
+    rest = len(failed) - len(found)
+    return found, f"and {rest:,} more" if rest else ""
 
 
 def without_owner(account: str, message: str) -> str:
@@ -317,17 +321,17 @@ def _refused(line: Mapping[str, Any]) -> str:
 def unlisted(document: Mapping[str, Any]) -> tuple[list[Gap], str]:
     """What was not (wholly) listed: the first 15 by account and project, grouped; and a word about the others.
 
-    An account that was refused is not among them: it is one of `refused_accounts`.
+    Without accounts that were refused.
     """
     refused = {one["account"] for one in document["accounts"]["failed"]}
     failed = [one for one in document["discovery"]["failed"] if one["project_id"] or one["account"] not in refused]
-    gaps: dict[tuple[str, str], Gap] = {}
+    found: dict[tuple[str, str], Gap] = {}
     for line in failed[:_MAX_GAPS]:
         gap = Gap(_happened(line), _remedy(line), [])
-        gaps.setdefault((gap.happened, gap.remedy), gap).names.append(_name(line))
+        found.setdefault((gap.happened, gap.remedy), gap).names.append(_name(line))
     others = Counter(one["verdict"] for one in islice(failed, _MAX_GAPS, None))
     kinds = ", ".join(f"{others[verdict]:,} {verdict}" for verdict in sorted(others))
-    return list(gaps.values()), f"and {others.total():,} more: {kinds}" if others else ""
+    return list(found.values()), f"and {others.total():,} more: {kinds}" if others else ""
 
 
 def _happened(line: Mapping[str, Any]) -> str:

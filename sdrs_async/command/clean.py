@@ -60,8 +60,8 @@ def clean(
     connection, selections = selected(wanted, account, outputs)
     asking = not (yes or dry_run)
     _check_can_ask(wanted, asking=asking)
-    if dry_run and not talk.quiet:
-        _warn_of_no_files(outputs)
+    if dry_run and not talk.quiet and (left_out := ", ".join(flag for flag, _ in outputs.given())):
+        say(f"warning: a dry run writes no files: {left_out} left out")
     with listed(wanted, connection, selections, quiet=talk.quiet) as (connection, targets):
         if dry_run:
             return _show(connection, targets, talk)
@@ -94,8 +94,3 @@ def _check_can_ask(wanted: Selecting, *, asking: bool) -> None:
 def _need_terminal(*, asking: bool) -> None:
     if asking and not is_interactive():
         raise ConfigError("there is no terminal to ask on: add --yes to delete, or --dry-run to see what would be done")
-
-
-def _warn_of_no_files(outputs: Outputs) -> None:
-    if flags := ", ".join(flag for flag, _ in outputs.given()):
-        say(f"warning: a dry run writes no files: {flags} left out")

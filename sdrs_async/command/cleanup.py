@@ -10,14 +10,12 @@ from functools import partial
 
 import anyio
 
-from sdrs_async.accounts.account import Account
 from sdrs_async.accounts.connecting import Connected, Connection, count_sign_ins
-from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.plan import Plan
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.endings import Ending
 from sdrs_async.command.finding import GENTLY, Display, confirmed, connected, find, stopping, warn_of_nothing
-from sdrs_async.command.inputs import Wanted
+from sdrs_async.command.inputs import Selections, Wanted
 from sdrs_async.command.outlook import Outlook, Watch, spent, waiting
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.progress import Snapshot
@@ -35,7 +33,7 @@ from sdrs_async.session import Selected, Session, connect
 class Cleanup:
     """Clean the targets of a spool, or what is found by the selections, which are by the accounts' names.
 
-    `asking`: delete only after a yes; what is found is then known before. `display`: what is shown on the way.
+    `asking`: delete only after a yes; what is found is then known before. `quiet`, `interval`: see `Display`.
     """
 
     def __init__(
@@ -54,7 +52,7 @@ class Cleanup:
         self._asking = asking
         # The lines of results would run into a bar.
         shared = outputs.results == STDOUT and sys.stdout.isatty()
-        self._display = Display(quiet, interval, bar=not shared)
+        self._display = Display(quiet, interval, bar=not shared, fleet_file=connection.fleet_file)
         self._seen: Counter[tuple[str, str, bool]] = Counter()
         self._levels = 0
         self._run: Run | None = None
@@ -88,12 +86,11 @@ class Cleanup:
         if isinstance(self._wanted, Spool):
             await self._delete_list(session, self._wanted, ready)
             return
-        chosen = {account: self._wanted[account.name] for account in ready.accounts}
         async with session:
             if self._asking:
-                await self._find_and_delete(session, chosen, ready)
+                await self._find_and_delete(session, self._wanted, ready)
             else:
-                await self._delete(session, chosen, ready)
+                await self._delete(session, {account: self._wanted[account.name] for account in ready.accounts}, ready)
                 self._warn_of_nothing(self._run)
 
     async def _delete_list(self, session: Session, spooled: Spool, ready: Connected) -> None:
@@ -103,14 +100,12 @@ class Cleanup:
         if not self._asking and (words := floor_words(plan.floor())):
             self._display.note(f"{extent(plan)}: {words}")
         async with session:
-            await self._delete(session, plan, ready, plan)
+            await self._delete(session, plan, ready)
 
-    async def _find_and_delete(self, session: Session, chosen: Mapping[Account, Selection], ready: Connected) -> None:
+    async def _find_and_delete(self, session: Session, wanted: Selections, ready: Connected) -> None:
         with Spool(account.name for account in ready.accounts) as spooled:
             try:
-                plan = await find(
-                    session, chosen, spooled, self._interrupts, self._display, fleet_file=self._connection.fleet_file
-                )
+                plan = await find(session, wanted, spooled, self._interrupts, self._display)
             except SdrsError as error:
                 self._close(self._ending.stopped(error).report, ready.lost)
                 return
@@ -118,7 +113,7 @@ class Cleanup:
                 self._warn_of_nothing(plan.finding, found=True)
                 if await self._is_confirmed(plan, "nothing was deleted"):
                     plan.report.restart()
-                    await self._delete(session, plan, ready, plan)
+                    await self._delete(session, plan, ready)
                     return
             self._close(plan.report, ready.lost)
             self._warn_of_nothing(plan.finding)
@@ -147,12 +142,11 @@ class Cleanup:
 
     # ---- deleting
 
-    async def _delete(self, session: Session, targets: Selected, ready: Connected, plan: Plan | None = None) -> None:
-        """Delete and write the files. `plan`: all there is, if that is known; its report goes on where it was found."""
-        report = None
-        if plan is not None:
-            report = plan.report if plan.finding is not None else None
-            self._outlook = Outlook(plan, anyio.current_time())
+    async def _delete(self, session: Session, targets: Selected, ready: Connected) -> None:
+        """Delete and write the files. The report of a plan, where it was looked for, goes on."""
+        plan = targets if isinstance(targets, Plan) else None
+        report = plan.report if plan is not None and plan.finding is not None else None
+        self._outlook = None if plan is None else Outlook(plan, anyio.current_time())
         self._records.begin(self._endpoints(ready))
         try:
             async with anyio.create_task_group() as tasks:
@@ -182,7 +176,7 @@ class Cleanup:
 
     def _snapshot(self, run: Run, watch: Watch, plan: Plan | None) -> Snapshot:
         targets, now, levels = run.report.targets, anyio.current_time(), self._levels
-        held, used_up = waiting(watch.seen, now), spent(watch.seen, now, fleet_file=self._connection.fleet_file)
+        held, used_up = waiting(watch.seen, now), spent(watch.seen, now, fleet_file=self._display.fleet_file)
         clean = targets["done"] + targets["gone"]
         # What a second account at an endpoint finds there again settles only once.
         found = run.report.discovery.groups + levels - run.duplicates

@@ -49,10 +49,7 @@ def demo(*, outputs: _Documents, talk: Talk) -> int:
 
 
 async def _run(outputs: Outputs, quiet: bool) -> int:
-    """Clean the simulated fleet, print the summary and whether its numbers are the server's; the exit code.
-
-    0 when they agree and every group is clean, 1 when not; after a signal or a failed output that of the cleanup.
-    """
+    """The exit code: that of `compare`; after a signal or a failed output that of the cleanup."""
     from sdrs_async.command.cleanup import Cleanup
     from sdrs_async.command.screen import Screen
 
@@ -101,10 +98,7 @@ def _targets(groups: list[tuple[str, str]]) -> Iterator[Target]:
 
 
 def compare(report: Report, simulator: Simulator, outputs: Outputs, *, quiet: bool = False) -> int:
-    """Print the server's own numbers beside those of the report; 0 if they agree and all is clean, else 1.
-
-    `quiet`: whether they do, and no numbers.
-    """
+    """Print the server's numbers, unless `quiet`, beside the report's; 0 if they agree and all is clean, else 1."""
     from sdrs_async.command.screen import Screen
 
     arrived, sent = len(simulator.log), report.to_dict()["requests"]["sent"]

@@ -15,12 +15,11 @@ from urllib.parse import urlsplit
 import anyio
 import anyio.abc
 
-from sdrs_async.accounts.account import Account
 from sdrs_async.accounts.connecting import Connected, Connection
 from sdrs_async.accounts.selection import Selection
 from sdrs_async.cleanup.plan import Plan, keep
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command.inputs import Wanted
+from sdrs_async.command.inputs import Selections, Wanted
 from sdrs_async.command.outlook import Watch, spent, waiting
 from sdrs_async.command.progress import Found, Snapshot, show_bar, show_lines
 from sdrs_async.command.screen import Screen
@@ -44,12 +43,13 @@ GENTLY = f"nothing new is started, requests on the wire get {GRACE:g} s for thei
 class Display:
     """What is shown on the way. `quiet`: neither progress nor notes; `interval`: seconds between lines of progress.
 
-    `bar`: whether one may be drawn where there is a terminal for it.
+    `bar`: whether one may be drawn where there is a terminal for it; `fleet_file`: the accounts come from one.
     """
 
     quiet: bool = False
     interval: float = 5.0
     bar: bool = True
+    fleet_file: bool = False
 
     def note(self, line: str) -> None:
         """A line that only informs."""
@@ -154,26 +154,21 @@ def stopping(run: Running[Any], interrupts: Interrupts, at_once: Callable[[], No
 
 
 async def find(
-    session: Session,
-    selections: Mapping[Account, Selection],
-    spooled: Spool,
-    interrupts: Interrupts,
-    display: Display,
-    *,
-    fleet_file: bool = False,
+    session: Session, selections: Selections, spooled: Spool, interrupts: Interrupts, display: Display
 ) -> Plan:
     """Look for all targets of the selections and keep them. A signal ends it early; then the report says so.
 
-    `fleet_file`: the accounts come from one. Raises what stops it, with the report.
+    Raises what stops it, with the report.
     """
     with single_error():
-        async with session.find(selections) as finding, anyio.create_task_group() as tasks:
+        chosen = {account: selections[account.name] for account in session.accounts}
+        async with session.find(chosen) as finding, anyio.create_task_group() as tasks:
             found = finding.report.discovery
             watch = Watch(finding.survey)
 
             def read() -> Found:
                 now = anyio.current_time()
-                used_up = spent(watch.seen, now, fleet_file=fleet_file)
+                used_up = spent(watch.seen, now, fleet_file=display.fleet_file)
                 return Found(found.projects, found.groups, waiting(watch.seen, now), used_up)
 
             display.progress(tasks, read, watch)

@@ -175,17 +175,11 @@ def check_apart(outputs: Iterable[Named], inputs: Iterable[Named] = ()) -> None:
     for flag, path in outputs:
         if not path:
             raise ConfigError(f"{flag}: the path is empty")
+        place = _output(flag, path)
         # Nothing is lost in the null device that one output could take from another.
-        other = flag if _is_null(path) else taken.setdefault(_output(flag, path), flag)
+        other = flag if place == _identity(os.devnull) else taken.setdefault(place, flag)
         if other != flag:
             raise ConfigError(f"{other} and {flag} cannot both be {'stdout' if path == STDOUT else repr(path)}")
-
-
-def is_same_file(path: str, other: str) -> bool:
-    """Whether these are paths of one file that is there."""
-    with suppress(OSError, ValueError):
-        return os.path.samefile(path, other)
-    return False
 
 
 def _output(flag: str, path: str) -> object:
@@ -224,7 +218,3 @@ def _regular(stream: Any) -> object:
         if stat.S_ISREG(found.st_mode):
             return found.st_dev, found.st_ino
     return object()
-
-
-def _is_null(path: str) -> bool:
-    return is_same_file(path, os.devnull)

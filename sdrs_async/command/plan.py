@@ -43,8 +43,7 @@ def plan(
     talk: Talk,
 ) -> int:
     """Show what clean would do: accounts, hosts, projects and their groups. Only reads."""
-    from sdrs_async.command.planning import Planning
-    from sdrs_async.command.simulating import check_gateways
+    from sdrs_async.command.planning import Planning, check_gateways
 
     wanted.check()
     if gateway and not simulate:

@@ -456,7 +456,7 @@ async def test_what_two_accounts_find_at_one_endpoint_is_kept_once(
     monkeypatch.setattr("sdrs_async.engine.intake.DUPLICATE_WINDOW", window)
     async with Simulator(projects=1, groups=4) as sim:
         first, second = account(sim, name="a"), account(sim, name="b")
-        chosen = dict.fromkeys((first, second), Selection(project_level=True))
+        chosen = dict.fromkeys(("a", "b"), Selection(project_level=True))
         async with interrupts() as told, connect([first, second]) as session:
             with Spool() as spooled:
                 plan = await find(session, chosen, spooled, told, Display(quiet=True))

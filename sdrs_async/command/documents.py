@@ -85,7 +85,7 @@ def _place(path: str) -> tuple[int, str | None, str]:
         existing: int | None = opened(path)
     except FileNotFoundError:
         if path.endswith(os.sep):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+            raise is_folder() from None
         existing = None
     final = os.path.realpath(path)
     if existing is not None and not is_regular(existing):
@@ -120,6 +120,11 @@ def opened(path: str, *, create: bool = False) -> int:
 def is_regular(descriptor: int) -> bool:
     """Whether it is a file on disk, no pipe, device, socket or terminal."""
     return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def is_folder() -> OSError:
+    """The error of the system for a folder where a file is to be."""
+    return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
 def _resemble(final: str, descriptor: int) -> None:

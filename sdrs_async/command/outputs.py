@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import sys
@@ -16,7 +15,7 @@ from io import StringIO
 from signal import Signals
 from typing import Any, TextIO
 
-from sdrs_async.command.documents import Document, kept_elsewhere, unwritable
+from sdrs_async.command.documents import Document, is_folder, kept_elsewhere, unwritable
 from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.flags import Group, output, parameter
 from sdrs_async.command.results import FailureFile, ResultsFile
@@ -197,18 +196,14 @@ def _identity(path: str, stream: Any = None) -> object:
         found = os.stat(path)
     except FileNotFoundError:
         if path.endswith(os.sep):
-            raise _is_folder() from None
+            raise is_folder() from None
         folder, name = os.path.split(os.path.realpath(path))
         place = os.stat(folder)
         # Whether the system tells such names apart would only show when the first of two files is there.
         return place.st_dev, place.st_ino, unicodedata.normalize("NFC", name).casefold()
     if stat.S_ISDIR(found.st_mode):
-        raise _is_folder()
+        raise is_folder()
     return found.st_dev, found.st_ino
-
-
-def _is_folder() -> OSError:
-    return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
 def _regular(stream: Any) -> object:

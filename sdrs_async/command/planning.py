@@ -40,28 +40,23 @@ if TYPE_CHECKING:
     from sdrs_async.laboratory.policies import Policy
 
 
+@dataclass(frozen=True)
 class Planning:
     """Find out what is wanted, targets or what to look for by the accounts' names, and show it.
 
     `gateways`: simulate it besides, against these, or without any against the configured limits.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        wanted: Wanted,
-        *,
-        title: str,
-        json_file: str | None = None,
-        quiet: bool = False,
-        gateways: Sequence[str] | None = None,
-    ) -> None:
-        self._connection = connection
-        self._wanted = wanted
-        self._title = title
-        self._json = json_file
-        self._gateways = gateways
-        self._display = Display(quiet, fleet_file=connection.fleet_file)
+    connection: Connection
+    wanted: Wanted
+    title: str
+    json_file: str | None = None
+    quiet: bool = False
+    gateways: Sequence[str] | None = None
+
+    @property
+    def _display(self) -> Display:
+        return Display(self.quiet, fleet_file=self.connection.fleet_file)
 
     async def run(self) -> int:
         """Do it, once; the exit code. A signal ends it early, and what is known by then is shown.
@@ -69,39 +64,39 @@ class Planning:
         Raises `AuthenticationError` when no account could sign in, and `ConfigError`.
         """
         async with interrupts() as told, AsyncExitStack() as stack:
-            file = None if self._json is None else stack.enter_context(Document("--json", self._json))
-            ready = await connected(self._connection, self._wanted, told, self._display)
+            file = None if self.json_file is None else stack.enter_context(Document("--json", self.json_file))
+            ready = await connected(self.connection, self.wanted, told, self._display)
             if ready is None:
                 return 128 + (told.first or 0)
             plan = await self._plan(ready, told, stack)
             note_lost(plan.report, ready.lost)
             simulation = await self._simulate(plan, told)
             if file is not None:
-                file.save(partial(self._write, plan, simulation), () if self._json == STDOUT else told.numbers)
-                if self._json != STDOUT:
-                    self._display.note(f"wrote {self._json}")
+                file.save(partial(self._write, plan, simulation), () if self.json_file == STDOUT else told.numbers)
+                if self.json_file != STDOUT:
+                    self._display.note(f"wrote {self.json_file}")
             self._show(plan, simulation)
             return plan.report.exit_code if told.first is None else 128 + told.first
 
     async def _plan(self, ready: Connected, told: Interrupts, stack: AsyncExitStack) -> Plan:
-        session = connect(ready.accounts, concurrency=self._connection.concurrency, retry=self._connection.retry)
-        if isinstance(self._wanted, Spool):
-            return Plan(ready.accounts, self._wanted, self._connection.concurrency)
+        session = connect(ready.accounts, concurrency=self.connection.concurrency, retry=self.connection.retry)
+        if isinstance(self.wanted, Spool):
+            return Plan(ready.accounts, self.wanted, self.connection.concurrency)
         spooled = stack.enter_context(Spool(account.name for account in ready.accounts))
         async with session:
-            return await find(session, self._wanted, spooled, told, self._display)
+            return await find(session, self.wanted, spooled, told, self._display)
 
     async def _simulate(self, plan: Plan, told: Interrupts) -> Simulation | None:
-        if self._gateways is None or told.first is not None or not plan.projects:
+        if self.gateways is None or told.first is not None or not plan.projects:
             return None
         self._display.note("simulating: nothing is sent")
-        return await told.unless(simulate(plan, self._connection.retry, self._gateways))
+        return await told.unless(simulate(plan, self.connection.retry, self.gateways))
 
     def _show(self, plan: Plan, simulation: Simulation | None) -> None:
-        fleet_file = self._connection.fleet_file
+        fleet_file = self.connection.fleet_file
         with to_stdout():
-            screen = Screen(stderr=self._json == STDOUT)
-            for part in plan_parts(plan, self._title, LATENCY, self._credentials(plan), fleet_file=fleet_file):
+            screen = Screen(stderr=self.json_file == STDOUT)
+            for part in plan_parts(plan, self.title, LATENCY, self._credentials(plan), fleet_file=fleet_file):
                 screen.print(part)
             for part in simulation_parts(simulation, fleet_file=fleet_file) if simulation is not None else ():
                 screen.print(part)
@@ -114,7 +109,7 @@ class Planning:
         file.write("\n")
 
     def _credentials(self, plan: Plan) -> dict[str, str]:
-        return {account.name: self._connection.kind(account) for account in plan.accounts}
+        return {account.name: self.connection.kind(account) for account in plan.accounts}
 
 
 # ---- what is known before anything is sent
@@ -162,15 +157,15 @@ def _floor(spooled: Spool, connection: Connection, endpoints: Mapping[str, str])
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What was simulated: `gateways`, as `--gateway` takes them, and what came of it.
+    """What was simulated: a plan, with the requests of its lists, against `gateways`, as `--gateway` takes them."""
 
-    `targets`: how many there are, by the account's name; `listing`: the requests of lists were simulated too.
-    """
-
+    plan: Plan
     gateways: tuple[str, ...]
     forecast: Forecast
-    targets: Mapping[str, int]
-    listing: bool = False
+
+    def targets(self) -> dict[str, int]:
+        """How many there are, by the accounts' names."""
+        return {name: sum(projects.values()) for name, projects in self.plan.work().items()}
 
 
 def check_gateways(gateways: Sequence[str]) -> None:
@@ -188,21 +183,16 @@ async def simulate(plan: Plan, retry: RetryPolicy, gateways: Sequence[str]) -> S
     from sdrs_async.laboratory.trial import Workload
 
     chosen = tuple(gateways) or tuple(_configured(plan.accounts))
-    policies, work, concurrency = (
-        [_policy(text) for text in chosen],
-        plan.work(lists=plan.listed),
-        plan.scopes.concurrency,
-    )
+    policies, work = [_policy(text) for text in chosen], plan.work(lists=plan.listed)
     workloads = [
         Workload(one.limits, work.get(one.name, {}), one.name, one.endpoint, one.weight) for one in plan.accounts
     ]
 
     def run() -> Forecast:
         with unlogged():
-            return forecast(workloads, LATENCY, policies, concurrency=concurrency, retry=retry)
+            return forecast(workloads, LATENCY, policies, concurrency=plan.scopes.concurrency, retry=retry)
 
-    found, targets = await in_daemon_thread(room(), run), {name: sum(its.values()) for name, its in plan.work().items()}
-    return Simulation(chosen, found, targets, plan.listed)
+    return Simulation(plan, chosen, await in_daemon_thread(room(), run))
 
 
 def _policy(text: str) -> Policy:
@@ -233,7 +223,7 @@ def simulation_parts(simulation: Simulation, *, fleet_file: bool) -> Iterator[Re
     yield Text("Simulated against a gateway with the limits", style="bold")
     for text in simulation.gateways or ("none",):
         yield indented(Text(printable(text), overflow="fold"))
-    yield indented(facts(_facts(found, listing=simulation.listing)), above=1)
+    yield indented(facts(_facts(found, listing=simulation.plan.listed)), above=1)
     if len(found.accounts) > 1:
         yield indented(_per_account(simulation), above=1)
     if (learned := limits.shown(found.learned, fleet_file=fleet_file)) is not None:
@@ -256,20 +246,21 @@ def _facts(found: Forecast, *, listing: bool) -> dict[str, Text]:
 
 def _per_account(simulation: Simulation) -> Table:
     shown = table(("takes", "groups", "requests", "throttled", "account"), {"account"})
+    targets = simulation.targets()
     for one in simulation.forecast.accounts:
-        numbers = (f"{number:,}" for number in (simulation.targets.get(one.name, 0), one.requests, one.refused))
+        numbers = (f"{number:,}" for number in (targets.get(one.name, 0), one.requests, one.refused))
         shown.add_row(duration(one.seconds), *numbers, Text(printable(one.name)))
     return shown
 
 
 def simulation_json(simulation: Simulation) -> dict[str, Any]:
     """For the plan's document."""
-    found = simulation.forecast
+    found, targets = simulation.forecast, simulation.targets()
     return {
         "gateways": list(simulation.gateways),
         "duration_s": round(found.seconds, 6),
         "requests": {"sent": found.requests, "throttled": found.refused},
-        "lists": simulation.listing,
+        "lists": simulation.plan.listed,
         "failed": found.failed,
         "extrapolated": found.extrapolated,
         "learned": learned_list(found.learned),
@@ -277,7 +268,7 @@ def simulation_json(simulation: Simulation) -> dict[str, Any]:
             {
                 "name": one.name,
                 "duration_s": round(one.seconds, 6),
-                "targets": simulation.targets.get(one.name, 0),
+                "targets": targets.get(one.name, 0),
                 "requests": {"sent": one.requests, "throttled": one.refused},
             }
             for one in found.accounts

@@ -71,8 +71,9 @@ def _load(path: str) -> Report:
     try:
         return Report.from_dict(json.loads(sys.stdin.buffer.read() if path == STDOUT else Path(path).read_bytes()))
     except OSError as error:
-        raise ConfigError(f"{name}: the report cannot be read: {error.strerror or error}") from None
+        reason = f"the report cannot be read: {error.strerror or error}"
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{name}: not a JSON report: {error}") from None
+        reason = f"not a JSON report: {error}"
     except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from None
+        reason = str(error)
+    raise ConfigError(f"{name}: {reason}")

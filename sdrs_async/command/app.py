@@ -8,7 +8,7 @@ import typer
 
 from sdrs_async import __version__
 from sdrs_async.command import clean, demo, doctor, plan, report, simulate
-from sdrs_async.command.errors import reported
+from sdrs_async.command.endings import reported
 from sdrs_async.command.streams import to_stdout
 
 app = typer.Typer(

@@ -164,9 +164,8 @@ def _leave_streams() -> None:
 
 def _is_there(process: int) -> bool:
     try:
-        os.kill(process, 0)
+        with suppress(PermissionError):  # the command runs as another user by now
+            os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except PermissionError:  # the command runs as another user by now
-        return True
     return True

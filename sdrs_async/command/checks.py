@@ -23,7 +23,7 @@ _NAME_WIDTH = max(len(name) for name in CHECKS)
 _MAX_DETAIL = 250
 
 
-async def run_checks(accounts: Sequence[Account], *, timeout: float = 10.0, project_id: str | None = None) -> int:  # noqa: ASYNC109 - of each check
+async def run_checks(accounts: Sequence[Account], *, project_id: str | None = None) -> int:
     """Examine the accounts and print each check on stdout as it ends; the exit code. Arguments as for `examine`.
 
     Raises `ConfigError` for accounts that cannot be used, and for a stdout that cannot be written.
@@ -31,7 +31,7 @@ async def run_checks(accounts: Sequence[Account], *, timeout: float = 10.0, proj
     checks: list[Check] = []
     with to_stdout():
         screen = Screen()
-        async with examine(accounts, timeout=timeout, project_id=project_id) as coming:
+        async with examine(accounts, project_id=project_id) as coming:
             for account in accounts:
                 screen.print(_heading(account))
                 for _ in CHECKS:

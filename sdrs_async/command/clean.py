@@ -6,12 +6,11 @@ import anyio
 
 from sdrs_async.accounts.connecting import Connection
 from sdrs_async.cleanup.spool import Spool
-from sdrs_async.command import flags
-from sdrs_async.command.options import Talk, Wanted, Working, with_flags
+from sdrs_async.command.flags import select
+from sdrs_async.command.inputs import Wanted, listed, selected
+from sdrs_async.command.options import Selecting, Talk, Working, with_flags
 from sdrs_async.command.outputs import Outputs
-from sdrs_async.command.results import STDOUT
-from sdrs_async.command.selected import Targets, listed, selected
-from sdrs_async.command.streams import is_interactive, say
+from sdrs_async.command.streams import STDOUT, is_interactive, say
 from sdrs_async.errors import ConfigError
 
 NOTES = """
@@ -47,9 +46,9 @@ are written in both cases.
 @with_flags
 def clean(
     *,
-    wanted: Wanted,
-    dry_run: flags.DryRun = False,
-    yes: flags.Yes = False,
+    wanted: Selecting,
+    dry_run: bool = select("Check everything, show what would be done, delete nothing.", default=False),
+    yes: bool = select("Do not ask; needed where there is no terminal to ask on.", default=False, short="-y"),
     account: Working,
     outputs: Outputs,
     talk: Talk,
@@ -61,8 +60,8 @@ def clean(
     connection, selections = selected(wanted, account, outputs)
     asking = not (yes or dry_run)
     _check_can_ask(wanted, asking=asking)
-    if dry_run and not talk.quiet:
-        _warn_of_no_files(outputs)
+    if dry_run and not talk.quiet and (left_out := ", ".join(flag for flag, _ in outputs.given())):
+        say(f"warning: a dry run writes no files: {left_out} left out")
     with listed(wanted, connection, selections, quiet=talk.quiet) as (connection, targets):
         if dry_run:
             return _show(connection, targets, talk)
@@ -75,9 +74,9 @@ def clean(
         return anyio.run(job.run).exit_code
 
 
-def _show(connection: Connection, targets: Targets, talk: Talk) -> int:
+def _show(connection: Connection, targets: Wanted, talk: Talk) -> int:
     if isinstance(targets, Spool):
-        from sdrs_async.command.dry_run import show_list
+        from sdrs_async.command.planning import show_list
 
         show_list(targets, connection)
         return 0
@@ -86,7 +85,7 @@ def _show(connection: Connection, targets: Targets, talk: Talk) -> int:
     return anyio.run(Planning(connection, targets, title="Dry run: nothing was deleted.", quiet=talk.quiet).run)
 
 
-def _check_can_ask(wanted: Wanted, *, asking: bool) -> None:
+def _check_can_ask(wanted: Selecting, *, asking: bool) -> None:
     if asking and wanted.targets == STDOUT:
         raise ConfigError("--targets - takes stdin, where the question would be answered: add --yes, or --dry-run")
     _need_terminal(asking=asking and wanted.targets is None)
@@ -95,8 +94,3 @@ def _check_can_ask(wanted: Wanted, *, asking: bool) -> None:
 def _need_terminal(*, asking: bool) -> None:
     if asking and not is_interactive():
         raise ConfigError("there is no terminal to ask on: add --yes to delete, or --dry-run to see what would be done")
-
-
-def _warn_of_no_files(outputs: Outputs) -> None:
-    if flags := ", ".join(flag for flag, _ in outputs.given()):
-        say(f"warning: a dry run writes no files: {flags} left out")

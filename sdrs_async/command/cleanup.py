@@ -10,21 +10,17 @@ from functools import partial
 
 import anyio
 
-from sdrs_async.accounts.account import Account
-from sdrs_async.accounts.connecting import Connected, Connection, count_sign_ins, note_lost
-from sdrs_async.accounts.selection import Selection
+from sdrs_async.accounts.connecting import Connected, Connection, count_sign_ins
 from sdrs_async.cleanup.plan import Plan
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.endings import Ending
-from sdrs_async.command.errors import as_error
-from sdrs_async.command.finding import GENTLY, Display, connected, find, stopping, warn_of_nothing
-from sdrs_async.command.outlook import Outlook, Watch
+from sdrs_async.command.finding import GENTLY, Display, confirmed, connected, find, stopping, warn_of_nothing
+from sdrs_async.command.inputs import Selections, Wanted
+from sdrs_async.command.outlook import Outlook, Watch, spent, waiting
 from sdrs_async.command.outputs import Outputs
 from sdrs_async.command.progress import Snapshot
-from sdrs_async.command.questions import about, confirmed
-from sdrs_async.command.results import STDOUT
 from sdrs_async.command.signals import interrupts
-from sdrs_async.command.streams import say
+from sdrs_async.command.streams import STDOUT, say
 from sdrs_async.errors import AuthenticationError, ConfigError, SdrsError
 from sdrs_async.formats.plan_text import extent, floor_words
 from sdrs_async.formats.wording import without_owner
@@ -33,13 +29,11 @@ from sdrs_async.report import Ledger, Report
 from sdrs_async.run import Finding, Run
 from sdrs_async.session import Selected, Session, connect
 
-Wanted = Spool | Mapping[str, Selection]
-
 
 class Cleanup:
     """Clean the targets of a spool, or what is found by the selections, which are by the accounts' names.
 
-    `asking`: delete only after a yes; what is found is then known before. `display`: what is shown on the way.
+    `asking`: delete only after a yes; what is found is then known before. `quiet`, `interval`: see `Display`.
     """
 
     def __init__(
@@ -58,7 +52,7 @@ class Cleanup:
         self._asking = asking
         # The lines of results would run into a bar.
         shared = outputs.results == STDOUT and sys.stdout.isatty()
-        self._display = Display(quiet, interval, bar=not shared)
+        self._display = Display(quiet, interval, bar=not shared, fleet_file=connection.fleet_file)
         self._seen: Counter[tuple[str, str, bool]] = Counter()
         self._levels = 0
         self._run: Run | None = None
@@ -73,79 +67,69 @@ class Cleanup:
         async with interrupts() as self._interrupts:
             with ExitStack() as files:
                 try:
-                    self._records = files.enter_context(self._outputs.opened(fleet_file=self._connection.fleet_file))
+                    self._records = files.enter_context(self._outputs.opened())
                     await self._connect()
                 except Exception as error:
-                    self._ending.error = as_error(error)
+                    stopped = self._ending.stopped(error)
                     if self._ending.report is None:
-                        self._close(self._ending.error.report)
-            if self._ending.report is None:
-                self._ending.signal = self._interrupts.first
-            self._ending.present(self._outputs, self._interrupts.numbers)
+                        self._close(stopped.report, {})
+            self._ending.present(self._outputs, self._interrupts)
         return self._ending
 
     # ---- before anything is deleted
 
     async def _connect(self) -> None:
-        wanted = self._wanted
-        selections, listed = ({}, wanted.first_projects()) if isinstance(wanted, Spool) else (wanted, {})
-        ready = await connected(self._connection, selections, self._interrupts, self._display, listed)
+        ready = await connected(self._connection, self._wanted, self._interrupts, self._display)
         if ready is None:
             return
         session = connect(ready.accounts, concurrency=self._connection.concurrency, retry=self._connection.retry)
         if isinstance(self._wanted, Spool):
             await self._delete_list(session, self._wanted, ready)
             return
-        chosen = {account: self._wanted[account.name] for account in ready.accounts}
         async with session:
             if self._asking:
-                await self._find_and_delete(session, chosen, ready)
+                await self._find_and_delete(session, self._wanted, ready)
             else:
-                await self._delete(session, chosen, ready)
+                await self._delete(session, {account: self._wanted[account.name] for account in ready.accounts}, ready)
                 self._warn_of_nothing(self._run)
 
     async def _delete_list(self, session: Session, spooled: Spool, ready: Connected) -> None:
-        spooled.unite({account.name: account.endpoint for account in ready.accounts})
         plan = Plan(ready.accounts, spooled, session.concurrency)
         if self._asking and not await self._is_confirmed(plan, "nothing was sent"):
             return
         if not self._asking and (words := floor_words(plan.floor())):
             self._display.note(f"{extent(plan)}: {words}")
         async with session:
-            await self._delete(session, plan, ready, plan)
+            await self._delete(session, plan, ready)
 
-    async def _find_and_delete(self, session: Session, chosen: Mapping[Account, Selection], ready: Connected) -> None:
+    async def _find_and_delete(self, session: Session, wanted: Selections, ready: Connected) -> None:
         with Spool(account.name for account in ready.accounts) as spooled:
             try:
-                plan = await find(
-                    session, chosen, spooled, self._interrupts, self._display, fleet_file=self._connection.fleet_file
-                )
+                plan = await find(session, wanted, spooled, self._interrupts, self._display)
             except SdrsError as error:
-                self._ending.error = error
-                self._close(error.report, ready.lost)
+                self._close(self._ending.stopped(error).report, ready.lost)
                 return
             if self._interrupts.first is None and plan.projects:
                 self._warn_of_nothing(plan.finding, found=True)
                 if await self._is_confirmed(plan, "nothing was deleted"):
                     plan.report.restart()
-                    await self._delete(session, plan, ready, plan)
+                    await self._delete(session, plan, ready)
                     return
             self._close(plan.report, ready.lost)
             self._warn_of_nothing(plan.finding)
 
     async def _is_confirmed(self, plan: Plan, kept: str) -> bool:
         """Whether the answer was yes; `False` after a signal. Raises `ConfigError` at a no."""
-        answer = await self._interrupts.unless(confirmed(about(plan)))
+        answer = await self._interrupts.unless(confirmed(plan))
         if answer is False:
             raise ConfigError(f"not confirmed: {kept}")
         return bool(answer)
 
-    def _close(self, report: Report | None, lost: Mapping[str, AuthenticationError] | None = None) -> None:
+    def _close(self, report: Report | None, lost: Mapping[str, AuthenticationError]) -> None:
         """Nothing is deleted; what was found, and what was not, is in the files all the same."""
-        if isinstance(report, Ledger):
-            self._ending.report = report
-            note_lost(report, lost or {})
-            report.finish()
+        self._ending.began(report, lost)
+        if self._ending.report is not None:
+            self._ending.report.finish()
             if self._ending.error is not None:
                 self._note(self._ending.error)
             with self._ending.noting():
@@ -158,20 +142,19 @@ class Cleanup:
 
     # ---- deleting
 
-    async def _delete(self, session: Session, targets: Selected, ready: Connected, plan: Plan | None = None) -> None:
-        """Delete and write the files. `plan`: all there is, if that is known; its report goes on where it was found."""
-        report = None
-        if plan is not None:
-            report = plan.report if plan.finding is not None else None
-            self._outlook = Outlook(plan, anyio.current_time())
+    async def _delete(self, session: Session, targets: Selected, ready: Connected) -> None:
+        """Delete and write the files. The report of a plan, where it was looked for, goes on."""
+        plan = targets if isinstance(targets, Plan) else None
+        report = plan.report if plan is not None and plan.finding is not None else None
+        self._outlook = None if plan is None else Outlook(plan, anyio.current_time())
         self._records.begin(self._endpoints(ready))
         try:
             async with anyio.create_task_group() as tasks:
                 try:
                     async with session.stream(targets, report=report) as run:
-                        self._run, self._ending.report = run, run.report
-                        note_lost(run.report, ready.lost)
-                        watch = Watch(run, fleet_file=self._connection.fleet_file)
+                        self._run = run
+                        self._ending.began(run.report, ready.lost)
+                        watch = Watch(run.survey)
                         self._display.progress(tasks, partial(self._snapshot, run, watch, plan), watch)
                         with stopping(run, self._interrupts, self._records.wait_no_more):
                             async for outcome in run:
@@ -179,12 +162,10 @@ class Cleanup:
                             if plan is not None and self._interrupts.first is None:
                                 await self._leave_out(plan, ready.lost, run)
                 except SdrsError as error:
-                    self._ending.error = error
-                    self._note(error)
+                    self._note(self._ending.stopped(error))
                 tasks.cancel_scope.cancel()
         except Exception as error:  # a defect, of the display too
-            self._ending.error = as_error(error)
-            self._note(self._ending.error)
+            self._note(self._ending.stopped(error))
             await self._take_rest()
         self._write(plan)
 
@@ -195,7 +176,7 @@ class Cleanup:
 
     def _snapshot(self, run: Run, watch: Watch, plan: Plan | None) -> Snapshot:
         targets, now, levels = run.report.targets, anyio.current_time(), self._levels
-        held = watch.waiting(now)
+        held, used_up = waiting(watch.seen, now), spent(watch.seen, now, fleet_file=self._display.fleet_file)
         clean = targets["done"] + targets["gone"]
         # What a second account at an endpoint finds there again settles only once.
         found = run.report.discovery.groups + levels - run.duplicates
@@ -205,7 +186,7 @@ class Cleanup:
         least = 0.0 if outlook is None else outlook.seconds(now, latency, watch.learned, held)
         failed, skipped = targets["failed"], targets["skipped"]
         growing = plan is None and run.is_reading()
-        return Snapshot(total, clean, failed, skipped, held, noun, growing, least, watch.spent(now))
+        return Snapshot(total, clean, failed, skipped, held, noun, growing, least, used_up)
 
     async def _take(self, outcome: Outcome, run: Run) -> None:
         of_project = isinstance(outcome.target, ProjectLevel)
@@ -256,7 +237,7 @@ class Cleanup:
         if plan is not None:
             with self._ending.noting():
                 self._count_unread(plan, report)
-        self._records.write(report, self._ending, self._interrupts.numbers, quiet=self._display.quiet)
+        self._records.write(report, self._ending, self._interrupts.numbers)
 
     def _count_unread(self, plan: Plan, report: Ledger) -> None:
         """Targets that were never read are planned all the same."""

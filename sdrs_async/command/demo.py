@@ -49,15 +49,12 @@ def demo(*, outputs: _Documents, talk: Talk) -> int:
 
 
 async def _run(outputs: Outputs, quiet: bool) -> int:
-    """Clean the simulated fleet, print the summary and whether its numbers are the server's; the exit code.
-
-    0 when they agree and every group is clean, 1 when not; after a signal or a failed output that of the cleanup.
-    """
+    """The exit code: that of `compare`; after a signal or a failed output that of the cleanup."""
     from sdrs_async.command.cleanup import Cleanup
-    from sdrs_async.command.screen import show
+    from sdrs_async.command.screen import Screen
 
     if not quiet:
-        show(" ".join(_INTRODUCTION.split()) + "\n", stderr=True)
+        Screen(stderr=True).print(" ".join(_INTRODUCTION.split()) + "\n", markup=False, highlight=False)
     # Its ids follow from the seed, so one that is never started tells whom the faults can be for.
     async with _simulator(_faults(_simulator().targets)) as simulator:
         auth, limits = StaticToken(simulator.token), Limits(project_rate=f"{_RATE}/s")
@@ -101,11 +98,8 @@ def _targets(groups: list[tuple[str, str]]) -> Iterator[Target]:
 
 
 def compare(report: Report, simulator: Simulator, outputs: Outputs, *, quiet: bool = False) -> int:
-    """Print the server's own numbers beside those of the report; 0 if they agree and all is clean, else 1.
-
-    `quiet`: whether they do, and no numbers.
-    """
-    from sdrs_async.command.screen import show
+    """Print the server's numbers, unless `quiet`, beside the report's; 0 if they agree and all is clean, else 1."""
+    from sdrs_async.command.screen import Screen
 
     arrived, sent = len(simulator.log), report.to_dict()["requests"]["sent"]
     most = simulator.most_in_window(1.0, _ROUTE)
@@ -122,5 +116,5 @@ def compare(report: Report, simulator: Simulator, outputs: Outputs, *, quiet: bo
         f"  {verdict}",
     )
     with to_stdout():
-        show(verdict if quiet else "\n".join(lines), stderr=outputs.on_stdout)
+        Screen(stderr=outputs.on_stdout).print(verdict if quiet else "\n".join(lines), markup=False, highlight=False)
     return 0 if agree else 1

@@ -7,9 +7,9 @@ import os
 import anyio
 
 from sdrs_async.accounts.connecting import Connection
-from sdrs_async.command import flags
-from sdrs_async.command.accounts import of_flags, of_fleet
-from sdrs_async.command.options import Connecting, Talk, with_flags
+from sdrs_async.command.flags import select
+from sdrs_async.command.inputs import of_flags, of_fleet
+from sdrs_async.command.options import FLEET, Connecting, Talk, with_flags
 from sdrs_async.command.signals import interrupts
 
 NOTES = """
@@ -25,7 +25,13 @@ Exit codes:
 
 
 @with_flags
-def doctor(*, fleet: flags.Fleet = None, project: flags.OneProject = None, account: Connecting, talk: Talk) -> int:
+def doctor(
+    *,
+    fleet: str | None = FLEET,
+    project: str | None = select("The project to read, by its id; without it the first that can be listed.", "ID"),
+    account: Connecting,
+    talk: Talk,
+) -> int:
     """Check each account: endpoint, certificates, clock, credential, listing. Deletes nothing."""
     given = account.read()
     if fleet is None:
@@ -40,8 +46,7 @@ async def _examine(connection: Connection, project: str | None, quiet: bool) -> 
     from sdrs_async.command.finding import Display, connected
 
     async with interrupts() as told:
-        listed = {one.name: [project] for one in connection.pending} if project else {}
-        ready = await connected(connection, {}, told, Display(quiet), listed)
+        ready = await connected(connection, {}, told, Display(quiet), project)
         code = await told.unless(run_checks(ready.accounts, project_id=project)) if ready is not None else None
         if ready is None or code is None:
             return 128 + (told.first or 0)

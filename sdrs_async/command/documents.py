@@ -11,7 +11,7 @@ from contextlib import suppress
 from signal import Signals
 from typing import Self, TextIO
 
-from sdrs_async.command.streams import give_up, waiting
+from sdrs_async.command.streams import STDOUT, give_up, to_stdout, waiting
 from sdrs_async.errors import ConfigError
 
 _PRIVATE = 0o600
@@ -21,13 +21,16 @@ _NEVER_WAIT = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
 class Document:
     """A file whose place is taken now, and whose text comes with `save`; without that, all stays as it was.
 
-    What is there keeps its mode; a pipe or a device is written to, and not replaced. Raises `ConfigError` naming
-    `flag` and path.
+    What is there keeps its mode; a pipe, a device or stdout, which `-` is, is written to, and not replaced. Raises
+    `ConfigError` naming `flag` and path.
     """
 
     def __init__(self, flag: str, path: str) -> None:
         self.path = path
         self._flag = flag
+        self._part: str | None = None
+        if path == STDOUT:
+            return
         try:
             descriptor, self._part, self._final = _place(path)
         except (OSError, ValueError) as error:
@@ -38,14 +41,19 @@ class Document:
         return self
 
     def __exit__(self, *error: object) -> None:
-        with suppress(OSError):
-            self._file.close()
+        if self.path != STDOUT:
+            with suppress(OSError):
+                self._file.close()
         if self._part is not None:
             with suppress(OSError):
                 os.unlink(self._part)
 
     def save(self, fill: Callable[[TextIO], None], signals: Iterable[Signals] = ()) -> None:
         """Write what `fill` writes, once. `signals`: see `waiting`. Raises `ConfigError` when it cannot be written."""
+        if self.path == STDOUT:
+            with to_stdout(signals) as stdout:
+                fill(stdout)
+            return
         try:
             with waiting(self._file, signals):
                 self._write(fill)
@@ -77,7 +85,7 @@ def _place(path: str) -> tuple[int, str | None, str]:
         existing: int | None = opened(path)
     except FileNotFoundError:
         if path.endswith(os.sep):
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR)) from None
+            raise is_folder() from None
         existing = None
     final = os.path.realpath(path)
     if existing is not None and not is_regular(existing):
@@ -112,6 +120,11 @@ def opened(path: str, *, create: bool = False) -> int:
 def is_regular(descriptor: int) -> bool:
     """Whether it is a file on disk, no pipe, device, socket or terminal."""
     return stat.S_ISREG(os.fstat(descriptor).st_mode)
+
+
+def is_folder() -> OSError:
+    """The error of the system for a folder where a file is to be."""
+    return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
 def _resemble(final: str, descriptor: int) -> None:

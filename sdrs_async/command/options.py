@@ -5,7 +5,8 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import Field, dataclass
+from enum import StrEnum
 from functools import wraps
 from typing import Any, get_type_hints
 
@@ -13,8 +14,8 @@ import typer
 
 from sdrs_async.accounts.selection import Selection
 from sdrs_async.accounts.sources import Asked, CredentialKind, Signature
-from sdrs_async.command import flags
-from sdrs_async.command.errors import reported
+from sdrs_async.command.endings import reported
+from sdrs_async.command.flags import Group, connect, limit, output, parameter, select, tries
 from sdrs_async.errors import ConfigError
 from sdrs_async.limits import Limits, Rate, RetryPolicy
 
@@ -30,26 +31,31 @@ def with_flags(command: Callable[..., int]) -> Callable[..., None]:
     logged goes by its parameter `talk`, where it has one.
     """
     hints = get_type_hints(command, include_extras=True)
-    groups: dict[str, type[flags.Group]] = {
-        name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, flags.Group)
+    groups: dict[str, type[Group]] = {
+        name: hint for name, hint in hints.items() if isinstance(hint, type) and issubclass(hint, Group)
     }
     parameters = [inspect.Parameter("context", inspect.Parameter.KEYWORD_ONLY, annotation=typer.Context)]
     for name, own in inspect.signature(command).parameters.items():
-        parameters += groups[name].parameters() if name in groups else [own.replace(annotation=hints[name])]
+        if name in groups:
+            parameters += groups[name].parameters()
+        elif isinstance(own.default, Field):
+            parameters.append(parameter(name, hints[name], own.default))
+        else:
+            parameters.append(own.replace(annotation=hints[name]))
 
     @wraps(command)
     def run(context: typer.Context, **values: Any) -> None:
         given = frozenset(name for name in values if _is_given(context, name))
         values |= {name: _filled(group, values, given) for name, group in groups.items()}
         talk = values.get("talk", Talk())
-        with reported(talk.log_level, talk.log_format):
+        with reported(talk.log_level, as_json=talk.log_format is LogLines.JSON):
             raise typer.Exit(command(**values))
 
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined] # what `inspect.signature` looks for first
     return run
 
 
-def _filled(group: type[flags.Group], values: dict[str, Any], given: frozenset[str]) -> flags.Group:
+def _filled(group: type[Group], values: dict[str, Any], given: frozenset[str]) -> Group:
     """The group with its own of the values, which are taken out of these."""
     own = {each.name: values.pop(each.name) for each in group.parameters()}
     return group(**own, given=given & own.keys()) if issubclass(group, Connecting) else group(**own)
@@ -62,30 +68,68 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 # ---- groups of flags
 
+FLEET = select(
+    "Several clouds and accounts, each with its projects, from a TOML file; flags of the connection do not "
+    "go with it, and limits given as flags win over those of the file. With --targets only the groups of "
+    "that list.",
+    "FILE",
+)
+
+
+Level = StrEnum("Level", ["DEBUG", "INFO", "WARNING", "ERROR"])
+LogLines = StrEnum("LogLines", ["TEXT", "JSON"])
+
 
 @dataclass(frozen=True)
-class Talk(flags.Group):
+class Talk(Group):
     """How much is said beside the result."""
 
-    quiet: flags.Quiet = False
-    log_level: flags.LogLevel = flags.Level.WARNING
-    log_format: flags.LogFormat = flags.LogLines.TEXT
+    quiet: bool = output(
+        "Print the result alone: of a cleanup one line. No progress and no notes; errors still go to stderr.",
+        default=False,
+        short="-q",
+    )
+    log_level: Level = output(
+        "What is logged to stderr. info: each failure, each sign-in, each limit met; debug: each request.",
+        default=Level.WARNING,
+        show_default=True,
+    )
+    log_format: LogLines = output(
+        "How it is logged: one line per record, of text or of JSON.", default=LogLines.TEXT, show_default=True
+    )
 
 
 @dataclass(frozen=True)
-class Wanted(flags.Group):
+class Selecting(Group):
     """What is to be cleaned: a list of targets, projects to look into, or what a fleet file names, all of it or a list.
 
     With both `targets` and `fleet`, the targets of the list are those of the fleet's accounts, and what the fleet file
     selects is left alone.
     """
 
-    targets: flags.Targets = None
-    any_ids: flags.AnyIds = False
-    project: flags.Project = None
-    all_projects: flags.AllProjects = False
-    fleet: flags.Fleet = None
-    project_level: flags.ProjectLevel = False
+    targets: str | None = select(
+        "The protection groups: CSV with a project_id,server_group_id header (comma, semicolon or TAB), JSON "
+        "Lines or a JSON array with these keys, a results file, or lines of project/group; - reads stdin. "
+        "Checked to its end before anything is sent. With --fleet each line goes to the account that it names "
+        "(account), as those of a results file do.",
+        "FILE|-",
+    )
+    any_ids: bool = select(
+        "With --targets: take ids that do not look like the service's, too. One that no group has counts as "
+        "already gone.",
+        default=False,
+    )
+    project: list[str] | None = select(
+        "All protection groups of this project, repeatable: its id, its name, or a pattern with * or ? for either.",
+        "PROJECT",
+    )
+    all_projects: bool = select("All protection groups of all projects that the credential may use.", default=False)
+    fleet: str | None = FLEET
+    project_level: bool = select(
+        "Also make one call per project that deletes the failed tasks of the groups themselves, whose creation "
+        "or deletion failed. It touches none of the failed tasks inside groups: these are deleted group by group.",
+        default=False,
+    )
 
     def check(self) -> None:
         """Raise `ConfigError` unless exactly one way to select was taken."""
@@ -113,17 +157,42 @@ class Wanted(flags.Group):
 
 
 @dataclass(frozen=True)
-class Connecting(flags.Group):
+class Connecting(Group):
     """How an account is reached. `given`: the flags, by their names here, that stand on the command line."""
 
-    endpoint: flags.Endpoint = None
-    region: flags.Region = None
-    iam_endpoint: flags.IamEndpoint = None
-    os_cloud: flags.OsCloud = None
-    credential: flags.Credential = CredentialKind.AUTO
-    signature: flags.SignatureForm = Signature.ACCESS
-    ca_file: flags.CaFile = None
-    allow_http: flags.AllowHttp = False
+    endpoint: str | None = connect(
+        "The service, like https://sdrs.eu-de.otc.t-systems.com. Default: what the sign-in names, or the region.", "URL"
+    )
+    region: str | None = connect("Like eu-de: the hosts follow from it (default: OS_REGION_NAME).", "REGION")
+    iam_endpoint: str | None = connect(
+        "Where projects are listed, with or without /v3. Default: what the credential or the environment names, "
+        "or the region.",
+        "URL",
+    )
+    os_cloud: str | None = connect("A cloud of clouds.yaml, for credential and region (default: OS_CLOUD).", "NAME")
+    credential: CredentialKind = connect(
+        "Where the credential comes from. token: OS_TOKEN, or OS_AUTH_TOKEN; ak-sk: HUAWEICLOUD_SDK_AK and _SK, "
+        "OS_ACCESS_KEY and OS_SECRET_KEY, HW_ACCESS_KEY and HW_SECRET_KEY, or with --os-cloud the cloud's ak and "
+        "sk; openstack: clouds.yaml or the OS_* variables; huawei: ~/.huaweicloud/credentials, or else what the "
+        "vendor's SDK finds. auto: the first of --os-cloud, token, ak-sk, openstack, the credentials file.",
+        "KIND",
+        default=CredentialKind.AUTO,
+        show_default=True,
+    )
+    signature: Signature = connect(
+        "How an access key signs: access, or credential, the older form, which names the region.",
+        "FORM",
+        default=Signature.ACCESS,
+        show_default=True,
+    )
+    ca_file: str | None = connect(
+        "PEM certificates to trust instead of the system's, for the sign-in too (default: cacert of clouds.yaml, "
+        "OS_CACERT, REQUESTS_CA_BUNDLE). It wins over verify: false of clouds.yaml.",
+        "FILE",
+    )
+    allow_http: bool = connect(
+        "Let the credential leave this machine over plain http, readable on the way.", default=False
+    )
     given: frozenset[str] = frozenset()
 
     def read(self) -> Asked:
@@ -140,14 +209,22 @@ class Connecting(flags.Group):
 class Working(Connecting):
     """The same with the limits and the tries of what is done there."""
 
-    project_rate: flags.ProjectRate = str(_LIMITS.project_rate)
-    project_concurrency: flags.ProjectConcurrency = str(_LIMITS.project_concurrency)
-    user_rate: flags.UserRate = "none"
-    endpoint_rate: flags.EndpointRate = str(_LIMITS.endpoint_rate)
-    concurrency: flags.Concurrency = str(_LIMITS.concurrency)
-    attempts: flags.Attempts = _RETRY.attempts
-    timeout: flags.Timeout = _RETRY.timeout
-    retry_time: flags.RetryTime = _RETRY.total
+    project_rate: str = limit(
+        'Requests per project, like 10/s or 200/5min; "200/5min burst 20": besides, at most 20 in any second. A '
+        "lower limit that a 429 shows is kept to as well, for every rate here, and the summary names it.",
+        default=str(_LIMITS.project_rate),
+    )
+    project_concurrency: str = limit("Requests at a time per project.", default=str(_LIMITS.project_concurrency))
+    user_rate: str = limit("Requests of this credential over all projects, like 200/5min.", default="none")
+    endpoint_rate: str = limit("Requests to the endpoint over all projects.", default=str(_LIMITS.endpoint_rate))
+    concurrency: str = limit(
+        "Requests at a time in all. For each of these, none lifts it.", default=str(_LIMITS.concurrency)
+    )
+    attempts: int = tries("Tries per group; throttled ones (429) do not count.", "NUMBER", default=_RETRY.attempts)
+    timeout: float = tries("Seconds per try.", "SECONDS", default=_RETRY.timeout)
+    retry_time: float = tries(
+        "Seconds per group in all, from its first try, throttling included.", "SECONDS", default=_RETRY.total
+    )
 
     def read(self) -> Asked:  # noqa: D102 - as of the class above
         limits = {name: _read(name, getattr(self, name)) for name in _NAMES}

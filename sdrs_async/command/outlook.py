@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Awaitable, Callable
 
 import anyio
 
 from sdrs_async.cleanup.plan import LATENCY, Plan
 from sdrs_async.command.progress import Spent, Waiting
+from sdrs_async.engine.survey import Survey
 from sdrs_async.formats.limits import legible
 from sdrs_async.limits import Learned, UsedUp
 
@@ -20,31 +20,7 @@ _REST = 15
 """A look that took long is not repeated for so many times as long."""
 
 
-class Seen(Protocol):
-    """What a look has shown. Times are the loop's."""
-
-    def waits(self, now: float) -> Mapping[str, tuple[int, float]]:
-        """By kind, how many scopes wait because of a 429, and the seconds until the last of them goes on."""
-        ...
-
-    def used_up(self, now: float) -> Sequence[UsedUp]:
-        """The limits that are used up for seconds, without a 429, the widest first."""
-        ...
-
-    def learned(self) -> Sequence[Learned]:
-        """The limits that the server has shown by then."""
-        ...
-
-
-class Seeing(Protocol):
-    """What is asked of a run."""
-
-    async def survey(self) -> Seen:
-        """A look at each of its projects, which takes its time."""
-        ...
-
-
-def waiting(seen: Seen, now: float) -> Waiting:
+def waiting(seen: Survey, now: float) -> Waiting:
     """Who waits now; of several kinds of scopes those that wait longest."""
     kind, (scopes, seconds) = max(seen.waits(now).items(), key=lambda one: one[1][1], default=("project", (0, 0.0)))
     if not scopes:
@@ -54,7 +30,7 @@ def waiting(seen: Seen, now: float) -> Waiting:
     return Waiting(scopes, seconds, kind, "" if lowest is None else str(legible(lowest)))
 
 
-def spent(seen: Seen, now: float, *, fleet_file: bool = False) -> Spent | None:
+def spent(seen: Survey, now: float, *, fleet_file: bool = False) -> Spent | None:
     """The widest limit that is used up, of several the one that lasts longest; `None` where none is.
 
     `fleet_file`: the accounts, which are to be told apart, and their limits come from one.
@@ -75,15 +51,14 @@ def _limit(one: UsedUp, *, fleet_file: bool) -> str:
 
 
 class Watch:
-    """Who waits in a run, for a display that is drawn often: as it was at the last look that `follow` took.
+    """Who waits in a run, for a display that is drawn often: `seen` at the last look that `follow` took.
 
-    `fleet_file` as of `spent`.
+    `survey`: a look at each of its projects, which takes its time.
     """
 
-    def __init__(self, run: Seeing, *, fleet_file: bool = False) -> None:
-        self._run = run
-        self._fleet_file = fleet_file
-        self._seen: Seen | None = None
+    def __init__(self, survey: Callable[[], Awaitable[Survey]]) -> None:
+        self._survey = survey
+        self.seen = Survey(())
         self.learned: frozenset[Learned] = frozenset()
 
     async def follow(self) -> None:
@@ -95,16 +70,8 @@ class Watch:
 
     async def look(self) -> None:
         """Look once."""
-        seen = await self._run.survey()
-        self._seen, self.learned = seen, frozenset(seen.learned())
-
-    def waiting(self, now: float) -> Waiting:
-        """After a 429."""
-        return Waiting() if self._seen is None else waiting(self._seen, now)
-
-    def spent(self, now: float) -> Spent | None:
-        """Without one."""
-        return None if self._seen is None else spent(self._seen, now, fleet_file=self._fleet_file)
+        self.seen = await self._survey()
+        self.learned = frozenset(self.seen.learned())
 
 
 class Outlook:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import stat
 import sys
@@ -14,20 +13,17 @@ from functools import partial
 from inspect import Parameter
 from io import StringIO
 from signal import Signals
-from typing import TYPE_CHECKING, Annotated, Any, TextIO
+from typing import Any, TextIO
 
-from sdrs_async.command.documents import Document, kept_elsewhere, unwritable
-from sdrs_async.command.errors import as_error
-from sdrs_async.command.flags import Group, output
-from sdrs_async.command.results import STDOUT, FailureFile, ResultsFile
-from sdrs_async.command.streams import to_stdout
+from sdrs_async.command.documents import Document, is_folder, kept_elsewhere, unwritable
+from sdrs_async.command.endings import Ending, as_error
+from sdrs_async.command.flags import Group, output, parameter
+from sdrs_async.command.results import FailureFile, ResultsFile
+from sdrs_async.command.streams import STDOUT
 from sdrs_async.errors import ConfigError, SdrsError
 from sdrs_async.formats.table import FORMATS, Format
 from sdrs_async.models import Outcome
 from sdrs_async.report import Report
-
-if TYPE_CHECKING:
-    from sdrs_async.command.endings import Ending
 
 _LINES = "Write one JSON line per group as it settles; - is stdout.", "FILE.jsonl|-"
 Named = tuple[str, str]
@@ -51,7 +47,7 @@ class Outputs(Group):
         """The flags."""
         first, *others = (each.name for each in FORMATS.values() if each.help)
         names = [first, *["results"] * cls.lines, *others]
-        return [Parameter(name, Parameter.KEYWORD_ONLY, annotation=_flag(name), default=None) for name in names]
+        return [parameter(name, str | None, _flag(name)) for name in names]
 
     @property
     def results(self) -> str | None:
@@ -73,20 +69,14 @@ class Outputs(Group):
         check_apart(self.given(), inputs)
 
     @contextmanager
-    def opened(self, *, fleet_file: bool = False) -> Iterator[Records]:
+    def opened(self) -> Iterator[Records]:
         """Take the places. Raises `ConfigError` for one that cannot be written; then all is as it was."""
         results, documents = self.results, self.documents()
         with ExitStack() as stack:
             yield Records(
-                documents,
                 stack.enter_context(ResultsFile(results)) if results is not None else None,
                 stack.enter_context(FailureFile()) if any(shape.whole for shape, _ in documents) else None,
-                {
-                    shape.name: stack.enter_context(Document(f"--{shape.name}", path))
-                    for shape, path in documents
-                    if path != STDOUT
-                },
-                fleet_file,
+                {shape: stack.enter_context(Document(f"--{shape.name}", path)) for shape, path in documents},
             )
 
     def documents(self) -> list[tuple[Format, str]]:
@@ -100,7 +90,7 @@ class Outputs(Group):
 
 def _flag(name: str) -> Any:
     what, metavar = _LINES if name == "results" else (FORMATS[name].help, "FILE|-")
-    return Annotated[str | None, output(f"--{name}", what, metavar)]
+    return output(what, metavar)
 
 
 # ---- what is written
@@ -108,24 +98,18 @@ def _flag(name: str) -> Any:
 
 @dataclass(slots=True)
 class Records:
-    """The files of one cleanup, whose places are taken. One that fails is given up, and takes no other with it.
+    """The files of one cleanup, whose places are taken. One that fails is given up, and takes no other with it."""
 
-    `documents` go by their formats, those that are `given`, and what goes to stdout is none of them; `fleet_file`: the
-    accounts come from one.
-    """
-
-    given: list[tuple[Format, str]]
     results: ResultsFile | None
     failures: FailureFile | None
-    documents: dict[str, Document]
-    fleet_file: bool = False
+    documents: dict[Format, Document]
 
     def begin(self, endpoints: Mapping[str, str]) -> None:
         """Something is about to be deleted at these endpoints, which are by the accounts' names.
 
         Raises what shows now already that there would be no record of it.
         """
-        for shape, _ in self.given:
+        for shape in self.documents:
             shape.write(Report(), StringIO())  # loads all that it takes, while there is a descriptor for it
         if self.results is not None:
             self.results.begin(endpoints)
@@ -152,32 +136,28 @@ class Records:
         if self.results is not None:
             self.results.wait_no_more()
 
-    def write(self, report: Report, ending: Ending, signals: Iterable[Signals], *, quiet: bool = False) -> None:
+    def write(self, report: Report, ending: Ending, signals: Iterable[Signals]) -> None:
         """Write the documents, the one on stdout last, since somebody may have to read it; `ending` learns how it went.
 
-        `signals`: as for `waiting`; `quiet`: nobody wants to hear what was written.
+        What cannot be written where it belongs is kept elsewhere, and told all the same. `signals`: as for `waiting`.
         """
         if self.results is not None:
             with ending.noting():
                 self.results.check()
-        for shape, path in sorted(self.given, key=lambda given: given[1] == STDOUT):
+        for shape, document in sorted(self.documents.items(), key=lambda one: one[1].path == STDOUT):
             with ending.noting():
-                fill = partial(shape.write, report, failures=self.failures, fleet_file=self.fleet_file)
-                self._save(shape, path, fill, signals)
-                if path != STDOUT and not quiet:
-                    ending.written.append(path)
+                fill = partial(shape.write, report, failures=self.failures, fleet_file=ending.fleet_file)
+                _save(document, fill, f"report{shape.suffix}", signals)
+                if document.path != STDOUT:
+                    ending.written.append(document.path)
 
-    def _save(self, shape: Format, path: str, fill: Callable[[TextIO], None], signals: Iterable[Signals]) -> None:
-        """What cannot be written where it belongs is kept elsewhere. Raises `ConfigError` all the same."""
-        try:
-            if path != STDOUT:
-                self.documents[shape.name].save(fill, signals)
-                return
-            with to_stdout(signals) as file:
-                fill(file)
-        except ConfigError as error:
-            where = kept_elsewhere(f"report{shape.suffix}" if path == STDOUT else path, fill)
-            raise ConfigError(f"{error}; {where}") from None
+
+def _save(document: Document, fill: Callable[[TextIO], None], name: str, signals: Iterable[Signals]) -> None:
+    try:
+        document.save(fill, signals)
+    except ConfigError as error:
+        where = kept_elsewhere(name if document.path == STDOUT else document.path, fill)
+        raise ConfigError(f"{error}; {where}") from None
 
 
 # ---- files that are the same, however they are spelled
@@ -194,17 +174,11 @@ def check_apart(outputs: Iterable[Named], inputs: Iterable[Named] = ()) -> None:
     for flag, path in outputs:
         if not path:
             raise ConfigError(f"{flag}: the path is empty")
+        place = _output(flag, path)
         # Nothing is lost in the null device that one output could take from another.
-        other = flag if _is_null(path) else taken.setdefault(_output(flag, path), flag)
+        other = flag if place == _identity(os.devnull) else taken.setdefault(place, flag)
         if other != flag:
             raise ConfigError(f"{other} and {flag} cannot both be {'stdout' if path == STDOUT else repr(path)}")
-
-
-def is_same_file(path: str, other: str) -> bool:
-    """Whether these are paths of one file that is there."""
-    with suppress(OSError, ValueError):
-        return os.path.samefile(path, other)
-    return False
 
 
 def _output(flag: str, path: str) -> object:
@@ -222,18 +196,14 @@ def _identity(path: str, stream: Any = None) -> object:
         found = os.stat(path)
     except FileNotFoundError:
         if path.endswith(os.sep):
-            raise _is_folder() from None
+            raise is_folder() from None
         folder, name = os.path.split(os.path.realpath(path))
         place = os.stat(folder)
         # Whether the system tells such names apart would only show when the first of two files is there.
         return place.st_dev, place.st_ino, unicodedata.normalize("NFC", name).casefold()
     if stat.S_ISDIR(found.st_mode):
-        raise _is_folder()
+        raise is_folder()
     return found.st_dev, found.st_ino
-
-
-def _is_folder() -> OSError:
-    return IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
 
 
 def _regular(stream: Any) -> object:
@@ -243,7 +213,3 @@ def _regular(stream: Any) -> object:
         if stat.S_ISREG(found.st_mode):
             return found.st_dev, found.st_ino
     return object()
-
-
-def _is_null(path: str) -> bool:
-    return is_same_file(path, os.devnull)

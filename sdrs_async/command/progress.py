@@ -6,14 +6,15 @@ import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import anyio
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
 from sdrs_async.formats.wording import many
-
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
 
 _REDRAW = 0.2
 _WINDOW = 10.0
@@ -155,7 +156,8 @@ def describe(moment: Snapshot | Found, elapsed: float, rate: float, *, steady: b
     return "; ".join(parts)
 
 
-def _described(moment: Snapshot | Found, pace: Pace, now: float) -> str:
+def _described(moment: Snapshot | Found, pace: Pace) -> str:
+    now = anyio.current_time()
     rate = pace.rate(now, moment.settled)
     return describe(moment, now - pace.started, rate, steady=pace.steady)
 
@@ -170,19 +172,17 @@ async def show_lines(read: Callable[[], Snapshot | Found], write: Callable[[str]
     pace = Pace(anyio.current_time())
     while True:
         await anyio.sleep(interval)
-        now, snapshot = anyio.current_time(), read()
-        write(f"{snapshot.head}: {_described(snapshot, pace, now)}")
+        moment = read()
+        write(f"{moment.head}: {_described(moment, pace)}")
 
 
 async def show_bar(read: Callable[[], Snapshot | Found], console: Console) -> None:
     """Keep a bar on the terminal up to date until cancelled; its last state stays on the screen."""
-    from rich.live import Live
-
     pace = Pace(anyio.current_time())
 
     def draw() -> RenderableType:
-        now, snapshot = anyio.current_time(), read()
-        return _bar(snapshot, _described(snapshot, pace, now))
+        moment = read()
+        return _bar(moment, _described(moment, pace))
 
     try:
         # What others write to stderr goes above the bar; stdout is not this console's, and is left alone.
@@ -198,11 +198,6 @@ async def show_bar(read: Callable[[], Snapshot | Found], console: Console) -> No
 
 
 def _bar(moment: Snapshot | Found, text: str) -> RenderableType:
-    from rich.console import Group
-    from rich.progress_bar import ProgressBar
-    from rich.table import Table
-    from rich.text import Text
-
     line = Table.grid(padding=(0, 1), expand=True)
     line.add_column(no_wrap=True)
     line.add_column(ratio=1)

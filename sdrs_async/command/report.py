@@ -15,8 +15,7 @@ import typer
 from sdrs_async.command.documents import Document
 from sdrs_async.command.options import with_flags
 from sdrs_async.command.outputs import check_apart
-from sdrs_async.command.results import STDOUT
-from sdrs_async.command.streams import to_stdout
+from sdrs_async.command.streams import STDOUT
 from sdrs_async.errors import ConfigError
 from sdrs_async.formats.table import FORMATS
 from sdrs_async.report import Report
@@ -49,12 +48,8 @@ def report(
     read = [] if shape.whole else [("a report that is read", path) for path in files]
     check_apart([("--output", output)], read)
     fill = partial(shape.write, _merged(files))
-    if output == STDOUT:
-        with to_stdout() as file:
-            fill(file)
-    else:
-        with Document("--output", output) as document:
-            document.save(fill, (SIGINT, SIGTERM))
+    with Document("--output", output) as document:
+        document.save(fill, () if output == STDOUT else (SIGINT, SIGTERM))
     return 0
 
 
@@ -76,8 +71,9 @@ def _load(path: str) -> Report:
     try:
         return Report.from_dict(json.loads(sys.stdin.buffer.read() if path == STDOUT else Path(path).read_bytes()))
     except OSError as error:
-        raise ConfigError(f"{name}: the report cannot be read: {error.strerror or error}") from None
+        reason = f"the report cannot be read: {error.strerror or error}"
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{name}: not a JSON report: {error}") from None
+        reason = f"not a JSON report: {error}"
     except ConfigError as error:
-        raise ConfigError(f"{name}: {error}") from None
+        reason = str(error)
+    raise ConfigError(f"{name}: {reason}")

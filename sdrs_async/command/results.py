@@ -16,13 +16,12 @@ from typing import Any, Self, TextIO
 import anyio
 
 from sdrs_async.command.documents import is_regular, opened, unwritable
+from sdrs_async.command.streams import STDOUT, takes_more
 from sdrs_async.errors import ConfigError
 from sdrs_async.models import Outcome, Verdict
 from sdrs_async.report import failure_line
 from sdrs_async.report.fields import rfc3339
 from sdrs_async.report.projects import GROUP_OF
-
-STDOUT = "-"
 
 
 class ResultsFile:
@@ -103,7 +102,7 @@ class ResultsFile:
         return line | {"elapsed_s": round(outcome.elapsed, 6), "finished_at": finished}
 
     async def _writable(self) -> None:
-        if not self._may_wait or _takes_more(self._file):
+        if not self._may_wait or takes_more(self._file):
             return
         if self._is_patient:
             with anyio.CancelScope() as self._wait:
@@ -127,11 +126,6 @@ def _opened(path: str) -> TextIO:
     except OSError:  # it has none
         pass
     return open(descriptor, "w", encoding="utf-8", newline="\n")
-
-
-def _takes_more(file: TextIO) -> bool:
-    """Whether a pipe, socket or terminal takes `select.PIPE_BUF` bytes at once."""
-    return bool(select.select([], [file], [], 0)[1])
 
 
 def _may_wait(file: TextIO) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
-from rich.text import Text
 
 from sdrs_async.command.streams import give_up
 
@@ -16,8 +15,3 @@ class Screen(Console):
     def on_broken_pipe(self) -> None:
         """Instead of rich's own way, which exits with 1 whatever the job came to."""
         give_up(sys.stderr if self.stderr else sys.stdout)
-
-
-def show(text: str, *, stderr: bool = False) -> None:
-    """Lines of plain text, wrapped at words."""
-    Screen(stderr=stderr).print(Text(text))

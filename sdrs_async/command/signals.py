@@ -14,9 +14,7 @@ from sdrs_async.errors import single_error
 
 T = TypeVar("T")
 
-_ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
-if hasattr(signal, "SIGHUP"):
-    _ENDINGS[signal.SIGHUP] = "hung up"
+_ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated", signal.SIGHUP: "hung up"}
 
 
 @asynccontextmanager
@@ -57,11 +55,8 @@ class Interrupts:
     async def listen(self, signals: AsyncIterator[signal.Signals]) -> None:
         """Pass the signals on."""
         async for number in signals:
-            if self.first is not None:
-                tell = self._again_told
-            else:
-                self.first = number
-                tell = self._first_told
+            tell = self._first_told if self.first is None else self._again_told
+            self.first = self.first or number
             if tell is not None:
                 tell()
 
@@ -78,13 +73,14 @@ class Interrupts:
 
     async def unless(self, work: Awaitable[T]) -> T | None:
         """What comes of work that changes nothing; `None` after a signal, which ends it at once."""
-        with anyio.CancelScope() as scope, self.during(lambda: self._abandon(scope), lambda: None):
+
+        def abandon() -> None:
+            say(self.word)
+            scope.cancel()
+
+        with anyio.CancelScope() as scope, self.during(abandon, lambda: None):
             return await work
         return None
-
-    def _abandon(self, scope: anyio.CancelScope) -> None:
-        say(self.word)
-        scope.cancel()
 
     @property
     def word(self) -> str:

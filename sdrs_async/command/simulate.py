@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import anyio
 import typer
 
-from sdrs_async.command.flags import Group, flag
+from sdrs_async.command.flags import Group, simulated
 from sdrs_async.command.options import with_flags
 from sdrs_async.command.signals import received
 from sdrs_async.command.streams import to_stdout
@@ -29,51 +29,40 @@ NOTES = (
     "by Ctrl-C or SIGTERM; 2 bad usage, or the port is taken."
 )
 
-_fleet = partial(flag, "The simulated fleet")
-_number = partial(_fleet, metavar="NUMBER", min=0)
-_seconds = partial(_fleet, metavar="SECONDS", min=0)
-_rate = partial(_fleet, metavar="LIMIT")
+_number = partial(simulated, metavar="NUMBER", min=0)
+_seconds = partial(simulated, metavar="SECONDS", min=0)
+_rate = partial(simulated, metavar="LIMIT")
 
 
-class WindowKind(StrEnum):
-    """How the simulated gateway counts."""
-
-    SLIDING = "sliding"
-    FIXED = "fixed"
-    BUCKET = "bucket"
+WindowKind = StrEnum("WindowKind", ["SLIDING", "FIXED", "BUCKET"])
 
 
 @dataclass(frozen=True)
 class Server(Group):
     """What is simulated, by the names of the parameters of a `Simulator`."""
 
-    port: Annotated[int, _number("--port", "Port on 127.0.0.1; 0 takes any free one.", max=65535)] = 0
-    projects: Annotated[int, _number("--projects", "Projects.")] = 3
-    groups: Annotated[int, _number("--groups", "Protection groups per project.")] = 4
-    failed_tasks: Annotated[int, _number("--failed-tasks", "Failed tasks per group.")] = 2
-    seed: Annotated[int, _fleet("--seed", "Ids, credentials and faults follow from it.", "NUMBER")] = 0
-    latency: Annotated[float, _seconds("--latency", "Seconds from a request to its answer.")] = 0.0
-    jitter: Annotated[float, _seconds("--jitter", "A random part of up to so many seconds on top of the latency.")] = (
-        0.0
+    port: int = _number("Port on 127.0.0.1; 0 takes any free one.", max=65535, default=0)
+    projects: int = _number("Projects.", default=3)
+    groups: int = _number("Protection groups per project.", default=4)
+    failed_tasks: int = _number("Failed tasks per group.", default=2)
+    seed: int = simulated("Ids, credentials and faults follow from it.", "NUMBER", default=0)
+    latency: float = _seconds("Seconds from a request to its answer.", default=0.0)
+    jitter: float = _seconds("A random part of up to so many seconds on top of the latency.", default=0.0)
+    project_rate: str = _rate("Requests per project, like 10/s; more get a 429.", default="none")
+    user_rate: str = _rate("Requests per user, like 200/5min; more get a 429.", default="none")
+    endpoint_rate: str = _rate("Requests in all; more get a 429.", default="none")
+    address_rate: str = _rate("Requests per source address; more get a 429.", default="none")
+    window: WindowKind = simulated(
+        "How these limits are counted: sliding, fixed, or bucket (of tokens).", "KIND", default=WindowKind.SLIDING
     )
-    project_rate: Annotated[str, _rate("--project-rate", "Requests per project, like 10/s; more get a 429.")] = "none"
-    user_rate: Annotated[str, _rate("--user-rate", "Requests per user, like 200/5min; more get a 429.")] = "none"
-    endpoint_rate: Annotated[str, _rate("--endpoint-rate", "Requests in all; more get a 429.")] = "none"
-    address_rate: Annotated[str, _rate("--address-rate", "Requests per source address; more get a 429.")] = "none"
-    window: Annotated[
-        WindowKind, _fleet("--window", "How these limits are counted: sliding, fixed, or bucket (of tokens).", "KIND")
-    ] = WindowKind.SLIDING
-    hidden: Annotated[bool, _fleet("--hidden-limits", "A 429 does not tell the limit.")] = False
-    count_refused: Annotated[bool, _fleet("--count-refused", "What gets a 429 uses up the limit as well.")] = False
-    faults: Annotated[
-        list[str] | None,
-        _fleet(
-            "--fault",
-            "What goes wrong, repeatable: a status, latency, hang, reset-before, reset-after, cut-off, wrong-json or "
-            "close, and its share of the requests: 503=5%, 429=0.02, latency=2%:0.5, 404@list_groups=1.",
-            "KIND[@ROUTE]=SHARE[:SECONDS]",
-        ),
-    ] = None
+    hidden: bool = simulated("A 429 does not tell the limit.", default=False, name="--hidden-limits")
+    count_refused: bool = simulated("What gets a 429 uses up the limit as well.", default=False)
+    faults: list[str] | None = simulated(
+        "What goes wrong, repeatable: a status, latency, hang, reset-before, reset-after, cut-off, wrong-json or "
+        "close, and its share of the requests: 503=5%, 429=0.02, latency=2%:0.5, 404@list_groups=1.",
+        "KIND[@ROUTE]=SHARE[:SECONDS]",
+        name="--fault",
+    )
 
     def simulator(self) -> Simulator:
         """It does not listen yet. Raises `ConfigError` for values that it refuses."""

@@ -24,6 +24,9 @@ from sdrs_async.errors import ConfigError
 from sdrs_async.formats.wording import printable
 from sdrs_async.report.fields import rfc3339
 
+STDOUT = "-"
+"""What a path is for which a stream is read or written."""
+
 _LOGGER = logging.getLogger("sdrs_async")
 _PAUSE = 0.05
 _ROUNDS = 40
@@ -171,7 +174,7 @@ def waiting(file: TextIO, signals: Iterable[signal.Signals]) -> Iterator[None]:
     """
 
     def unless_read(number: int, frame: FrameType | None) -> None:
-        if not (file.closed or select.select([], [file], [], 0)[1]):
+        if not (file.closed or takes_more(file)):
             raise OSError("nobody reads it")
 
     before = {number: signal.signal(number, unless_read) for number in signals if not is_ignored(number)}
@@ -180,6 +183,11 @@ def waiting(file: TextIO, signals: Iterable[signal.Signals]) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def takes_more(file: TextIO) -> bool:
+    """Whether a pipe, socket or terminal takes `select.PIPE_BUF` bytes at once."""
+    return bool(select.select([], [file], [], 0)[1])
 
 
 def is_ignored(number: signal.Signals) -> bool:

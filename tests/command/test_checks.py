@@ -98,7 +98,7 @@ async def test_a_given_project_is_examined(capsys: pytest.CaptureFixture[str]) -
     """The options reach the examination."""
     async with Simulator(projects=2, groups=3) as sim:
         project_id = sim.targets[-1][0]
-        assert await run_checks([account(sim)], timeout=5.0, project_id=project_id) == 0
+        assert await run_checks([account(sim)], project_id=project_id) == 0
     assert f"group listing    project {project_id}: 3 groups" in capsys.readouterr().out
 
 

@@ -16,8 +16,7 @@ from sdrs_async.accounts.connecting import Connection
 from sdrs_async.command import checks, finding
 from sdrs_async.command.app import app
 from sdrs_async.command.cleanup import Cleanup
-from sdrs_async.command.endings import Ending
-from sdrs_async.command.errors import as_error
+from sdrs_async.command.endings import Ending, as_error
 from sdrs_async.command.results import FailureFile, ResultsFile
 from sdrs_async.errors import AuthenticationError, ConfigError, JournalError, SdrsError
 from sdrs_async.formats import html

@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from sdrs_async.accounts.connecting import Connection
 from sdrs_async.command.app import app
 from sdrs_async.command.inputs import inputs
-from sdrs_async.command.options import Wanted
+from sdrs_async.command.options import Selecting
 from sdrs_async.limits import RetryPolicy
 from sdrs_async.report import Ledger
 from tests.support.command import Done
@@ -195,7 +195,7 @@ VARIABLES += ["HUAWEICLOUD_SDK_CREDENTIALS_FILE"]
 @pytest.mark.parametrize("variable", VARIABLES)
 def test_a_file_that_a_variable_names_is_an_input(variable: str) -> None:
     """What libraries read because the environment says so is read by the command too."""
-    found = dict(inputs(Wanted(), Connection([], RetryPolicy()), {variable: "path"}))
+    found = dict(inputs(Selecting(), Connection([], RetryPolicy()), {variable: "path"}))
     assert found == {variable: "path"}
 
 

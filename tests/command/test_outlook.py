@@ -21,13 +21,14 @@ from sdrs_async.command.app import app
 from sdrs_async.command.outlook import Outlook, Watch, spent, waiting
 from sdrs_async.command.progress import Spent, Waiting
 from sdrs_async.credentials.keys import StaticToken
+from sdrs_async.engine.survey import Survey
 from sdrs_async.formats.plan_text import floor_words
 from sdrs_async.limits import Learned, Limits, Rate, UsedUp
 from sdrs_async.models import Target
 from sdrs_async.pace.floor import Floor
 from sdrs_async.simulator import Simulator
-from tests.command.test_accounts import Clouds
 from tests.command.test_finding import finding
+from tests.command.test_inputs_accounts import Clouds
 from tests.command.test_interrupts import on_terminal, without_yes
 from tests.support.command import report, run, until
 from tests.support.virtual_time import run_virtual
@@ -35,10 +36,11 @@ from tests.support.virtual_time import run_virtual
 FREE = Limits(None, None, None, None, None)
 
 
-class Limited:
+class Limited(Survey):
     """What a look at a run shows, and the run: as a test says."""
 
     def __init__(self) -> None:
+        super().__init__(())
         self.limits: list[Learned] = []
         self.by_kind: dict[str, tuple[int, float]] = {}
         self.full: list[UsedUp] = []
@@ -261,7 +263,7 @@ def test_a_look_that_takes_long_is_not_repeated_at_every_redraw(takes: float, lo
 
     async def follow() -> None:
         with anyio.move_on_after(20.2):
-            await Watch(limited).follow()
+            await Watch(limited.survey).follow()
 
     run_virtual(follow())
     assert limited.asked == looks
@@ -305,10 +307,10 @@ async def test_one_look_tells_of_both() -> None:
     """Who waits after a 429 and without one, as of now; nothing is told before the first look."""
     limited = Limited()
     limited.full = [UsedUp("user", "a", Rate(300, 30), "configured", 20.0)]
-    watch = Watch(limited)
-    assert (watch.waiting(0.0), watch.spent(0.0)) == (Waiting(), None)
+    watch = Watch(limited.survey)
+    assert (waiting(watch.seen, 0.0), spent(watch.seen, 0.0)) == (Waiting(), None)
     await watch.look()
-    assert (watch.waiting(0.0), watch.spent(0.0)) == (Waiting(), Spent(20.0, "--user-rate 300/30s"))
+    assert (waiting(watch.seen, 0.0), spent(watch.seen, 0.0)) == (Waiting(), Spent(20.0, "--user-rate 300/30s"))
 
 
 async def test_a_run_that_waits_for_its_own_limit_says_so(tmp_path: Path) -> None:

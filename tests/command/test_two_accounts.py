@@ -24,7 +24,7 @@ from sdrs_async.limits import RetryPolicy
 from sdrs_async.session import connect
 from sdrs_async.simulator import Fault, Simulator
 from tests.cleanup.test_discovery import account
-from tests.command.test_accounts import CLOUDS_YAML
+from tests.command.test_inputs_accounts import CLOUDS_YAML
 from tests.command.test_interrupts import on_terminal
 from tests.support.command import Done, report, run, texts, until
 
@@ -456,7 +456,7 @@ async def test_what_two_accounts_find_at_one_endpoint_is_kept_once(
     monkeypatch.setattr("sdrs_async.engine.intake.DUPLICATE_WINDOW", window)
     async with Simulator(projects=1, groups=4) as sim:
         first, second = account(sim, name="a"), account(sim, name="b")
-        chosen = dict.fromkeys((first, second), Selection(project_level=True))
+        chosen = dict.fromkeys(("a", "b"), Selection(project_level=True))
         async with interrupts() as told, connect([first, second]) as session:
             with Spool() as spooled:
                 plan = await find(session, chosen, spooled, told, Display(quiet=True))
@@ -471,5 +471,5 @@ async def test_the_display_counts_a_group_of_two_accounts_once() -> None:
         cleanup = Cleanup(Connection([], RetryPolicy()), {}, Outputs())
         async with connect(both) as session, session.stream(dict.fromkeys(both, Selection())) as run:
             assert len([outcome async for outcome in run]) == 8
-            shown = cleanup._snapshot(run, Watch(run), None)
+            shown = cleanup._snapshot(run, Watch(run.survey), None)
         assert (shown.total, shown.settled) == (8, 8)

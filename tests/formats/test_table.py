@@ -52,7 +52,7 @@ def test_a_new_format_is_a_row_and_a_file(monkeypatch: pytest.MonkeyPatch, tmp_p
     outputs = Outputs(short=str(tmp_path / "report.short"))
     outputs.check()
     with outputs.opened() as files:
-        files.documents["short"].save(lambda file: FORMATS["short"].write(_report(), file))
+        files.documents[FORMATS["short"]].save(lambda file: FORMATS["short"].write(_report(), file))
     assert (tmp_path / "report.short").read_text("utf-8") == "a-run"
 
 

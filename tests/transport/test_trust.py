@@ -26,7 +26,7 @@ from sdrs_async.accounts.sources import Asked, CredentialKind, Signature
 from sdrs_async.auth import SignInFailed
 from sdrs_async.cloud.calls import projects_page
 from sdrs_async.cloud.client import Client
-from sdrs_async.command.accounts import of_flags, of_fleet
+from sdrs_async.command.inputs import of_flags, of_fleet
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth
 from sdrs_async.errors import ConfigError

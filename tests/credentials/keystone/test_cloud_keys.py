@@ -16,14 +16,14 @@ import trustme
 
 from sdrs_async.accounts.account import Account
 from sdrs_async.accounts.sources import Asked, CredentialKind, Signature, choose
-from sdrs_async.command.accounts import of_flags, of_fleet
+from sdrs_async.command.inputs import of_flags, of_fleet
 from sdrs_async.credentials.keys import AkSk
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.keystone.cloud import CloudKey
 from sdrs_async.credentials.keystone.settings import Layer
 from sdrs_async.credentials.keystone.sources import CloudSource
 from sdrs_async.errors import ConfigError
-from tests.command.test_accounts_single import FLAGS, KEYS
+from tests.command.test_inputs_single import FLAGS, KEYS
 from tests.credentials.test_keys import SIGNED
 
 OTC = "https://sdrs.eu-de.otc.t-systems.com"

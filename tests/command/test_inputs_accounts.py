@@ -12,8 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from sdrs_async.accounts.sources import Asked, CredentialKind, Signature
-from sdrs_async.command.accounts import of_fleet
 from sdrs_async.command.app import app
+from sdrs_async.command.inputs import of_fleet
 from sdrs_async.credentials.keys import AkSk, StaticToken
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth

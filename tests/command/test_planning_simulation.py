@@ -14,12 +14,12 @@ from sdrs_async.accounts.account import Account
 from sdrs_async.cleanup.plan import Plan
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.app import app
-from sdrs_async.command.simulating import simulate, simulation_json
+from sdrs_async.command.planning import simulate, simulation_json
 from sdrs_async.credentials.keys import StaticToken
 from sdrs_async.limits import Limits, RetryPolicy
 from sdrs_async.models import Target
 from sdrs_async.simulator import Simulator
-from tests.command.test_accounts import Clouds
+from tests.command.test_inputs_accounts import Clouds
 from tests.support.command import finished, process
 
 

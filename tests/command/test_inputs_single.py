@@ -16,7 +16,7 @@ import pytest
 
 from sdrs_async.accounts.account import Account
 from sdrs_async.accounts.sources import Asked, CredentialKind, HuaweiProfile, Signature, choose
-from sdrs_async.command.accounts import of_flags
+from sdrs_async.command.inputs import of_flags
 from sdrs_async.credentials.keys import AkSk
 from sdrs_async.credentials.keystone import KeystoneAuth
 from sdrs_async.credentials.vendor_sdk import HuaweiAuth

@@ -1,6 +1,7 @@
 # Needs only make and Python >= 3.11; everything else goes into .venv. `make` lists the targets.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+SDRS_BUSY_ROUNDS ?= 20
 SDRS_SOAK_CANCELS ?= 300
 SDRS_SOAK_EXAMPLES ?= 500
 SDRS_SOAK_SEEDS ?= 500
@@ -15,7 +16,7 @@ ENVIRONMENTS := beside lowest plain
 BESIDE := sniffio trio openai httpx
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test coverage matrix check bench soak format clean
+.PHONY: help demo test coverage matrix check bench soak busy format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -23,9 +24,9 @@ help: ## List the targets
 demo: $(VENV)/.demo-stamp ## Clean up several projects on the embedded simulator, offline; writes demo-report.html
 	$(BIN)/sdrs-async demo --html demo-report.html
 
-# Three workers and many short processes read the same modules: none of them has to compile these again.
-test coverage soak: export PYTHONPYCACHEPREFIX := $(CURDIR)/$(VENV)/pycache
-test coverage soak: export PYTHONDONTWRITEBYTECODE :=
+# Three workers and many short processes read the same modules: none of them has to compile these again. Kept where pip
+# keeps what it has compiled, which a folder of our own (PYTHONPYCACHEPREFIX) would hide.
+test coverage soak busy: export PYTHONDONTWRITEBYTECODE :=
 
 test: $(VENV)/.dev-stamp ## Run the whole suite (PYTEST_ARGS=... adds arguments)
 	$(BIN)/python -m pytest -n 3 --dist worksteal $(PYTEST_ARGS)
@@ -57,6 +58,9 @@ soak: $(VENV)/.dev-stamp ## What is tried at random, many times: 300 cancellatio
 	SDRS_SOAK_SEED=$(SDRS_SOAK_SEED) SDRS_SOAK_CANCELS=$(SDRS_SOAK_CANCELS) \
 	    SDRS_SOAK_EXAMPLES=$(SDRS_SOAK_EXAMPLES) SDRS_SOAK_SEEDS=$(SDRS_SOAK_SEEDS) \
 	    $(BIN)/python -m pytest -n 3 --dist worksteal --timeout 1800 -m 'soak or hypothesis' $(PYTEST_ARGS)
+
+busy: $(VENV)/.dev-stamp ## Tests of sockets, signals and processes, 20 times with every core kept busy (SDRS_BUSY_ROUNDS=...)
+	$(BIN)/python -m tests.support.busy $(SDRS_BUSY_ROUNDS) $(PYTEST_ARGS)
 
 format: $(VENV)/.dev-stamp ## Format the code and apply the safe fixes
 	$(BIN)/ruff check --fix --exit-zero --quiet .

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 import trustme
-from openstack.config import loader
 from typer.testing import CliRunner
 
 from sdrs_async.accounts.connecting import Connection
@@ -54,6 +53,8 @@ KEYS = "[basic]\nak = AK0123456789ABCDEFGH\nsk = secret\n"
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder, which the command is started in, and a token; openstacksdk, once imported, stays with another."""
+    from openstack.config import loader
+
     monkeypatch.setattr(loader, "CONFIG_FILES", [str(tmp_path / "clouds.yaml")])
     monkeypatch.setattr(loader, "SECURE_FILES", [str(tmp_path / ".config" / "openstack" / "secure.yaml")])
     for name in [name for name in os.environ if name.startswith(("OS_", "HUAWEICLOUD_"))]:

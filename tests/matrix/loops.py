@@ -10,12 +10,11 @@ from typing import Any
 
 import pytest
 
-__all__ = ["LOOP", "new_loop", "on_the_loop", "on_the_loop_with_processes"]
+__all__ = ["LOOP", "new_loop", "on_the_loop"]
 
 LOOP = os.environ.get("SDRS_TEST_LOOP", "asyncio")
-_SECONDS = 7.0
-# What starts processes waits for their imports first, which take seconds on a busy machine.
-_SECONDS_OF_PROCESSES = 30.0
+# A run that hangs fails after these; on a busy machine what does not hang may well take ten.
+_SECONDS = 30.0
 
 
 def new_loop() -> asyncio.AbstractEventLoop:
@@ -29,7 +28,7 @@ def new_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-def on_the_loop(test: Callable[..., Coroutine[Any, Any, None]], seconds: float = _SECONDS) -> Callable[..., None]:
+def on_the_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
     """Make a plain test of a coroutine: it has to end within so many seconds and to leave no task behind.
 
     Not pytest-asyncio: whoever runs the library under `asyncio.run` has no library named in the context of callbacks,
@@ -41,7 +40,7 @@ def on_the_loop(test: Callable[..., Coroutine[Any, Any, None]], seconds: float =
         loop = new_loop()
         asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(_in_time(test(*args, **how), seconds))
+            loop.run_until_complete(_in_time(test(*args, **how)))
         finally:
             asyncio.set_event_loop(None)
             loop.close()
@@ -49,18 +48,13 @@ def on_the_loop(test: Callable[..., Coroutine[Any, Any, None]], seconds: float =
     return run
 
 
-def on_the_loop_with_processes(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """The same, with more time."""
-    return on_the_loop(test, _SECONDS_OF_PROCESSES)
-
-
-async def _in_time(work: Coroutine[Any, Any, None], seconds: float) -> None:
+async def _in_time(work: Coroutine[Any, Any, None]) -> None:
     task = asyncio.ensure_future(work)
-    done, _ = await asyncio.wait({task}, timeout=seconds)
+    done, _ = await asyncio.wait({task}, timeout=_SECONDS)
     if not done:
         task.cancel()
         await asyncio.wait({task}, timeout=1.0)
-        pytest.fail(f"has not ended within {seconds:g} s, {'nor' if not task.done() else 'but'} when it was cancelled")
+        pytest.fail(f"has not ended within {_SECONDS:g} s, {'nor' if not task.done() else 'but'} when it was cancelled")
     await task
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not left, f"tasks left behind: {left}"

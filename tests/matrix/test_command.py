@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from sdrs_async.simulator import Simulator
-from tests.matrix.loops import on_the_loop_with_processes
+from tests.matrix.loops import on_the_loop
 from tests.support.waiting import until
 
 
 @pytest.mark.parametrize(("number", "code"), [(None, 0), (signal.SIGTERM, 143)])
-@on_the_loop_with_processes
+@on_the_loop
 async def test_the_command_ends_with_its_work_or_with_a_signal(
     tmp_path: Path, number: signal.Signals | None, code: int
 ) -> None:

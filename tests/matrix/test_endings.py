@@ -6,7 +6,6 @@ import asyncio
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -17,33 +16,43 @@ from sdrs_async.simulator import Fault, Simulator
 from tests.matrix.loops import on_the_loop
 from tests.support.waiting import until
 
-# So long takes what was written before the end to arrive.
-_LATE = 0.25
+# Within so many turns of the loop what was written before the end arrives; how many seconds that is, the load decides.
+_LATE = 25
 # After its first request a run at this rate is idle for longer than a test may take.
 IDLE = Limits(project_rate="1/9s", project_concurrency=8, user_rate=None, endpoint_rate=None)
 
 
-async def stays_quiet(cloud: Simulator, ended: float) -> None:
+async def turns(number: int, ended: Callable[[], bool] = lambda: False) -> None:
+    """Let the loop go round so many times, 10 ms apart at least, or until `ended`."""
+    for _ in range(number):
+        if ended():
+            break
+        await asyncio.sleep(0.01)
+
+
+async def stays_quiet(cloud: Simulator) -> None:
     """What a run sends after its end, by whatever path, would be seen here."""
-    await asyncio.sleep(_LATE + 0.15)
-    assert [entry for entry in cloud.log if entry.at > ended + _LATE] == []
+    await turns(_LATE)
+    arrived = len(cloud.log)
+    await turns(15)
+    assert cloud.log[arrived:] == []
 
 
 async def cancelled(after: float, first: int, **cloud_has: Any) -> None:
     """Cancel a run some seconds after so many requests have come; it has to be over at once, and to stay so."""
     limits, retry = Limits("20/s"), RetryPolicy(base=0.2, cap=0.4)
-    async with Simulator(projects=4, groups=20, latency=0.03, **cloud_has) as cloud:
+    # More than a busy machine can have sent before the run is cancelled.
+    async with Simulator(projects=4, groups=100, latency=0.03, **cloud_has) as cloud:
         task = asyncio.create_task(
             clean(cloud.targets, endpoint=cloud.url, auth=StaticToken(cloud.token), limits=limits, retry=retry)
         )
         await until(lambda: len(cloud.log) >= first)
         await asyncio.sleep(after)
         task.cancel()
-        at = time.monotonic()
-        await asyncio.wait({task}, timeout=1.0)
+        await turns(100, task.done)
         assert task.cancelled()
-        await stays_quiet(cloud, at)
-        assert first <= len(cloud.log) < 80
+        await stays_quiet(cloud)
+        assert first <= len(cloud.log) < 400
 
 
 @on_the_loop
@@ -65,7 +74,7 @@ async def test_a_time_out_ends_a_run() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.25):
                 await clean(cloud.targets, endpoint=cloud.url, auth=StaticToken(cloud.token), limits=Limits("10/s"))
-        await stays_quiet(cloud, time.monotonic())
+        await stays_quiet(cloud)
         assert len(cloud.log) < 40
 
 
@@ -79,7 +88,7 @@ async def test_a_stream_that_is_left_early_ends_at_once() -> None:
             async for _ in run:
                 if run.report.targets["done"] >= 3:
                     break
-        await stays_quiet(cloud, time.monotonic())
+        await stays_quiet(cloud)
     assert run.report.targets["planned"] == 40
     assert run.report.targets["unsettled"] >= 30
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from sdrs_async.simulator import Simulator
-from tests.matrix.loops import LOOP, on_the_loop_with_processes
+from tests.matrix.loops import LOOP, on_the_loop
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
@@ -69,7 +69,7 @@ CALLS = {"main": _main, "everything": _everything}
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.splitlines()[0])
-@on_the_loop_with_processes
+@on_the_loop
 async def test_the_python_of_the_readme_runs(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every function of each block, with nothing changed but the hosts: two simulated clouds instead."""
     pytest.importorskip("openstack")

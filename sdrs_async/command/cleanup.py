@@ -14,7 +14,7 @@ from sdrs_async.accounts.connecting import Connected, Connection, count_sign_ins
 from sdrs_async.cleanup.plan import Plan
 from sdrs_async.cleanup.spool import Spool
 from sdrs_async.command.endings import Ending
-from sdrs_async.command.finding import GENTLY, Display, confirmed, connected, find, stopping, warn_of_nothing
+from sdrs_async.command.finding import GENTLY, Display, about, confirmed, connected, find, stopping, warn_of_nothing
 from sdrs_async.command.inputs import Selections, Wanted
 from sdrs_async.command.outlook import Outlook, Watch, spent, waiting
 from sdrs_async.command.outputs import Outputs
@@ -120,7 +120,7 @@ class Cleanup:
 
     async def _is_confirmed(self, plan: Plan, kept: str) -> bool:
         """Whether the answer was yes; `False` after a signal. Raises `ConfigError` at a no."""
-        answer = await self._interrupts.unless(confirmed(plan))
+        answer = await self._interrupts.unless(confirmed(about(plan)))
         if answer is False:
             raise ConfigError(f"not confirmed: {kept}")
         return bool(answer)

@@ -181,9 +181,9 @@ async def find(
 # ---- the question
 
 
-async def confirmed(plan: Plan) -> bool:
-    """Whether the answer to `about` was yes."""
-    *before, question = about(plan)
+async def confirmed(lines: Sequence[str]) -> bool:
+    """Show all lines; the last one is the question. Whether the answer was yes."""
+    *before, question = lines
     for line in before:
         say(line)
     return await ask(question)

@@ -54,7 +54,7 @@ bench: $(VENV)/.dev-stamp ## Measure overhead, calls, signing, pacing, scopes, m
 	$(BIN)/python -m benchmarks.discovery
 	$(BIN)/python -m benchmarks.laboratory
 
-soak: $(VENV)/.dev-stamp ## What is tried at random, many times: 300 cancellations, 500 examples (SDRS_SOAK_SEED=... repeats)
+soak: $(VENV)/.dev-stamp ## What is tried at random, many times: 300 cancellations, 500 examples (SDRS_SOAK_SEED=... repeats the cancellations)
 	SDRS_SOAK_SEED=$(SDRS_SOAK_SEED) SDRS_SOAK_CANCELS=$(SDRS_SOAK_CANCELS) \
 	    SDRS_SOAK_EXAMPLES=$(SDRS_SOAK_EXAMPLES) SDRS_SOAK_SEEDS=$(SDRS_SOAK_SEEDS) \
 	    $(BIN)/python -m pytest -n 3 --dist worksteal --timeout 1800 -m 'soak or hypothesis' $(PYTEST_ARGS)

@@ -15,7 +15,7 @@ class Ledger(Report):
     """A report that is still counted. Whoever is handed it sees a `Report`; these verbs are for who runs the run."""
 
     def __dir__(self) -> list[str]:
-        return dir(Report)  # what a user may call
+        return [*dir(Report), *vars(self)]  # what a user may call
 
     def add(self, outcome: Outcome) -> None:
         """Count one settled target, at the moment it settles."""

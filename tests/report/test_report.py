@@ -1061,7 +1061,7 @@ def test_a_report_shows_what_a_user_may_call() -> None:
     """Completion of a report under way offers reading it, not the counting; its repr tells what came of the run."""
     report = _report(_outcome(Verdict.DELETED), _outcome(Verdict.REJECTED, group="g2", status_code=400))
     shown = {name for name in dir(report) if not name.startswith("_")}
-    assert {"totals", "failures", "to_dict", "merge", "exit_code"} <= shown
+    assert {"totals", "failures", "to_dict", "merge", "exit_code", "discovery", "learned", "runs"} <= shown
     assert not {name for name in shown if name.startswith("add") or name in ("finish", "restart", "fail")}
     assert "run: planned=2, done=1, gone=0, failed=1" in repr(report)
     assert "exit_code=1" in repr(report)

@@ -79,11 +79,6 @@ def is_time(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= sys.float_info.max
 
 
-def is_text(value: object) -> bool:
-    """Whether it is text, and not empty."""
-    return isinstance(value, str) and bool(value)
-
-
 def _type(given: object) -> str:
     if given is None:
         return "None"

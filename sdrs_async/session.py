@@ -121,14 +121,11 @@ class Session:
     async def __aexit__(self, *raised: object) -> None:
         self._entered = False
         with anyio.move_on_after(_CLOSING, shield=True):
-            await self._end_runs()
+            for run in list(self._runs):  # of other tasks: else they would meet closed connections, and say so
+                text = "the session was left while a run of it was under way: let that end first"
+                await run._give_up(ConfigError(text))
         with anyio.move_on_after(_CLOSING, shield=True):
             await self._stack.aclose()
-
-    async def _end_runs(self) -> None:
-        """End what other tasks have under way: else it would meet closed connections, and say so."""
-        for run in list(self._runs):
-            await run._give_up(ConfigError("the session was left while a run of it was under way: let that end first"))
 
     @contextmanager
     def _begun(self, run: Running[Any], targets: Selected | _Open) -> Iterator[list[Reader]]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from sdrs_async.errors import check, check_types, is_text
+from sdrs_async.errors import check, check_types
 
 PROJECT_ID = re.compile(r"[0-9a-f]{32}")
 """The form of a project's id."""
@@ -35,7 +35,9 @@ class Selection:
             return
         given: object = self.projects
         entries = tuple(given) if isinstance(given, Iterable) and not isinstance(given, str) else ()
-        check(bool(entries) and all(is_text(entry) for entry in entries), "projects", _PROJECTS, given)
+        check(
+            bool(entries) and all(isinstance(entry, str) and entry for entry in entries), "projects", _PROJECTS, given
+        )
         object.__setattr__(self, "projects", entries)
 
     def ids(self) -> list[str] | None:

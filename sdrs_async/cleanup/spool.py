@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import islice
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from sdrs_async.errors import ConfigError
 from sdrs_async.formats.wording import printable
@@ -71,7 +71,7 @@ class Origin(NamedTuple):
         return f"{self.source}, {self.place}: is a target of account {printable(account)} at {self.endpoint:.100}"
 
 
-class Spool:
+class Spool(AbstractContextManager["Spool"]):
     """Distinct targets in a temporary database on disk, which is gone when this is closed or the process ends.
 
     `groups` protection groups and `levels` project levels of `projects`. The same project id with two accounts is two
@@ -96,9 +96,6 @@ class Spool:
         for table in _TABLES:
             self._db.execute(f"CREATE TABLE {table} WITHOUT ROWID")
         self._db.execute("BEGIN")
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *raised: object) -> None:
         self.close()

@@ -33,7 +33,8 @@ async def run_checks(accounts: Sequence[Account], *, project_id: str | None = No
         screen = Screen()
         async with examine(accounts, project_id=project_id) as coming:
             for account in accounts:
-                screen.print(_heading(account))
+                name, endpoint = printable(account.name), printable(account.endpoint)
+                screen.print(Text.assemble((name, "bold"), f"  {endpoint}", overflow="fold"))
                 for _ in CHECKS:
                     checks.append(await anext(coming))
                     screen.print(_line(checks[-1]))
@@ -48,10 +49,6 @@ def exit_code(checks: Sequence[Check]) -> int:
     if State.FAIL in credentials and State.PASS not in credentials:
         return 3
     return 1 if any(check.state is State.FAIL for check in checks) else 0
-
-
-def _heading(account: Account) -> Text:
-    return Text.assemble((printable(account.name), "bold"), f"  {printable(account.endpoint)}", overflow="fold")
 
 
 def _line(check: Check) -> RenderableType:

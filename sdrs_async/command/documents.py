@@ -7,9 +7,9 @@ import os
 import stat
 import tempfile
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from signal import Signals
-from typing import Self, TextIO
+from typing import TextIO
 
 from sdrs_async.command.streams import STDOUT, give_up, to_stdout, waiting
 from sdrs_async.errors import ConfigError
@@ -18,7 +18,7 @@ _PRIVATE = 0o600
 _NEVER_WAIT = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY
 
 
-class Document:
+class Document(AbstractContextManager["Document"]):
     """A file whose place is taken now, and whose text comes with `save`; without that, all stays as it was.
 
     What is there keeps its mode; a pipe, a device or stdout, which `-` is, is written to, and not replaced. Raises
@@ -36,9 +36,6 @@ class Document:
         except (OSError, ValueError) as error:
             raise unwritable(flag, path, error) from None
         self._file = open(descriptor, "w", encoding="utf-8", newline="\n")  # noqa: SIM115 - `__exit__` closes it
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         if self.path != STDOUT:

@@ -174,18 +174,14 @@ def check_apart(outputs: Iterable[Named], inputs: Iterable[Named] = ()) -> None:
     for flag, path in outputs:
         if not path:
             raise ConfigError(f"{flag}: the path is empty")
-        place = _output(flag, path)
+        try:
+            place = STDOUT if path == STDOUT else _identity(path)
+        except (OSError, ValueError) as error:
+            raise unwritable(flag, path, error) from None
         # Nothing is lost in the null device that one output could take from another.
         other = flag if place == _identity(os.devnull) else taken.setdefault(place, flag)
         if other != flag:
             raise ConfigError(f"{other} and {flag} cannot both be {'stdout' if path == STDOUT else repr(path)}")
-
-
-def _output(flag: str, path: str) -> object:
-    try:
-        return STDOUT if path == STDOUT else _identity(path)
-    except (OSError, ValueError) as error:
-        raise unwritable(flag, path, error) from None
 
 
 def _identity(path: str, stream: Any = None) -> object:

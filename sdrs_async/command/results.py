@@ -9,9 +9,9 @@ import select
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any, Self, TextIO
+from typing import Any, TextIO
 
 import anyio
 
@@ -24,7 +24,7 @@ from sdrs_async.report.fields import rfc3339
 from sdrs_async.report.projects import GROUP_OF
 
 
-class ResultsFile:
+class ResultsFile(AbstractContextManager["ResultsFile"]):
     """One JSON line per target as it settles: the report's failure fields, `endpoint`, `elapsed_s` and `finished_at`.
 
     It is opened at once, and emptied by `begin`; without that, what was there stays, and nothing new does. `endpoint`
@@ -43,9 +43,6 @@ class ResultsFile:
         self._may_wait = _may_wait(self._file)
         self._is_patient = True
         self._wait: anyio.CancelScope | None = None
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         if self._to_remove:  # before it is closed, and its lock gone: then it may be another run's
@@ -136,7 +133,7 @@ def _may_wait(file: TextIO) -> bool:
         return False
 
 
-class FailureFile:
+class FailureFile(AbstractContextManager["FailureFile"]):
     """All failures of a run on disk, since its report holds only some in memory. Iterating reads them back.
 
     The file has no name, so that nothing is left behind by a kill. Raises `ConfigError` when there is no place for it.
@@ -147,9 +144,6 @@ class FailureFile:
             with open(os.devnull, "rb"):
                 pass  # without a descriptor left, `tempfile` would say that there is no folder
             self._file = tempfile.TemporaryFile("w+", encoding="utf-8")  # noqa: SIM115 - `__exit__` closes it
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *error: object) -> None:
         with suppress(OSError):

@@ -177,7 +177,8 @@ class _Ready(NamedTuple):
 
 @lru_cache(_REMEMBERED)
 def _made_ready(secret: str) -> _Ready:
-    encoded = tuple(dict.fromkeys(_encodings(secret)))
+    ways = ("utf-8", "surrogatepass"), ("latin-1", "replace")
+    encoded = tuple(dict.fromkeys(secret.encode(*way).decode("latin-1") for way in ways))
     visible = _visible(secret)
     if len(visible) < _RUN:
         return _Ready(frozenset(), _word(secret), encoded)
@@ -195,10 +196,6 @@ def _word(secret: str) -> re.Pattern[str]:
 def _cases(text: str) -> tuple[str, ...]:
     """As it is and, of one in capitals alone, as access keys are, in small letters too: it is the same key."""
     return (text, text.lower()) if text.isupper() else (text,)
-
-
-def _encodings(text: str) -> tuple[str, ...]:
-    return tuple(text.encode(*how).decode("latin-1") for how in (("utf-8", "surrogatepass"), ("latin-1", "replace")))
 
 
 def _pieces(text: str) -> list[str]:

@@ -76,7 +76,7 @@ def clone(step: Step, folder: Path, environ: Mapping[str, str]) -> None:
 
 def make(step: Step, folder: Path, environ: Mapping[str, str]) -> None:
     """The target is there, and what it would do can be told. tests/command/test_demo.py runs that of the demo."""
-    command = ["make", "-n", *step.command.split("#")[0].split()[1:]]
+    command = ["make", "-n", "--no-print-directory", *step.command.split("#")[0].split()[1:]]
     told = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
     assert told.returncode == 0, (step.command, told.stderr)
     if step.command == "make demo":
